@@ -1,0 +1,1 @@
+"""MV2MAE: self-supervised video pre-training from several synchronised cameras."""

@@ -1,0 +1,56 @@
+"""The two decoders of pre-training (Section 3.2, Tables 13 and 14); both are thrown away afterwards."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mv2mae.config import ModelConfig
+from mv2mae.model.layers import NORM_EPS, Block, CrossBlock, init_weights
+
+
+class SelfViewDecoder(nn.Module):
+    """Rebuilds a view from its own visible tokens: self-attention alone. 2.08 M parameters in the paper's size."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.decoder_width
+        self.blocks = nn.ModuleList(Block(width, config.decoder_heads) for _ in range(config.decoder_depth))
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.head = nn.Linear(width, config.tubelet_dim)
+        self.apply(init_weights)
+
+    def forward(self, tokens: Float[Tensor, "b n d"], num_masked: int) -> Float[Tensor, "b m p"]:
+        """Predict the pixels of the last `num_masked` tokens.
+
+        Args:
+            tokens: visible tokens, then mask tokens, positions added; their order carries no meaning.
+        """
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.head(self.norm(tokens[:, -num_masked:]))
+
+
+class CrossViewDecoder(nn.Module):
+    """Rebuilds a target view with the help of source views. 2.67 M parameters in the paper's size."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.decoder_width
+        self.blocks = nn.ModuleList(CrossBlock(width, config.decoder_heads) for _ in range(config.decoder_depth))
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.head = nn.Linear(width, config.tubelet_dim)
+        self.apply(init_weights)
+
+    def forward(
+        self, tokens: Float[Tensor, "b n d"], memory: Float[Tensor, "b k d"], num_masked: int
+    ) -> Float[Tensor, "b m p"]:
+        """Predict the pixels of the target's last `num_masked` tokens.
+
+        Args:
+            tokens: the target's visible tokens, then its mask tokens, positions added.
+            memory: visible tokens of the source view or views, positions added.
+        """
+        for block in self.blocks:
+            tokens = block(tokens, memory)
+        return self.head(self.norm(tokens[:, -num_masked:]))

@@ -1,0 +1,71 @@
+"""Which tokens are masked: removed before the encoder, and to be predicted.
+
+Everywhere `visible_idx` names tokens that are kept and encoded, `masked_idx` those that are not.
+The draw is a hash of (seed of the clip, token), not a stream of random numbers: it is the same on every
+device, in every batch and on every rank, and needs no generator to be stored with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mv2mae.config import Masking
+from mv2mae.model.tubelets import Size3
+
+# splitmix64 (Steele, Lea, Flood 2014), its constants written as signed 64-bit integers
+_GAMMA, _MIX1, _MIX2 = -7046029254386353131, -4658895280553007687, -7723592293110705685
+
+
+def _shift_right(x: Tensor, bits: int) -> Tensor:
+    """Logical shift: torch's is arithmetic and drags the sign along."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shift_right(x, 30)) * _MIX1
+    x = (x ^ _shift_right(x, 27)) * _MIX2
+    return x ^ _shift_right(x, 31)
+
+
+def token_noise(seeds: Int[Tensor, " b"], num: int) -> Float[Tensor, "b num"]:
+    """Uniform numbers in [0, 1), one for each clip and token, from the clip's seed alone."""
+    token = torch.arange(1, num + 1, device=seeds.device, dtype=torch.int64)
+    bits = _mix(_mix(seeds.long())[:, None] + token * _GAMMA)
+    return _shift_right(bits, 11).double() * 2.0**-53
+
+
+def random_masking(
+    seeds: Int[Tensor, " b"], grid: Size3, ratio: float
+) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
+    """Mask int(ratio n) of a clip's n tokens, anywhere in space and time (Section 4.2).
+
+    Returns:
+        `visible_idx` and `masked_idx`, each in rising order.
+    """
+    t, h, w = grid
+    order = token_noise(seeds, t * h * w).argsort(dim=1)
+    num_masked = int(ratio * t * h * w)
+    return order[:, num_masked:].sort(dim=1).values, order[:, :num_masked].sort(dim=1).values
+
+
+def tube_masking(
+    seeds: Int[Tensor, " b"], grid: Size3, ratio: float
+) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
+    """Mask int(ratio h w) places of the frame at all times, as VideoMAE does.
+
+    Returns:
+        `visible_idx` and `masked_idx`, each in rising order.
+    """
+    t, h, w = grid
+    visible, masked = random_masking(seeds, (1, h, w), ratio)
+    steps = torch.arange(t, device=seeds.device)[:, None] * (h * w)
+    return (steps + visible[:, None]).flatten(1), (steps + masked[:, None]).flatten(1)
+
+
+def draw_masks(
+    seeds: Int[Tensor, " b"], grid: Size3, ratio: float, masking: Masking
+) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
+    """`random_masking` or `tube_masking`, by name."""
+    return (tube_masking if masking == "tube" else random_masking)(seeds, grid, ratio)

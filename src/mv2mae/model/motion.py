@@ -1,0 +1,80 @@
+"""Motion weights: how much each token counts in the loss (Section 3.3, Algorithm 1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from mv2mae.model.tubelets import IMAGENET_STD, Size3, grid_of, to_unit
+
+
+def motion_energy(clip: Shaped[Tensor, "b c t h w"], tubelet_size: Size3 = (2, 16, 16)) -> Float[Tensor, "b n"]:
+    """L2 norm of the frame differences within each tubelet, on ImageNet-normalised frames.
+
+    Algorithm 1 as printed subtracts one frame from another (`frames[:, :, 1] - frames[:, :, -1]`); what is meant
+    is the difference of neighbours, the first repeated so that there are as many as frames.
+
+    Args:
+        clip: pixels in [0, 1], or uint8.
+    """
+    t, h, w = grid_of(clip, tubelet_size)
+    p0, p1, p2 = tubelet_size
+    pixels = to_unit(clip)
+    # The mean cancels in a difference, so normalising is a division. The paper does not say on which scale its
+    # temperature of 60 stands; in [0, 1] it gives uniform weights, in 0-255 a single token.
+    difference = pixels[:, :, 1:] - pixels[:, :, :-1]
+    difference = difference / difference.new_tensor(IMAGENET_STD).view(1, -1, 1, 1, 1)
+    energy = difference.square().sum(dim=1)
+    energy = torch.cat([energy[:, :1], energy], dim=1)
+    return energy.reshape(len(clip), t, p0, h, p1, w, p2).sum(dim=(2, 4, 6)).flatten(1).sqrt()
+
+
+def motion_weights(
+    clip: Shaped[Tensor, "b c t h w"],
+    tubelet_size: Size3 = (2, 16, 16),
+    temperature: float | None = 60.0,
+    *,
+    effective_tokens: float | None = None,
+) -> Float[Tensor, "b n"]:
+    """Softmax of the motion energy over all tokens of a clip (Algorithm 1); each row sums to 1.
+
+    Args:
+        clip: pixels in [0, 1], or uint8; normalised inside.
+        temperature: tau; the higher, the more uniform the weights. None = exactly uniform.
+        effective_tokens: instead of `temperature`: the share of the tokens that the weights shall be worth (see
+            `effective_number`), from which each clip's temperature follows, whatever its resolution and contrast.
+
+    Raises:
+        InputError: if a tubelet does not divide the clip.
+    """
+    energy = motion_energy(clip, tubelet_size)
+    if effective_tokens is not None:
+        return torch.softmax(energy / solve_temperature(energy, effective_tokens), dim=1)
+    if temperature is None:
+        return torch.full_like(energy, 1 / energy.shape[1])
+    return torch.softmax(energy / temperature, dim=1)
+
+
+def effective_number(weights: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
+    """How many tokens the weights are worth: the exponential of their entropy, n if uniform, 1 if one takes all."""
+    return torch.special.entr(weights).sum(dim=1).exp()
+
+
+def solve_temperature(energy: Float[Tensor, "b n"], share: float, iterations: int = 40) -> Float[Tensor, "b 1"]:
+    """The temperature at which each clip's weights are worth `share` of its tokens.
+
+    The effective number rises with the temperature, so bisection of its logarithm finds it, all clips at once.
+    A clip without any motion has uniform weights at every temperature.
+    """
+    low = torch.full((len(energy), 1), math.log(1e-4), device=energy.device, dtype=energy.dtype)
+    high = torch.full_like(low, math.log(1e6))
+    wanted = share * energy.shape[1]
+    for _ in range(iterations):
+        middle = (low + high) / 2
+        weights = torch.softmax(energy / middle.exp(), dim=1)
+        too_uniform = effective_number(weights)[:, None] > wanted
+        high, low = torch.where(too_uniform, middle, high), torch.where(too_uniform, low, middle)
+    return ((low + high) / 2).exp()

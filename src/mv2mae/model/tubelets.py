@@ -1,0 +1,91 @@
+"""Clips cut into tubelets and put together again; the pixels that a model has to predict."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from mv2mae.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Size3 = tuple[int, int, int]
+
+
+def to_unit(clip: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Pixels as floats in [0, 1]: uint8 is divided by 255, floats pass as they are."""
+    return clip.float() / 255 if clip.dtype == torch.uint8 else clip
+
+
+def normalise_colours(pixels: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:
+    """Pixels in [0, 1] with colours last, less the ImageNet mean, over its standard deviation."""
+    return (pixels - pixels.new_tensor(IMAGENET_MEAN)) / pixels.new_tensor(IMAGENET_STD)
+
+
+def grid_of(clip: Shaped[Tensor, "b c t h w"], tubelet_size: Size3) -> Size3:
+    """Tokens along time, height and width of a clip.
+
+    Raises:
+        InputError: if a tubelet does not divide the clip.
+    """
+    for name, size, step in zip(("frames", "rows", "columns"), clip.shape[2:], tubelet_size, strict=True):
+        if size == 0 or size % step:
+            raise InputError(
+                f"a clip of {size} {name} (shape {tuple(clip.shape)}) does not divide into tubelets of {step}; "
+                f"use a multiple of {step}"
+            )
+    t, h, w = (size // step for size, step in zip(clip.shape[2:], tubelet_size, strict=True))
+    return t, h, w
+
+
+def tubelets(clip: Shaped[Tensor, "b c t h w"], tubelet_size: Size3) -> Shaped[Tensor, "b n p c"]:
+    """Cut a clip into n tubelets of p pixels, colours last; works on uint8 and on floats.
+
+    Tokens run over time, then rows, then columns; pixels within a tubelet likewise. With colours last, the
+    flattened tubelet has the order in which VideoMAE's decoder predicts it.
+    """
+    t, h, w = grid_of(clip, tubelet_size)
+    p0, p1, p2 = tubelet_size
+    b, c = clip.shape[:2]
+    blocks = clip.reshape(b, c, t, p0, h, p1, w, p2)
+    return blocks.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, t * h * w, p0 * p1 * p2, c)
+
+
+def untubelets(parts: Shaped[Tensor, "b n p c"], grid: Size3, tubelet_size: Size3) -> Shaped[Tensor, "b c t h w"]:
+    """The inverse of `tubelets`."""
+    (t, h, w), (p0, p1, p2) = grid, tubelet_size
+    b, c = parts.shape[0], parts.shape[-1]
+    blocks = parts.reshape(b, t, h, w, p0, p1, p2, c).permute(0, 7, 1, 4, 2, 5, 3, 6)
+    return blocks.reshape(b, c, t * p0, h * p1, w * p2)
+
+
+def take_tokens(tokens: Shaped[Tensor, "b n *rest"], idx: Int[Tensor, "b k"]) -> Shaped[Tensor, "b k *rest"]:
+    """The tokens of each clip at its own indices."""
+    return tokens[torch.arange(len(idx), device=idx.device)[:, None], idx]
+
+
+def tubelet_statistics(
+    parts: Float[Tensor, "b n p c"],
+) -> tuple[Float[Tensor, "b n 1 c"], Float[Tensor, "b n 1 c"]]:
+    """Mean and unbiased standard deviation of each colour in each tubelet."""
+    std, mean = torch.std_mean(parts, dim=2, keepdim=True, unbiased=True)
+    return mean, std
+
+
+def normalised_target(parts: Float[Tensor, "b n p c"]) -> Float[Tensor, "b n d"]:
+    """What is to be predicted: each colour of each tubelet centred and divided by its standard deviation.
+
+    Takes pixels in [0, 1] (Section 3.1, "normalized pixel values", as in VideoMAE); d = p x c.
+    """
+    mean, std = tubelet_statistics(parts)
+    return ((parts - mean) / (std + 1e-6)).flatten(2)
+
+
+def denormalised(
+    prediction: Float[Tensor, "b n d"], parts: Float[Tensor, "b n p c"]
+) -> Float[Tensor, "b n p c"]:
+    """A prediction as pixels again, with the *true* mean and deviation of each tubelet (a picture shows these too)."""
+    mean, std = tubelet_statistics(parts)
+    return prediction.unflatten(-1, parts.shape[2:]) * (std + 1e-6) + mean
