@@ -9,7 +9,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mv2mae.config import Positions
@@ -18,7 +18,7 @@ from mv2mae.model.tubelets import Size3
 NORM_EPS = 1e-6
 
 
-def sinusoid(coordinates: Float[Tensor, " n"], width: int) -> Float[Tensor, "n width"]:
+def sinusoid(coordinates: Int[Tensor, " n"], width: int) -> Float[Tensor, "n width"]:
     """Sines on even and cosines on odd columns, wavelengths from 2 pi to 20,000 pi (Vaswani et al., 2017)."""
     column = torch.arange(width, dtype=torch.float64)
     angle = coordinates.double()[:, None] / 10000 ** (2 * (column // 2) / width)

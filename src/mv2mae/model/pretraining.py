@@ -88,7 +88,7 @@ class MV2MAE(nn.Module):
 
     def forward(
         self,
-        source: Shaped[Tensor, "b c t h w"] | Shaped[Tensor, "b s c t h w"],
+        source: Shaped[Tensor, "b *source"],
         target: Shaped[Tensor, "b c t h w"],
         *,
         seeds: Int[Tensor, " b"] | None = None,
@@ -98,7 +98,7 @@ class MV2MAE(nn.Module):
         """Mask, encode, decode, and compare.
 
         Args:
-            source: one source clip, or s of them; pixels in [0, 1], or uint8.
+            source: one source clip [b, c, t, h, w], or s of them [b, s, c, t, h, w]; pixels in [0, 1], or uint8.
             target: the target clip of the same moment.
             seeds: one for each item of the batch, from which its masks follow; drawn when not given.
             masks: the masks themselves instead of `seeds`.

@@ -1,0 +1,130 @@
+"""A run: the folder in which a training keeps its configuration, log, checkpoints and results.
+
+    config.yaml        the full configuration        environment.json  versions, machine, git state, command
+    log.csv            step, name, value             tensorboard/      the same for TensorBoard
+    checkpoints/       what a killed run goes on from  model.safetensors  the newest weights
+    summary.json       what the run saw and reached
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from mv2mae.errors import InputError
+
+CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file in one piece: a reader sees the old one or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """`write_atomically` of JSON that people can read."""
+    write_atomically(path, json.dumps(values, indent=1) + "\n")
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration as nested dictionaries of plain values, as YAML and JSON have them."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def start_run(run: Path, config: Any) -> bool:
+    """Make the folder, write configuration and environment; or take up a run that is there.
+
+    Returns:
+        whether a checkpoint is there to go on from.
+
+    Raises:
+        InputError: if the folder holds a run with another configuration.
+    """
+    settings = plain(config)
+    path = run / CONFIG_NAME
+    if path.exists():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # speed and logging may change between the parts of a run; what decides its result may not
+        changed = [key for key in differences(before, settings) if not key.startswith(("compute.", "log."))]
+        if changed:
+            raise InputError(
+                f"{run} holds a run with other settings ({', '.join(changed[:5])}); "
+                "give the same ones to go on with it, or another folder"
+            )
+    run.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, yaml.safe_dump(settings, sort_keys=False))
+    write_json(run / "environment.json", environment())
+    return last_checkpoint(run) is not None
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """The checkpoint from which a killed run goes on, if any."""
+    path = run / "checkpoints" / "last.ckpt"
+    return path if path.exists() else None
+
+
+def differences(a: Any, b: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the settings in which two nested dictionaries differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = list(a) + [key for key in b if key not in a]
+        return [name for key in keys for name in differences(a.get(key), b.get(key), f"{prefix}{key}.")]
+    return [] if a == b else [prefix.rstrip(".")]
+
+
+def environment() -> dict[str, Any]:
+    """What a run ran on: versions, machine, command and the state of the source."""
+    packages = ("mv2mae", "torch", "pytorch-lightning", "av", "numpy", "pandas")
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cpus": os.cpu_count(),
+        "git": git_state(),
+    }
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def git_state() -> str | None:
+    """Commit of the source, with `+changes` if it differs from it; None outside a repository."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+changes", "--exclude", "*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read_log(run: Path) -> pd.DataFrame:
+    """The log of a run as a table: one row a step, one column a quantity (empty where it was not logged).
+
+    Raises:
+        InputError: if the run has no log.
+    """
+    path = run / LOG_NAME
+    if not path.exists():
+        raise InputError(f"{run}: no {LOG_NAME}; is it the folder of a run?")
+    rows = pd.read_csv(path)
+    return rows.pivot_table(index="step", columns="name", values="value", aggfunc="last")

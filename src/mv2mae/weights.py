@@ -1,0 +1,175 @@
+"""Weights on disk: one safetensors file that says what it holds, so that nothing is ever unpickled.
+
+The header carries the kind of model, its `ModelConfig` and what a user has to know beside it (class names, the data
+it saw). Runs keep theirs in `model.safetensors`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from mv2mae.config import ModelConfig
+from mv2mae.errors import InputError
+from mv2mae.model.classifier import Classifier
+from mv2mae.model.encoder import Encoder
+from mv2mae.model.pretraining import MV2MAE
+
+WEIGHTS_NAME = "model.safetensors"
+PRETRAINING, CLASSIFIER, ENCODER = "pretraining", "classifier", "encoder"
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredWeights:
+    """What a weights file holds."""
+
+    path: Path
+    kind: str
+    config: ModelConfig
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors below `prefix`, without it."""
+        return {name[len(prefix) :]: t for name, t in self.tensors.items() if name.startswith(prefix)}
+
+
+def packaged_weights() -> dict[str, Path]:
+    """Weights that come with the package, by name."""
+    folder = Path(str(resources.files("mv2mae") / "weights"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def find_weights(source: str | Path) -> Path:
+    """The weights file of a run folder, a file's path, or the name of packaged weights.
+
+    Raises:
+        InputError: if there is none.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = path / WEIGHTS_NAME
+    if path.is_file():
+        return path
+    packaged = packaged_weights()
+    if str(source) in packaged:
+        return packaged[str(source)]
+    if Path(source).is_dir():
+        raise InputError(f"{source}: no {WEIGHTS_NAME} in this folder; is it the folder of a finished run?")
+    names = ", ".join(packaged) or "none"
+    raise InputError(f"{source}: no such run folder or weights file (packaged weights: {names})")
+
+
+def save_weights(path: Path, module: nn.Module, kind: str, config: ModelConfig, **about: Any) -> None:
+    """Write a module's weights with their description, atomically."""
+    header = {"format": "mv2mae", "kind": kind, "config": json.dumps(dataclasses.asdict(config))}
+    header["about"] = json.dumps(about)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        safetensors.torch.save_file(tensors, temporary, metadata=header)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_weights(source: str | Path) -> StoredWeights:
+    """Read a weights file of this project.
+
+    Raises:
+        InputError: if it is missing, damaged or not of this project.
+    """
+    path = find_weights(source)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    if header.get("format") != "mv2mae":
+        raise InputError(f"{path}: a safetensors file, but not one that mv2mae wrote (no such mark in its header)")
+    values = json.loads(header["config"])
+    known = {field.name for field in dataclasses.fields(ModelConfig)}
+    if unknown := set(values) - known:
+        raise InputError(f"{path}: made by another version of mv2mae (unknown settings: {', '.join(sorted(unknown))})")
+    values["tubelet_size"] = tuple(values["tubelet_size"])
+    return StoredWeights(path, header["kind"], ModelConfig(**values), tensors, json.loads(header.get("about", "{}")))
+
+
+def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load all of `tensors` into a module that wants exactly these.
+
+    Raises:
+        InputError: naming the first tensor that is missing, left over or of another shape.
+    """
+    wanted = module.state_dict()
+    for name, tensor in wanted.items():
+        if name not in tensors:
+            raise InputError(f"{path}: no tensor {name}, which this model needs")
+        if tensors[name].shape != tensor.shape:
+            raise InputError(
+                f"{path}: {name} has shape {list(tensors[name].shape)}, but this model needs {list(tensor.shape)}; "
+                "are they of the same size?"
+            )
+    if left := sorted(set(tensors) - set(wanted)):
+        raise InputError(f"{path}: {left[0]} (and {len(left) - 1} more) has no place in this model")
+    module.load_state_dict(tensors)
+
+
+def encoder_tensors(stored: StoredWeights) -> dict[str, Tensor]:
+    """The encoder's own tensors, whatever model they were stored in."""
+    return stored.tensors if stored.kind == ENCODER else stored.part("encoder.")
+
+
+def load_encoder(source: str | Path) -> Encoder:
+    """The encoder of a run or weights file, in evaluation mode: clip [b, 3, t, h, w] in, tokens [b, n, d] out.
+
+    Args:
+        source: run folder, safetensors file, or the name of packaged weights.
+
+    Raises:
+        InputError: if it cannot be found or does not fit.
+    """
+    stored = read_weights(source)
+    tensors = encoder_tensors(stored)
+    encoder = Encoder(stored.config, final_norm="norm.weight" in tensors)
+    fill(encoder, tensors, stored.path)
+    return encoder.eval()
+
+
+def load_pretrained(source: str | Path) -> MV2MAE:
+    """The whole pre-training model, decoders included, in evaluation mode.
+
+    Raises:
+        InputError: also if the file holds no decoders (a classifier or an encoder alone).
+    """
+    stored = read_weights(source)
+    if stored.kind != PRETRAINING:
+        raise InputError(f"{stored.path} holds a {stored.kind} without decoders; give a pre-training run")
+    model = MV2MAE(stored.config)
+    fill(model, stored.tensors, stored.path)
+    return model.eval()
+
+
+def load_classifier_model(source: str | Path) -> tuple[Classifier, list[str]]:
+    """A fine-tuned classifier in evaluation mode, and the names of its classes.
+
+    Raises:
+        InputError: also if the file holds no classifier.
+    """
+    stored = read_weights(source)
+    if stored.kind != CLASSIFIER:
+        raise InputError(f"{stored.path} holds a {stored.kind}, no classifier; give a fine-tuning run")
+    names = list(stored.about["classes"])
+    model = Classifier(stored.config, len(names))
+    fill(model, stored.tensors, stored.path)
+    return model.eval(), names
