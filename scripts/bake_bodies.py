@@ -27,6 +27,9 @@ JOINTS = {
     **{f"{s}Hand": [f"{s}Hand", f"{s}HandFinger1", f"{s}FingerBase", f"{s[0]}Thumb"] for s in ("Left", "Right")},
 }
 NAMES = list(JOINTS)
+# Where cloth may end: sleeves and trouser legs along the limb (0 root, 1 elbow or knee, 2 wrist or ankle), heights and widths in dm.
+FIELDS = {"arm": (0.2, 0.7, 1.3, 1.93), "leg": (0.8, 1.4, 1.9), "height": (0.25, 0.5, 1.0, 2.9, 3.5, 4.2, 4.6), "middle": (-0.35, 0.35),
+          "neck": (0.8, 1.05), "shoe": (0.2, 0.8)}
 # Palette slots, shared by all people; 255 marks a face that a person does not have.
 SKIN, HAIR, SHIRT, SHIRT2, TROUSERS, SHOES, WHITE, IRIS, BROW, LIPS, BELT = range(11)
 HIDDEN = 255
@@ -131,6 +134,16 @@ def scalp(p: np.ndarray) -> np.ndarray:
     return (p[:, 1] > line) & ~ear
 
 
+def split_at(face: list[int], made: dict[tuple[int, int], int]) -> list[list[int]]:
+    """A face, divided where a neighbour's cut put a vertex on one of its edges (else cracks would open)."""
+    for k in range(3):
+        a, b, c = (face[(k + i) % 3] for i in range(3))
+        middle = made.get((min(a, b), max(a, b)))
+        if middle is not None:
+            return split_at([a, middle, c], made) + split_at([middle, b, c], made)
+    return [face]
+
+
 class Template:
     """The shared topology: which base vertices are kept, extra geometry, faces, skin weights."""
 
@@ -142,8 +155,8 @@ class Template:
         head_faces = body[(head[body] > 0.4).all(1) & (base[body][:, :, 2].mean(1) > -9)]
         scalp_faces = head_faces[scalp(base[head_faces].mean(1))]
         parts = {
-            "tights": (mh.faces["helper-tights"], 3000), "head": (head_faces, 1100),
-            "hand": (body[(hand[body] > 0.6).all(1)], 420), "scalp": (scalp_faces, 260),
+            "tights": (mh.faces["helper-tights"], 1900), "head": (head_faces, 900),
+            "hand": (body[(hand[body] > 0.6).all(1)], 320), "scalp": (scalp_faces, 220),
         }
         self.index, self.part, faces, start = [], [], [], 0
         for name, (part_faces, count) in parts.items():
@@ -158,12 +171,82 @@ class Template:
         self.kind = self.part[self.faces[:, 0]].astype("U8")
         self.weights = w[self.index]
         self.base = base[self.index]
+        self.blend = np.eye(len(self.index))  # rows: kept vertices as mixtures of base vertices
+        self.rest = dict(zip(NAMES, mh.joints(base), strict=True))
+        for field, levels in FIELDS.items():
+            for level in levels:
+                self._cut(field, level)
         self._add_extras()
+
+    def measure(self, field: str, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The quantity that decides a hem, at points of the tights; nan where it does not apply."""
+        x, y, z = points.T
+        dominant = np.array(NAMES)[weights.argmax(1)]
+        out = np.full(len(points), np.nan)
+        torso = ~np.char.endswith(dominant, "Arm") & ~np.char.endswith(dominant, "Hand")
+        if field == "arm" or field == "leg":
+            a, b, c = ("Arm", "ForeArm", "Hand") if field == "arm" else ("UpLeg", "Leg", "Foot")
+            for side in ("Left", "Right"):
+                j = [self.rest[side + n] for n in (a, b, c)]
+                first, second = np.clip(along(points, j[0], j[1]), -1, 1), np.clip(along(points, j[1], j[2]), 0, 2)
+                near_second = along(points, j[1], j[2]) > 0
+                on = np.isin(dominant, [side + a, side + b, side + c, side + "ToeBase"])
+                out[on] = np.where(near_second & (dominant != side + a), 1 + second, first)[on]
+        elif field == "height":
+            out[torso] = y[torso]
+        elif field == "middle":
+            on = torso & (z > 0.2) & (y > 0.2)
+            out[on] = x[on]
+        elif field == "neck":
+            on = y > 5.3
+            out[on] = np.hypot(x, z - 0.1)[on]
+        elif field == "shoe":
+            on = y < -5
+            out[on] = y[on] - self.rest["LeftFoot"][1]
+        return out
+
+    def _cut(self, field: str, level: float) -> None:
+        """Splits the tights' faces where a hem may run, so that cloth ends in a clean line."""
+        value = self.measure(field, self.base, self.weights) - level
+        value = np.where(np.abs(value) < 0.015, 0.015, value)
+        tights = self.kind == "tights"
+        crossing = tights & (np.sign(value[self.faces]).sum(1) ** 2 == 1) & np.isfinite(value[self.faces]).all(1)
+        made: dict[tuple[int, int], int] = {}
+        rows, faces = [], []
+
+        def on_edge(a: int, b: int) -> int:
+            key = (min(a, b), max(a, b))
+            if key not in made:
+                made[key] = len(self.base) + len(rows)
+                t = value[a] / (value[a] - value[b])
+                rows.append((a, b, t))
+            return made[key]
+
+        for face in self.faces[crossing]:
+            signs = np.sign(value[face])
+            k = int(np.nonzero(signs == -signs.sum())[0][0])  # the vertex alone on its side
+            a, b, c = (int(face[(k + i) % 3]) for i in range(3))
+            ab, ac = on_edge(a, b), on_edge(a, c)
+            faces += [[a, ab, ac], [ab, b, c], [ab, c, ac]]
+        if not rows:
+            return
+        a, b, t = (np.array(column) for column in zip(*rows, strict=True))
+        for name in ("base", "weights", "blend"):
+            old = getattr(self, name)
+            setattr(self, name, np.concatenate([old, old[a] * (1 - t)[:, None] + old[b] * t[:, None]]))
+        self.part = np.concatenate([self.part, np.full(len(rows), "tights")])
+        whole, kinds = [], []
+        for face, kind in zip(self.faces[~crossing].tolist(), self.kind[~crossing], strict=True):
+            parts = split_at(face, made)
+            whole += parts
+            kinds += [kind] * len(parts)
+        self.faces = np.array(whole + faces)
+        self.kind = np.array(kinds + ["tights"] * len(faces))
 
     def _add_extras(self) -> None:
         """Faces of the decals (eyes, brows, mouth), the long-hair curtain and the bun; vertices are made per person."""
         head, spine = (np.eye(len(NAMES))[NAMES.index(n)] for n in ("Head", "Spine1"))
-        start = len(self.index)
+        start = len(self.base)
         quads = np.array([[0, 1, 2], [0, 2, 3]])
         blocks = []
         for kind in ("white", "white", "iris", "iris", "brow", "brow", "lips", "lips"):
@@ -216,8 +299,8 @@ def face_decals(mh: MakeHuman, v: np.ndarray) -> np.ndarray:
         out["brow"].append(quad(b, 0.2 * unit, 0.05 * unit, tilt=-0.02 * unit, bend=0.12 * unit))
     lips = body[(np.abs(body[:, 0]) < 0.1 * unit)]
     eye_y = v[mh.groups["helper-l-eye"]][:, 1].mean()
-    lips = lips[(lips[:, 1] < eye_y - 0.6 * unit) & (lips[:, 1] > eye_y - 0.95 * unit)]
-    m = np.array([0.0, eye_y - 0.79 * unit, lips[:, 2].max() + 0.03 * unit])
+    lips = lips[(lips[:, 1] < eye_y - 0.5 * unit) & (lips[:, 1] > eye_y - 0.75 * unit)]
+    m = np.array([0.0, eye_y - 0.62 * unit, lips[:, 2].max() + 0.03 * unit])
     for sign in (1, -1):
         c = m + np.array([sign * 0.125 * unit, 0, 0])
         out["lips"].append(quad(c, 0.125 * unit, 0.055 * unit, bend=0.1 * unit))
@@ -252,58 +335,54 @@ def vertex_normals(v: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
 
 
+def scalp_edge(t: Template) -> np.ndarray:
+    """Vertices on the border of the scalp: those with an edge that only one face has."""
+    f = t.faces[t.kind == "scalp"]
+    edges = np.sort(np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]), axis=1)
+    pairs, count = np.unique(edges, axis=0, return_counts=True)
+    return np.unique(pairs[count == 1])
+
+
 def along(v: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (v - a) @ (b - a) / ((b - a) @ (b - a))
 
 
-def cloth_slots(t: Template, mh: MakeHuman, person: dict, points: np.ndarray) -> np.ndarray:
-    """The palette slot of points (neutral shape, dm) of the tights, given their dominant joints."""
-    j = dict(zip(NAMES, mh.joints(mh.base), strict=True))
-    x, y, z = points.T
-    slot = np.where(y > person["hem"], SHIRT, TROUSERS)
-    if person["style"] == "jacket":
-        slot[(slot == SHIRT) & (np.abs(x) < 0.35) & (z > 0.2)] = SHIRT2
-    if person["style"] == "band":
-        slot[(slot == SHIRT) & (y > 2.9) & (y < 4.2)] = SHIRT2
-    if person["style"] == "yoke":
-        slot[(slot == SHIRT) & (y > 4.3)] = SHIRT2
-    slot[(slot == TROUSERS) & (y > person["hem"] - 0.22) & (y > 0.4)] = BELT if person["belt"] else TROUSERS
-    return slot, j, (x, y, z)
+def cloth_slots(t: Template, person: dict, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The palette slot of points of the tights (neutral shape, dm)."""
+    y, z = points[:, 1], points[:, 2]
+    height, middle, arm, leg, neck, shoe = (t.measure(f, points, weights) for f in ("height", "middle", "arm", "leg", "neck", "shoe"))
+    hem, style = person["hem"], person["style"]
+    slot = np.where(height > hem, SHIRT, TROUSERS)
+    second = {"jacket": np.abs(middle) < 0.35, "band": (height > 2.9) & (height < 4.2), "yoke": height > 4.2, "narrow": (height > 3.5) & (height < 4.2)}
+    if style in second:
+        slot[(slot == SHIRT) & second[style]] = SHIRT2
+    if person["belt"]:
+        slot[(height < hem) & (height > (0.25 if hem < 0.7 else 0.5)) & (np.abs(leg) > -9) | (height < hem) & (height > hem - 0.25) & np.isnan(leg)] = BELT
+    on_arm = np.isfinite(arm)
+    slot[on_arm] = np.where(arm < person["sleeve"], SHIRT2 if style == "sleeves" else SHIRT, SKIN)[on_arm]
+    slot[(slot == TROUSERS) & (leg > person["leg"])] = SKIN
+    slot[shoe < person["shoe"]] = SHOES
+    slot[(neck < person["neckline"]) & (y > 5.3) | (y > 6.0)] = SKIN
+    return slot
 
 
-def colour_faces(t: Template, mh: MakeHuman, person: dict) -> np.ndarray:
+def colour_faces(t: Template, person: dict) -> np.ndarray:
     slot = np.full(len(t.faces), SKIN, np.uint8)
     tights = t.kind == "tights"
-    f = t.faces[tights]
-    points = t.base[f].mean(1)
-    dominant = np.array(NAMES)[t.weights[f].mean(1).argmax(1)]
-    cloth, j, (x, y, z) = cloth_slots(t, mh, person, points)
-    sleeve_slot = SHIRT2 if person["style"] == "sleeves" else SHIRT
-    for side in ("Left", "Right"):
-        arm, elbow, wrist = j[f"{side}Arm"], j[f"{side}ForeArm"], j[f"{side}Hand"]
-        u = np.where(dominant == f"{side}ForeArm", 1 + np.clip(along(points, elbow, wrist), 0, 2), np.clip(along(points, arm, elbow), -1, 1))
-        on_arm = np.isin(dominant, [f"{side}Arm", f"{side}ForeArm", f"{side}Hand"])
-        u[dominant == f"{side}Hand"] = 2
-        cloth[on_arm] = np.where(u[on_arm] < person["sleeve"], sleeve_slot, SKIN)
-        if person["style"] == "band":
-            cloth[on_arm & (u < person["sleeve"])] = SHIRT
-        hip, knee, ankle = j[f"{side}UpLeg"], j[f"{side}Leg"], j[f"{side}Foot"]
-        on_leg = np.isin(dominant, [f"{side}UpLeg", f"{side}Leg", f"{side}Foot", f"{side}ToeBase"])
-        u = np.where(dominant == f"{side}UpLeg", along(points, hip, knee), 1 + along(points, knee, ankle))
-        low = on_leg & (cloth == TROUSERS)
-        cloth[low] = np.where(u[low] < person["leg"], TROUSERS, SKIN)
-        cloth[on_leg & (y < ankle[1] + person["shoe"])] = SHOES
-    neck = (np.hypot(x, z - 0.1) < person["neckline"]) & (y > 5.35) | (y > 5.95)
-    cloth[neck] = SKIN
-    slot[tights] = cloth
+    faces = t.faces[tights]
+    slot[tights] = cloth_slots(t, person, t.base[faces].mean(1), t.weights[faces].mean(1))
     for kind, value in (("white", WHITE), ("iris", IRIS), ("brow", BROW), ("lips", LIPS)):
         slot[t.kind == kind] = value
-    slot[t.kind == "scalp"] = HIDDEN if person["hair"] == "bald" else HAIR
+    hairy = person["hair"] != "bald"
+    slot[t.kind == "scalp"] = HAIR if hairy else HIDDEN
     slot[t.kind == "curtain"] = HAIR if person["hair"] == "long" else HIDDEN
     slot[t.kind == "bun"] = HAIR if person["hair"] == "bun" else HIDDEN
-    beard = (t.kind == "head") & person["beard"]
-    c = t.base[np.minimum(t.faces, len(t.base) - 1)].mean(1)
-    slot[beard & (c[:, 1] < 6.95) & (c[:, 1] > 6.2) & (c[:, 2] > 0.55)] = HAIR
+    head = t.kind == "head"
+    c = t.base[t.faces[head]].mean(1)
+    painted = slot[head]
+    painted[scalp(c) & hairy] = HAIR
+    painted[(c[:, 1] < 6.9) & (c[:, 1] > 6.25) & (c[:, 2] > 0.6) & person["beard"]] = HAIR
+    slot[head] = painted
     return slot
 
 
@@ -311,8 +390,8 @@ def build(t: Template, mh: MakeHuman, person: dict) -> tuple[np.ndarray, np.ndar
     """Vertices [v, 3] and joints [j, 3] in metres and the package's axes, palette slots [f]."""
     full = shape(mh, person)
     joints = mh.joints(full)
-    v = full[t.index]
-    slot = colour_faces(t, mh, person)
+    v = t.blend @ full[t.index]
+    slot = colour_faces(t, person)
     normals = vertex_normals(v, t.faces[t.faces.max(1) < len(v)])
     tights = t.part == "tights"
     loose = np.full(len(v), 0.0)
@@ -323,7 +402,9 @@ def build(t: Template, mh: MakeHuman, person: dict) -> tuple[np.ndarray, np.ndar
         count[t.faces[k]] += 1
     loose[tights] /= np.maximum(count[tights], 1)
     unit = np.ptp(full[mh.groups["helper-l-eye"]][:, 1]) / 0.276
+    edge = scalp_edge(t)
     loose[t.part == "scalp"] = person["volume"] * unit
+    loose[edge] = 0.05 * unit  # hair lies flat at the hairline
     v = v + normals * loose[:, None]
     head = full[mh.groups["body"]]
     head = head[head[:, 1] > joints[NAMES.index("Head")][1] - 0.1]
@@ -354,11 +435,11 @@ def cast(rng: np.random.Generator) -> list[dict]:
         people.append({
             "male": float(np.clip(male * 0.92 + 0.04 + rng.normal(0, 0.03), 0, 1)), "sex": "m" if male else "f", "age": age, "race": races[race],
             "height": float(np.clip(height, 1.5, 1.92)), "weight": float(np.clip(rng.normal(0.52, 0.2), 0.1, 0.98)),
-            "muscle": float(np.clip(rng.normal(0.55, 0.15), 0.2, 0.9)), "hair": str(hair), "volume": float(rng.choice([0.08, 0.14, 0.2, 0.34])),
+            "muscle": float(np.clip(rng.normal(0.55, 0.15), 0.2, 0.9)), "hair": str(hair), "volume": float(rng.choice([0.12, 0.16, 0.22, 0.34])),
             "length": float(rng.uniform(1.5, 2.3)), "beard": bool(male and age > 24 and rng.random() < 0.3),
-            "sleeve": float(rng.choice([0.6, 0.75, 1.93, 1.93, 0.15, 1.3])), "leg": float(rng.choice([1.9, 1.9, 1.9, 0.8, 1.35])),
-            "hem": float(rng.uniform(0.3, 1.3)), "neckline": float(rng.choice([0.75, 0.95, 1.2])), "shoe": float(rng.choice([0.15, 0.3, 0.9])),
-            "style": str(rng.choice(["plain", "plain", "jacket", "band", "yoke", "sleeves"])), "belt": bool(rng.random() < 0.4),
+            "sleeve": float(rng.choice([0.7, 0.7, 1.93, 1.93, 0.2, 1.3])), "leg": float(rng.choice([1.9, 1.9, 1.9, 0.8, 1.4])),
+            "hem": float(rng.choice([0.5, 1.0])), "neckline": float(rng.choice([0.8, 1.05])), "shoe": float(rng.choice([0.2, 0.2, 0.8])),
+            "style": str(rng.choice(["plain", "plain", "jacket", "band", "yoke", "sleeves", "narrow"])), "belt": bool(rng.random() < 0.4),
             "loose": float(rng.uniform(0.07, 0.2)),
             "skin": SKINS[int(rng.choice(tones[race]))], "hair_colour": HAIRS[hair_colour], "shirt": CLOTHES[shirt], "shirt2": CLOTHES[second],
             "trousers": TROUSER_COLOURS[int(rng.integers(len(TROUSER_COLOURS)))], "shoes": SHOE_COLOURS[int(rng.integers(len(SHOE_COLOURS)))],

@@ -14,6 +14,7 @@ from mv2mae.errors import InputError
 
 Positions = Literal["sinusoid-1d", "sincos-3d"]
 Masking = Literal["random", "tube"]
+Optimizer = Literal["adamw", "muon"]
 Crop = Literal["multi-scale", "random-resized", "centre"]
 
 ENCODER_SIZES = {  # name -> width, depth, heads
@@ -162,6 +163,10 @@ class DataConfig:
 class OptimConfig:
     """AdamW with warm-up and cosine decay, counted in steps (Tables 15, 16)."""
 
+    optimizer: Optimizer = "adamw"
+    """The paper's AdamW; or Muon for the matrices of the blocks and AdamW for the rest (small models learn sooner)."""
+    muon_lr: float = 0.02
+    """Muon's peak rate, in its own scale; the schedule is the same."""
     lr: float | None = None
     """Peak learning rate of a step as it is; exclusive with base_lr."""
     base_lr: float | None = None
@@ -191,6 +196,7 @@ class OptimConfig:
         for a, b in (("lr", "base_lr"), ("epochs", "steps"), ("warmup_epochs", "warmup_steps")):
             both = getattr(self, a) is not None and getattr(self, b) is not None
             _require(not both, f"optim.{a} and optim.{b} exclude each other; set one of them to null")
+        _require(self.muon_lr > 0, f"muon_lr={self.muon_lr} must be positive")
         _require(self.batch_size >= 1, f"batch_size={self.batch_size} must be at least 1")
         _require(0 < self.layer_decay <= 1, f"layer_decay={self.layer_decay} must lie in (0, 1]")
 
@@ -235,6 +241,8 @@ class ComputeConfig:
     """Items a device holds at a time; the rest of the batch is accumulated. Null = all of it at once."""
     num_workers: int = 2
     """Processes a device that read and decode videos; 0 = the training process itself."""
+    num_threads: int | None = None
+    """Threads of the training process on a CPU; null = torch's own choice, one a core."""
     compile: bool = False
     """torch.compile the model: faster steps after a slow first one."""
 

@@ -3,7 +3,7 @@
     config.yaml        the full configuration        environment.json  versions, machine, git state, command
     log.csv            step, name, value             tensorboard/      the same for TensorBoard
     checkpoints/       what a killed run goes on from  model.safetensors  the newest weights
-    summary.json       what the run saw and reached
+    summary.json       what the run saw and reached    problems.jsonl    videos that were set aside, and why
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import yaml
 from mv2mae.errors import InputError
 
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
+PROBLEMS_NAME = "problems.jsonl"
 
 
 def write_atomically(path: Path, text: str) -> None:

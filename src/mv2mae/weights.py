@@ -76,7 +76,7 @@ def save_weights(path: Path, module: nn.Module, kind: str, config: ModelConfig, 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        safetensors.torch.save_file(tensors, temporary, metadata=header)
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata=header))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -160,8 +160,8 @@ def load_pretrained(source: str | Path) -> MV2MAE:
     return model.eval()
 
 
-def load_classifier_model(source: str | Path) -> tuple[Classifier, list[str]]:
-    """A fine-tuned classifier in evaluation mode, and the names of its classes.
+def load_classifier_model(source: str | Path) -> tuple[Classifier, dict[str, Any]]:
+    """A fine-tuned classifier in evaluation mode, and what is stored beside it: `classes` (names), `frame_stride`, ...
 
     Raises:
         InputError: also if the file holds no classifier.
@@ -169,7 +169,6 @@ def load_classifier_model(source: str | Path) -> tuple[Classifier, list[str]]:
     stored = read_weights(source)
     if stored.kind != CLASSIFIER:
         raise InputError(f"{stored.path} holds a {stored.kind}, no classifier; give a fine-tuning run")
-    names = list(stored.about["classes"])
-    model = Classifier(stored.config, len(names))
+    model = Classifier(stored.config, len(stored.about["classes"]))
     fill(model, stored.tensors, stored.path)
-    return model.eval(), names
+    return model.eval(), stored.about

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reference
-from conftest import moving_blobs
+from clips import moving_blobs
 from mv2mae.errors import InputError
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
 from mv2mae.model.masking import random_masking, token_noise, tube_masking

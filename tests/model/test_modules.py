@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import reference
-from conftest import moving_blobs
+from clips import moving_blobs
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
@@ -186,9 +186,9 @@ def test_loss_is_equation_3(tiny, pair):
                 losses.append(reference.loss(prediction[i, view].detach().numpy(), goal, weights))
             wanted[f"{kind}_{name}"] = np.mean(losses)
     for name, value in out.parts().items():
-        assert float(value) == pytest.approx(wanted[name], rel=1e-4)
+        assert value.item() == pytest.approx(wanted[name], rel=1e-4)
     total = wanted["self_source"] + wanted["self_target"] + 0.5 * (wanted["cross_target"] + wanted["cross_source"])
-    assert float(out.loss) == pytest.approx(total, rel=1e-4)
+    assert out.loss.item() == pytest.approx(total, rel=1e-4)
 
 
 def test_literal_loss_scale_is_one_nth(tiny, pair):

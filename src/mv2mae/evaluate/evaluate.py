@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor
 
 from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.data.clips import EvalDataset
 from mv2mae.data.datamodule import eval_data
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import Figures, confusion, summarise
@@ -29,21 +30,32 @@ def clip_probabilities(model: Classifier, clips: Tensor, batch_size: int) -> Ten
     return torch.cat(parts).mean(dim=0)
 
 
-def score_videos(model: Classifier, dataset: Any, batch_size: int, *, progress: bool = True) -> pd.DataFrame:
+def score_videos(model: Classifier, dataset: EvalDataset, batch_size: int, *, progress: bool = True) -> pd.DataFrame:
     """A row for each video: what the manifest says of it, its probabilities p0, p1, ..., and `error` if it broke."""
-    loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=0)
     rows = []
-    for index, item in enumerate(track(loader, "  testing", total=len(dataset), disable=not progress, transient=True)):
-        about = dataset.manifest.iloc[index]
+    for index in track(range(len(dataset)), "  testing", disable=not progress, transient=True):
+        item, about = dataset[index], dataset.frame.iloc[index]
         row: dict[str, Any] = {name: about[name] for name in ("path", "group", "view", "label", "subject", "setup")}
         row["error"] = item.get("error", "")
-        if not row["error"]:
+        if "clips" in item:
             probabilities = clip_probabilities(model, item["clips"], batch_size)
             row.update({f"p{i}": float(p) for i, p in enumerate(probabilities)})
         rows.append(row)
     scores = pd.DataFrame(rows)
     missing = {f"p{i}": float("nan") for i in range(model.num_classes) if f"p{i}" not in scores}
     return scores.assign(**missing)
+
+
+def check_labels(dataset: EvalDataset, classes: list[str]) -> None:
+    """Every video of a test needs a label that the classifier knows.
+
+    Raises:
+        InputError: naming the first that has none.
+    """
+    for path, label in zip(dataset.paths, dataset.labels, strict=True):
+        if not 0 <= label < len(classes):
+            what = "no label" if label < 0 else f"label {label}"
+            raise InputError(f"{path} has {what}, but the classifier knows 0 to {len(classes) - 1}")
 
 
 def evaluate(
@@ -59,12 +71,11 @@ def evaluate(
     Raises:
         InputError: if the run holds no classifier, the labels do not fit it, or there is nothing to test on.
     """
-    model, classes = load_classifier_model(run)
+    model, about = load_classifier_model(run)
+    classes = about["classes"]
     size, frames = model.config.image_size, model.config.num_frames
-    dataset = eval_data(data, num_frames=frames, size=size, num_clips=test.num_clips, num_crops=test.num_crops)
-    largest = int(dataset.manifest["label"].max())
-    if largest >= len(classes):
-        raise InputError(f"the test set has label {largest}, but the classifier knows 0 to {len(classes) - 1}")
+    dataset = eval_data(data, num_frames=frames, size=size, test=test, progress=progress)
+    check_labels(dataset, classes)
     scores = score_videos(model.to(device), dataset, test.batch_size, progress=progress)
     figures = {
         "run": str(run),
@@ -80,6 +91,11 @@ def evaluate(
     scores.to_parquet(out / "scores.parquet", index=False)
     write_json(out / "evaluation.json", figures)
     return figures
+
+
+def best_device(name: str) -> str:
+    """`auto` becomes cuda where there is one, else cpu."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def print_figures(figures: Figures, title: str) -> None:

@@ -18,10 +18,10 @@ from mv2mae.model.tubelets import Size3
 NORM_EPS = 1e-6
 
 
-def sinusoid(coordinates: Int[Tensor, " n"], width: int) -> Float[Tensor, "n width"]:
-    """Sines on even and cosines on odd columns, wavelengths from 2 pi to 20,000 pi (Vaswani et al., 2017)."""
+def sinusoid(coordinates: Int[Tensor, " n"], width: int, longest: float = 10000.0) -> Float[Tensor, "n width"]:
+    """Sines on even and cosines on odd columns, wavelengths from 2 pi to 2 pi `longest` (Vaswani et al., 2017)."""
     column = torch.arange(width, dtype=torch.float64)
-    angle = coordinates.double()[:, None] / 10000 ** (2 * (column // 2) / width)
+    angle = coordinates.double()[:, None] / longest ** (2 * (column // 2) / width)
     return torch.where(column % 2 == 0, angle.sin(), angle.cos()).float()
 
 
@@ -29,7 +29,8 @@ def position_table(positions: Positions, grid: Size3, width: int) -> Float[Tenso
     """The fixed table that is added to the tokens.
 
     `sinusoid-1d` runs over the flattened tokens as in VideoMAE. `sincos-3d` gives time a quarter of the columns,
-    rows and columns of the frame three eighths each, so that neighbours in space are neighbours in the table.
+    rows and columns of the frame three eighths each, so that neighbours in space are neighbours in the table. Its
+    wavelengths end at 20 x 2 pi: an axis has some ten places, over which longer waves are all but constant.
     """
     t, h, w = grid
     if positions == "sinusoid-1d":
@@ -39,7 +40,7 @@ def position_table(positions: Positions, grid: Size3, width: int) -> Float[Tenso
     width_h = 2 * ((width - width_t) // 4)
     axes = zip(torch.meshgrid(*(torch.arange(s) for s in grid), indexing="ij"),
                (width_t, width_h, width - width_t - width_h), strict=True)  # fmt: skip
-    return torch.cat([sinusoid(axis.flatten(), part) for axis, part in axes], dim=1)
+    return torch.cat([sinusoid(axis.flatten(), part, longest=20.0) for axis, part in axes], dim=1)
 
 
 def interpolate_positions(table: Float[Tensor, "n d"], grid: Size3, new_grid: Size3) -> Float[Tensor, "m d"]:

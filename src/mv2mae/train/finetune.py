@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mv2mae.config import FinetuneConfig, ModelConfig
 from mv2mae.data.datamodule import FinetuneData, finetune_data, make_loader
+from mv2mae.data.indexing import class_names
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.views import collate_clips
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
-from mv2mae.runs import SUMMARY_NAME, start_run, write_json
+from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, start_run, write_json
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.trainer import StepModule, accumulation, fit, num_devices
@@ -87,7 +88,7 @@ def num_classes_of(config: FinetuneConfig, data: FinetuneData) -> int:
     Raises:
         InputError: if a label lies beyond the configured number.
     """
-    needed = len(data.classes)
+    needed = data.train.num_classes
     asked = config.head.num_classes
     if asked is not None and asked < needed:
         raise InputError(f"head.num_classes={asked}, but the manifest has labels up to {needed - 1}; set {needed}")
@@ -113,19 +114,16 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
     Raises:
         InputError: for settings, data or weights that cannot work.
     """
-    if config.init is not None:
-        # the clip's size is the data's business too: take the stored one unless the recipe asks for another
-        read_weights(config.init)
     data = finetune_data(
         config.data,
         num_frames=config.model.num_frames,
         size=config.model.image_size,
         seed=config.seed,
         num_repeats=config.num_repeats,
+        problems_file=run / PROBLEMS_NAME,
     )
-    classes = [*data.classes]
     num_classes = num_classes_of(config, data)
-    classes += [str(i) for i in range(len(classes), num_classes)]
+    classes = class_names(config.data.manifest, num_classes)
     model, origin = build_classifier(config, num_classes)
     optim, world_size = config.optim, num_devices(config.compute)
     # batch_size counts augmented clips; the loader counts videos, each of which brings num_repeats of them
@@ -152,13 +150,14 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
     start_run(run, config)
 
     def loader_from(step: int, rank: int, world: int) -> Any:
-        sampler = StepSampler(len(data.train), by_video.batch_size, total, config.seed, step, rank, world)
+        part = {"start_step": step, "rank": rank, "world_size": world}
+        sampler = StepSampler(len(data.train), by_video.batch_size, total, config.seed, **part)
         return make_loader(
             data.train, sampler, device_batch_size=held, num_workers=config.compute.num_workers, collate=collate_clips
         )
 
     module.loader_from = loader_from
-    about = {"classes": classes, "init": config.init, "data": data.summary, "steps": total, "seed": config.seed}
+    about = {"classes": classes, "frame_stride": config.data.frame_stride, "init": config.init, "data": data.summary, "steps": total, "seed": config.seed}
     shown = {"train/loss": "loss", "train/top1": "top-1", "speed/clips_per_s": "clips/s"}
     fit(
         module,
@@ -174,7 +173,7 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
             ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"}),
         ],
     )
-    write_json(run / SUMMARY_NAME, {**about, "set_aside": data.problems()})
+    write_json(run / SUMMARY_NAME, {**about, "set_aside": data.videos.problems.items()})
     print(f"  wrote {run / WEIGHTS_NAME}", flush=True)
     return run
 

@@ -131,7 +131,7 @@ class ProgressBar(pl.callbacks.ProgressBar):
             self._bar.start()
 
     def _values(self, trainer: pl.Trainer) -> str:
-        metrics = trainer.callback_metrics
+        metrics = {**trainer.callback_metrics, **getattr(trainer.lightning_module, "latest", {})}
         return "  ".join(f"{label} {float(metrics[name]):.3g}" for name, label in self.shown.items() if name in metrics)
 
     def on_train_batch_end(

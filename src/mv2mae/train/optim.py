@@ -1,9 +1,10 @@
-"""AdamW's parameter groups and the learning rate of each step."""
+"""Parameter groups, optimisers, and the learning rate of each step."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,23 +12,24 @@ from torch import nn
 from mv2mae.config import OptimConfig
 
 
-def parameter_groups(model: nn.Module, config: OptimConfig, depth: int) -> list[dict[str, object]]:
+Groups = list[dict[str, Any]]
+
+
+def parameter_groups(model: nn.Module, config: OptimConfig, depth: int) -> Groups:
     """Group parameters by weight decay and by layer.
 
     Biases, norms and the mask token (all that has one axis) are not decayed. With a layer decay g, encoder block i
     of `depth` learns at g^(depth - i) of the rate, the embedding at g^(depth + 1), everything after the encoder at
     the full rate (Table 16: layer-wise lr decay).
     """
-    groups: dict[tuple[float, float], dict[str, object]] = {}
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
         scale = config.layer_decay ** (depth + 1 - layer_of(name, depth))
         group = groups.setdefault((decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
-        parameters = group["params"]
-        assert isinstance(parameters, list)
-        parameters.append(parameter)
+        group["params"].append(parameter)
     return list(groups.values())
 
 
@@ -51,16 +53,72 @@ def warmup_cosine(step: int, *, warmup: int, total: int, min_share: float = 0.0)
     return min_share + (1 - min_share) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+class MuonAndAdamW(torch.optim.Optimizer):
+    """Muon for the matrices inside the blocks, AdamW for everything else, behind the face of one optimiser.
+
+    Muon makes a matrix's update orthogonal, so that all its directions move alike; embeddings, heads, biases and
+    norms are not matrices in that sense. A training engine wants a single optimiser, so this one hands on.
+
+    Args:
+        muon_groups, adamw_groups: parameter groups, each with its `lr` and `weight_decay`.
+        betas: AdamW's momenta.
+    """
+
+    def __init__(self, muon_groups: Groups, adamw_groups: Groups, betas: tuple[float, float]) -> None:
+        self.muon = torch.optim.Muon(muon_groups)
+        self.adamw = torch.optim.AdamW(adamw_groups, betas=betas, fused=True)
+        super().__init__([*self.muon.param_groups, *self.adamw.param_groups], {})
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        # the schedule writes rates into the groups of this optimiser, the parts read them from theirs
+        self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step of both."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self.muon.step()
+        self.adamw.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both."""
+        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The reverse."""
+        self.muon.load_state_dict(state_dict["muon"])
+        self.adamw.load_state_dict(state_dict["adamw"])
+        self._share_groups()
+
+
+def is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
+    """Whether Muon may take a parameter: the matrices of attention and MLP."""
+    return parameter.ndim == 2 and "blocks." in name
+
+
 def build_optimizer(
     model: nn.Module, config: OptimConfig, *, depth: int, num_items: int
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW and its schedule for a training set of `num_items` items."""
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """The optimiser and its schedule for a training set of `num_items` items."""
     groups = parameter_groups(model, config, depth)
-    optimizer = torch.optim.AdamW(groups, lr=config.peak_lr(), betas=config.betas, fused=True)
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "muon":
+        matrices = {id(p) for name, p in model.named_parameters() if is_block_matrix(name, p)}
+        muon = [{**g, "params": [p for p in g["params"] if id(p) in matrices], "lr": config.muon_lr} for g in groups]
+        rest = [{**g, "params": [p for p in g["params"] if id(p) not in matrices], "lr": config.peak_lr()} for g in groups]
+        muon, rest = ([group for group in part if group["params"]] for part in (muon, rest))
+        optimizer, groups = MuonAndAdamW(muon, rest, config.betas), muon + rest
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=config.peak_lr(), betas=config.betas, fused=True)
     warmup, total = config.num_warmup_steps(num_items), config.total_steps(num_items)
 
     def share_for(scale: float) -> Callable[[int], float]:
         return lambda step: scale * warmup_cosine(step, warmup=warmup, total=total, min_share=config.min_lr_share)
 
-    shares = [share_for(float(str(group["lr_scale"]))) for group in groups]
+    shares = [share_for(group["lr_scale"]) for group in groups]
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shares)

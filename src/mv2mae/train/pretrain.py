@@ -16,7 +16,7 @@ from mv2mae.data.datamodule import PretrainData, held_out_batch, make_loader, pr
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.views import collate_pairs
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
-from mv2mae.runs import SUMMARY_NAME, start_run, write_json
+from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, start_run, write_json
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.trainer import StepModule, accumulation, fit, num_devices
@@ -68,27 +68,29 @@ class HeldOut(pl.Callback):
     def __init__(self, batch: Batch, every: int) -> None:
         self.batch, self.every = batch, every
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look before the first step too."""
+        if trainer.global_step == 0:
+            self._look(trainer, pl_module)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look every so many steps, once a step."""
         done = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if done and (trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps):
-            self._look(pl_module)
+            self._look(trainer, pl_module)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look before the first step too."""
-        if trainer.global_step == 0:
-            metrics = self._measure(pl_module)
-            for logger in trainer.loggers:
-                logger.log_metrics({name: float(value) for name, value in metrics.items()}, step=0)
-
-    def _look(self, module: pl.LightningModule) -> None:
-        module.log_dict(self._measure(module), logger=True)
+    def _look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, PretrainModule)
+        metrics = {name: float(value) for name, value in self._measure(module).items()}
+        module.latest.update(metrics)
+        # to the loggers themselves: Lightning would repeat the value at every later line of the log
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.global_step)
 
     @torch.no_grad()
-    def _measure(self, module: pl.LightningModule) -> dict[str, Tensor]:
-        assert isinstance(module, PretrainModule)
+    def _measure(self, module: PretrainModule) -> dict[str, Tensor]:
         model = module.model
         model.eval()
         batch = {key: value.to(module.device) for key, value in self.batch.items() if isinstance(value, Tensor)}
@@ -154,7 +156,7 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule,
     grid = " x ".join(map(str, config.model.grid))
     kind = "multi-view" if module.model.cross_decoder is not None else "single-view (no cross-view decoder)"
     return [
-        f"data    {counts}; {num_items:,} pairs an epoch, {data.held_out_pairs} pairs held out",
+        f"data    {counts}; {num_items:,} pairs an epoch",
         f"model   {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), {config.model.num_tokens} tokens "
         f"({grid}), {config.model.num_masked} of them masked",
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
@@ -186,7 +188,7 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
         size=config.model.image_size,
         seed=config.seed,
         held_out_groups=config.log.held_out_groups,
-        held_out_pairs=config.log.held_out_pairs,
+        problems_file=run / PROBLEMS_NAME,
     )
     world_size = num_devices(config.compute)
     held, accumulate = accumulation(config.optim, config.compute, world_size)
@@ -196,14 +198,16 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
     start_run(run, config)
 
     def loader_from(step: int, rank: int, world: int) -> Any:
-        sampler = StepSampler(len(data.train), config.optim.batch_size, total, config.seed, step, rank, world)
+        part = {"start_step": step, "rank": rank, "world_size": world}
+        sampler = StepSampler(len(data.train), config.optim.batch_size, total, config.seed, **part)
         return make_loader(
             data.train, sampler, device_batch_size=held, num_workers=config.compute.num_workers, collate=collate_pairs
         )
 
     module.loader_from = loader_from
-    batch, groups = held_out_batch(data)
-    batch["swap"] = swap_sources(groups, config.seed)
+    batch: Batch = {**held_out_batch(data.held_out, config.log.held_out_pairs)}
+    groups = data.held_out.frame["group"].to_numpy()[batch["index"].numpy()]
+    batch["swap"] = swap_sources(list(groups), config.seed)
     about = {"data": {**data.summary}, "recipe": "pretrain", "seed": config.seed}
     shown = {"train/loss": "loss", "speed/clips_per_s": "clips/s", "speed/data_wait_share": "data wait"}
     if module.model.cross_decoder is not None:
@@ -223,6 +227,6 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
             ProgressBar("pre-training", shown),
         ],
     )
-    write_json(run / SUMMARY_NAME, {**about, "steps": total, "set_aside": data.problems()})
+    write_json(run / SUMMARY_NAME, {**about, "steps": total, "set_aside": data.videos.problems.items()})
     print(f"  wrote {run / WEIGHTS_NAME}", flush=True)
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,11 @@ class StepModule(pl.LightningModule):
 
     loader_from: Callable[[int, int, int], Any]
     seed: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latest: dict[str, float] = {}
+        """What callbacks measured last, for the progress bar."""
 
     def train_dataloader(self) -> Any:
         """All that is left of the run; a restarted run begins in the middle."""
@@ -54,8 +60,25 @@ def accumulation(optim: OptimConfig, compute: ComputeConfig, world_size: int) ->
     return held, share // held
 
 
+def quiet_lightning() -> None:
+    """Lightning advertises and explains itself at every start; what a run does is said by the run."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        ".*does not have many workers.*",
+        ".*resuming from a checkpoint that ended before.*",
+        ".*mid-epoch.*",
+        ".*exists and is not empty.*",
+        ".*LeafSpec.*",
+        ".*can be used.*accelerator.*",
+        ".*GPU available but not used.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
 def num_devices(compute: ComputeConfig) -> int:
     """Processes that the run will have over all machines."""
+    quiet_lightning()
     try:
         probe = pl.Trainer(
             accelerator=compute.accelerator,
@@ -92,6 +115,8 @@ def fit(
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
+    if compute.num_threads is not None:
+        torch.set_num_threads(compute.num_threads)
     run_log = RunLog(run / LOG_NAME)
     trainer = pl.Trainer(
         accelerator=compute.accelerator,
@@ -118,11 +143,5 @@ def fit(
             print("  this run is finished already", flush=True)
             module.trainer = trainer
             return
-    with warnings.catch_warnings():
-        # Lightning asks for more workers and for stateful loaders; ours are set and exact as they are
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*resuming from a checkpoint that ended before.*")
-        warnings.filterwarnings("ignore", message=".*mid-epoch.*")
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
-        trainer.fit(module, ckpt_path=resume, weights_only=True)
+    trainer.fit(module, ckpt_path=resume, weights_only=True)
     trainer.save_checkpoint(run / "checkpoints" / "last.ckpt")

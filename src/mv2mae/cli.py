@@ -1,0 +1,304 @@
+"""The command line: verbs to functions, and errors to one line. No logic lives here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser
+
+from mv2mae.errors import InputError
+
+ALIASES = {"--data": "--data.manifest", "--from": "--init"}
+"""Short forms of the options that everyone types."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: how to read its arguments, and what to call with them."""
+
+    summary: str
+    example: str
+    options: Callable[[ArgumentParser], None]
+    run: Callable[[Any], None]
+
+
+class RecipeFile(ActionConfigFile):
+    """`--recipe` takes the name of a packaged recipe or the path of a YAML file."""
+
+    def __call__(self, parser: Any, namespace: Any, value: Any, option_string: str | None = None) -> None:
+        """Replace the name by its path."""
+        from mv2mae.recipes import find_recipe
+
+        super().__call__(parser, namespace, str(find_recipe(value)), option_string)
+
+
+# --- index ----------------------------------------------------------------------------------------------------
+
+
+def _index_options(parser: ArgumentParser) -> None:
+    parser.add_argument("name", type=str, help="data set: ntu60, synthetic or folder")
+    parser.add_argument("root", type=str, help="folder that holds the videos")
+    parser.add_argument("--out", type=str, required=True, help="manifest to write (.parquet or .csv)")
+    parser.add_argument("--pattern", type=str, default="", help='of `folder`: "{group}/{view}.mp4", also {label} ...')
+    parser.add_argument("--probe", type=bool, default=True, help="open each video for its rate, length and size")
+
+
+def _index(args: Any) -> None:
+    from mv2mae.data.indexing import index
+
+    index(args.name, args.root, Path(args.out), pattern=args.pattern, probe=args.probe)
+
+
+# --- synth ----------------------------------------------------------------------------------------------------
+
+
+def _synth_options(parser: ArgumentParser) -> None:
+    from mv2mae.data.synthetic.generate import SynthConfig
+
+    parser.add_argument("out", type=str, help="folder to write")
+    parser.add_argument("--processes", type=int, default=1, help="processes that render; the bytes do not depend on it")
+    parser.add_class_arguments(SynthConfig)
+
+
+def _synth(args: Any) -> None:
+    from mv2mae.data.synthetic.generate import SynthConfig, generate
+
+    values = {name: value for name, value in vars(args).items() if name in SynthConfig.__dataclass_fields__}
+    frame = generate(Path(args.out), SynthConfig(**values), num_processes=args.processes)
+    print(f"wrote {len(frame)} videos of {frame['group'].nunique()} performances to {args.out}")
+
+
+# --- recipes --------------------------------------------------------------------------------------------------
+
+
+def _recipes(args: Any) -> None:
+    from mv2mae.recipes import list_recipes
+
+    for name, first_line in list_recipes().items():
+        print(f"  {name:24} {first_line}")
+
+
+# --- training -------------------------------------------------------------------------------------------------
+
+
+def _training_options(config: str) -> Callable[[ArgumentParser], None]:
+    def options(parser: ArgumentParser) -> None:
+        from mv2mae import config as configs
+
+        parser.add_argument("--recipe", action=RecipeFile, help="packaged recipe or YAML file (`mv2mae recipes`)")
+        parser.add_argument("--run", type=str, required=True, help="folder of the run; an unfinished one goes on")
+        parser.add_class_arguments(getattr(configs, config))
+
+    return options
+
+
+def _config(args: Any, name: str) -> Any:
+    from mv2mae import config as configs
+
+    kind = getattr(configs, name)
+    return kind(**{field: getattr(args, field) for field in kind.__dataclass_fields__})
+
+
+def _pretrain(args: Any) -> None:
+    from mv2mae.train.pretrain import pretrain
+
+    pretrain(_config(args, "PretrainConfig"), Path(args.run))
+
+
+def _finetune(args: Any) -> None:
+    from mv2mae.train.finetune import finetune
+
+    finetune(_config(args, "FinetuneConfig"), Path(args.run))
+
+
+# --- evaluation -----------------------------------------------------------------------------------------------
+
+
+def _evaluate_options(parser: ArgumentParser) -> None:
+    from mv2mae.config import DataConfig, EvalConfig
+
+    parser.add_argument("weights", type=str, help="fine-tuning run, or its model.safetensors")
+    parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/evaluation")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
+    parser.add_class_arguments(DataConfig, "data")
+    parser.add_class_arguments(EvalConfig, "test")
+
+
+def _evaluate_defaults(parser: ArgumentParser, argv: Sequence[str]) -> None:
+    """What the run was fine-tuned on is what it is tested on, unless told otherwise."""
+    runs = [Path(word) / "config.yaml" for word in argv if not word.startswith("-")]
+    for path in runs:
+        if path.exists():
+            data = yaml.safe_load(path.read_text(encoding="utf-8")).get("data", {})
+            parser.set_defaults({f"data.{key}": value for key, value in data.items()})
+            return
+
+
+def _evaluate(args: Any) -> None:
+    from mv2mae.evaluate.evaluate import best_device, evaluate, print_figures
+
+    where = Path(args.weights)
+    out = Path(args.out) if args.out else (where if where.is_dir() else where.parent) / "evaluation"
+    figures = evaluate(where, args.data, args.test, out, device=best_device(args.device))
+    print_figures(figures, f"{where} on {args.data.split or args.data.manifest}")
+    print(f"  wrote {out / 'evaluation.json'} and {out / 'scores.parquet'}")
+
+
+def _predict_options(parser: ArgumentParser) -> None:
+    parser.add_argument("weights", type=str, help="fine-tuning run, or its model.safetensors")
+    parser.add_argument("videos", type=str, nargs="+", help="synchronised videos of one performance")
+    parser.add_argument("--num_clips", type=int, default=5, help="clips spread evenly over the videos")
+
+
+def _predict(args: Any) -> None:
+    from mv2mae.evaluate.predict import load_classifier, print_prediction
+
+    print_prediction(load_classifier(args.weights).predict(args.videos, num_clips=args.num_clips))
+
+
+# --- looking --------------------------------------------------------------------------------------------------
+
+
+def _visualize_options(parser: ArgumentParser) -> None:
+    parser.add_argument("weights", type=str, help="pre-training run, weights file or name of packaged weights")
+    parser.add_argument("videos", type=str, nargs="+", help="two or more synchronised videos; the first is the target")
+    parser.add_argument("--out", type=str, default="pictures", help="folder for the pictures")
+    parser.add_argument("--frame_stride", type=float, default=4, help="frames between those of a clip")
+    parser.add_argument("--seed", type=int, default=0, help="of the masks")
+
+
+def _visualize(args: Any) -> None:
+    from mv2mae.visualize.visualize import visualize
+
+    videos = [Path(video) for video in args.videos]
+    for path in visualize(args.weights, videos, Path(args.out), frame_stride=args.frame_stride, seed=args.seed):
+        print(f"  wrote {path}")
+
+
+def _demo_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", type=str, default="runs/demo", help="folder for runs and report")
+    parser.add_argument("--minutes", type=float, default=8, help="time to plan for on two cores; less = fewer steps")
+    parser.add_argument("--fresh", type=bool, default=False, help="forget an earlier demo in this folder")
+
+
+def _demo(args: Any) -> None:
+    from mv2mae.demo import demo
+
+    demo(Path(args.out), minutes=args.minutes, fresh=args.fresh)
+
+
+VERBS = {
+    "index": Verb(
+        "find the videos of a data set and write a manifest",
+        'mv2mae index folder takes --pattern "{group}/{view}.mp4" --out manifest.parquet',
+        _index_options,
+        _index,
+    ),
+    "synth": Verb(
+        "make synthetic multi-view actions",
+        "mv2mae synth data/synthetic --num_groups 200 --processes 2",
+        _synth_options,
+        _synth,
+    ),
+    "recipes": Verb("list the packaged recipes", "mv2mae recipes", lambda parser: None, _recipes),
+    "pretrain": Verb(
+        "learn from several views, without labels",
+        "mv2mae pretrain --recipe sample-pretrain --data manifest.parquet --run runs/pretrain",
+        _training_options("PretrainConfig"),
+        _pretrain,
+    ),
+    "finetune": Verb(
+        "train a classifier on top of a pre-trained encoder",
+        "mv2mae finetune --recipe sample-finetune --from runs/pretrain --run runs/finetune",
+        _training_options("FinetuneConfig"),
+        _finetune,
+    ),
+    "evaluate": Verb(
+        "test a classifier, single views and fused",
+        "mv2mae evaluate runs/finetune --data.split synthetic/xsub-xview",
+        _evaluate_options,
+        _evaluate,
+    ),
+    "predict": Verb(
+        "name the action in one performance, seen by one camera or several",
+        "mv2mae predict runs/finetune cam1.mp4 cam2.mp4",
+        _predict_options,
+        _predict,
+    ),
+    "visualize": Verb(
+        "pictures of motion weights, reconstructions and cross-attention",
+        "mv2mae visualize runs/pretrain cam1.mp4 cam2.mp4 --out pictures",
+        _visualize_options,
+        _visualize,
+    ),
+    "demo": Verb("all of it on the packaged sample set, in minutes", "mv2mae demo", _demo_options, _demo),
+}
+
+
+def usage() -> str:
+    """The list of verbs."""
+    lines = ["usage: mv2mae VERB [options]    (mv2mae VERB --help tells more)", ""]
+    return "\n".join(lines + [f"  {name:12} {verb.summary}" for name, verb in VERBS.items()])
+
+
+def parse(name: str, argv: Sequence[str]) -> Any:
+    """The arguments of a verb as configuration objects.
+
+    Raises:
+        InputError: for an unknown option or a value that does not fit.
+    """
+    verb = VERBS[name]
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(
+        prog=f"mv2mae {name}", description=f"{verb.summary[0].upper()}{verb.summary[1:]}. Example: {verb.example}",
+        exit_on_error=False,
+    )  # fmt: skip
+    verb.options(parser)
+    argv = [ALIASES.get(word, word) for word in argv]
+    if name == "evaluate":
+        _evaluate_defaults(parser, argv)
+    try:
+        return parser.instantiate(parser.parse_args(argv))
+    except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
+        raise InputError(_one_line(str(error))) from error
+
+
+def _one_line(message: str) -> str:
+    """jsonargparse indents what belongs to a key over several lines."""
+    return " ".join(part.strip(" -") for part in message.splitlines() if part.strip())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit status: 0, 1 for bad input, 130 when stopped by hand."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"mv2mae {version('mv2mae')}")
+        return 0
+    if words[0] not in VERBS:
+        print(f"mv2mae: {words[0]} is not a verb\n{usage()}", file=sys.stderr)
+        return 1
+    try:
+        VERBS[words[0]].run(parse(words[0], words[1:]))
+    except (InputError, FileNotFoundError, PermissionError) as error:
+        print(f"mv2mae {words[0]}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nmv2mae {words[0]}: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

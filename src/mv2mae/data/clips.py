@@ -1,0 +1,176 @@
+"""Labelled clips: augmented for fine-tuning, spread and cropped in a fixed way for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.data.augment import crop_resize, cut_eval_crops, draw_box, eval_short_side, flip
+from mv2mae.data.sampling import ItemKey
+from mv2mae.data.video import VideoError
+from mv2mae.data.videos import Videos
+from mv2mae.data.views import aligned_times, reading_size
+from mv2mae.data.windows import Span, even_offsets, video_span
+from mv2mae.errors import InputError
+
+
+class Clips(TypedDict):
+    """One item of fine-tuning: the same frames of one video, augmented r times."""
+
+    clips: UInt8[Tensor, "r 3 t h w"]
+    label: int
+    index: int
+
+
+class ClipBatch(TypedDict):
+    """What `collate_clips` makes of them: b items of r clips, flattened."""
+
+    clips: UInt8[Tensor, "br 3 t h w"]
+    label: Tensor
+    index: Tensor
+
+
+class EvalItem(TypedDict):
+    """One video of a test: its crops in order, or `error` where it cannot be read."""
+
+    index: int
+    label: int
+    """-1 where the manifest has none."""
+    clips: NotRequired[UInt8[Tensor, "k 3 t h w"]]
+    error: NotRequired[str]
+
+
+class _VideoRows:
+    """Rows of a manifest as plain lists, and the frames of their windows."""
+
+    def __init__(self, frame: pd.DataFrame, config: DataConfig, num_frames: int, size: int, videos: Videos) -> None:
+        self.frame, self.config, self.num_frames, self.size, self.videos = frame, config, num_frames, size, videos
+        self.paths: list[str] = frame["path"].tolist()
+        self.labels: list[int] = frame["label"].fillna(-1).astype(int).tolist()
+        self._starts, self._ends = frame["start"].tolist(), frame["end"].tolist()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def span(self, index: int) -> Span:
+        start, end = self._starts[index], self._ends[index]
+        info = self.videos.info(self.paths[index])
+        return video_span(info, None if pd.isna(start) else start, None if pd.isna(end) else end)
+
+    def times(self, index: int, offset: float) -> np.ndarray:
+        """Seconds of the frames of a clip; `offset` from 0, the first possible place, to 1, the last."""
+        return aligned_times([self.span(index)], self.config, num_frames=self.num_frames, offset=offset)[0]
+
+
+class ClipDataset(_VideoRows, Dataset[Clips | None]):
+    """Labelled videos for fine-tuning: one window of each is decoded once and augmented `num_repeats` times.
+
+    Crops and mirror images as the configuration says, constant over a clip; every draw follows from
+    (seed, epoch, index). (Repeated augmentation: Table 16.)
+
+    Raises:
+        InputError: rows without a label, or with a negative one.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        config: DataConfig,
+        *,
+        num_frames: int,
+        size: int,
+        num_repeats: int,
+        seed: int,
+        videos: Videos,
+    ) -> None:
+        super().__init__(frame, config, num_frames, size, videos)
+        self.num_repeats, self.seed = num_repeats, seed
+        bad = [path for path, label in zip(self.paths, self.labels, strict=True) if label < 0]
+        if bad:
+            raise InputError(
+                f"{len(bad)} of {len(frame)} training videos have no label, or a negative one (first: {bad[0]}); "
+                "fill the manifest's column `label` with classes from 0"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """One more than the largest label."""
+        return max(self.labels) + 1
+
+    def __getitem__(self, key: ItemKey | int) -> Clips | None:
+        """The clips of a key (epoch, index), an index alone meaning epoch 0; None where the video is broken."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        try:
+            times = self.times(index, rng.random())
+            frames = self.videos.read(self.paths[index], times, short_side=reading_size(self.config, self.size))
+        except VideoError as error:
+            self.videos.problems.add(error.path, error.reason)
+            return None
+        clips = [self._augment(frames, rng) for _ in range(self.num_repeats)]
+        return {"clips": torch.stack(clips), "label": self.labels[index], "index": index}
+
+    def _augment(self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator) -> UInt8[Tensor, "3 t h w"]:
+        box = draw_box(self.config.crop, frames.shape[1], frames.shape[2], rng, min_crop=self.config.min_crop)
+        clip = crop_resize(frames, box, self.size)
+        return flip(clip) if self.config.flip and rng.random() < 0.5 else clip
+
+
+class EvalDataset(_VideoRows, Dataset[EvalItem]):
+    """Videos for a test: `num_clips` windows spread evenly x `num_crops` crops of each, nothing drawn.
+
+    `clips` holds them window after window, the crops of a window in the order of `cut_eval_crops`. Frames are
+    scaled to a short side of size / 0.875, up or down.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        config: DataConfig,
+        *,
+        num_frames: int,
+        size: int,
+        test: EvalConfig,
+        videos: Videos,
+    ) -> None:
+        super().__init__(frame, config, num_frames, size, videos)
+        self.test = test
+
+    def __getitem__(self, index: int) -> EvalItem:
+        """The crops of a video, or the reason why there are none."""
+        label = self.labels[index]
+        try:
+            windows = [self.times(index, offset) for offset in even_offsets(self.test.num_clips)]
+            side = eval_short_side(self.size)
+            frames = self.videos.read(self.paths[index], np.concatenate(windows), short_side=side, exact=True)
+        except VideoError as error:
+            self.videos.problems.add(error.path, error.reason)
+            return {"index": index, "label": label, "error": error.reason}
+        clips = frames.unflatten(0, (self.test.num_clips, self.num_frames))
+        crops = torch.cat([cut_eval_crops(clip, self.size, self.test.num_crops) for clip in clips])
+        return {"index": index, "label": label, "clips": crops}
+
+
+def collate_clips(items: Sequence[Clips | None]) -> ClipBatch:
+    """Concatenates the clips of items, leaving out broken videos; labels and indices once a clip.
+
+    Raises:
+        InputError: none is left.
+    """
+    good = [item for item in items if item is not None]
+    if not good:
+        raise InputError(f"all {len(items)} videos of a batch are broken or missing; look at the list of problems")
+    repeats = [len(item["clips"]) for item in good]
+    return {
+        "clips": torch.cat([item["clips"] for item in good]),
+        "label": torch.tensor([item["label"] for item in good]).repeat_interleave(torch.tensor(repeats)),
+        "index": torch.tensor([item["index"] for item in good]).repeat_interleave(torch.tensor(repeats)),
+    }

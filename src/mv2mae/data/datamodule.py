@@ -1,0 +1,270 @@
+"""From a configuration to what training and evaluation need: data sets, their counts, loaders."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.data.augment import eval_short_side
+from mv2mae.data.clips import ClipDataset, EvalDataset
+from mv2mae.data.manifest import read_manifest
+from mv2mae.data.protocols import select
+from mv2mae.data.sampling import StepSampler
+from mv2mae.data.videos import ProblemLog, Videos
+from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
+from mv2mae.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainData:
+    """Pairs for pre-training and for its held-out batch."""
+
+    train: PairDataset
+    held_out: PairDataset
+    videos: Videos
+    summary: dict[str, int] = field(default_factory=dict)
+    """Counts: groups, videos, views, skipped_groups, held_out_groups, set_aside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneData:
+    """Clips for fine-tuning and, where the configuration names a test part, for its test."""
+
+    train: ClipDataset
+    test: EvalDataset | None
+    videos: Videos
+    summary: dict[str, int] = field(default_factory=dict)
+    """Counts: videos, classes, test_videos, set_aside."""
+
+
+def pretrain_data(
+    config: DataConfig,
+    *,
+    num_frames: int,
+    size: int,
+    seed: int,
+    held_out_groups: int = 0,
+    problems_file: str | Path | None = None,
+    progress: bool = True,
+) -> PretrainData:
+    """The pairs that a configuration names.
+
+    Args:
+        config: manifest, selection and clips.
+        num_frames: frames in a clip.
+        size: height and width of a clip in pixels.
+        seed: of all draws, the held-out groups' among them.
+        held_out_groups: groups taken out of training for the held-out batch; 0 = one in twenty, at least
+            two. One group always stays for training; where there is no other, the held-out pairs are
+            training pairs, and `summary["held_out_groups"]` is 0.
+        problems_file: where videos that cannot be read are listed.
+        progress: show a bar while videos are decoded into memory.
+
+    Raises:
+        InputError: manifest, selection or views do not allow it.
+    """
+    videos = _videos(config, size, problems_file)
+    frame = _rows(config, "train")
+    total = len(frame)
+    frame = _readable(frame, config, videos, progress)
+    everything = PairDataset(frame, config, num_frames=num_frames, size=size, seed=seed, videos=videos)
+    held = _held_out(everything, held_out_groups, seed)
+    is_held = everything.frame["group"].isin(held)
+
+    def pairs(rows: pd.DataFrame) -> PairDataset:
+        return PairDataset(rows, config, num_frames=num_frames, size=size, seed=seed, videos=videos)
+
+    train = pairs(everything.frame[~is_held]) if held else everything
+    held_out = pairs(everything.frame[is_held]) if held else everything
+    summary = {
+        "groups": train.num_groups,
+        "videos": len(train),
+        "views": train.num_views,
+        "skipped_groups": everything.skipped_groups,
+        "held_out_groups": len(held),
+        "set_aside": total - len(frame),
+    }
+    return PretrainData(train=train, held_out=held_out, videos=videos, summary=summary)
+
+
+def finetune_data(
+    config: DataConfig,
+    *,
+    num_frames: int,
+    size: int,
+    num_repeats: int,
+    seed: int,
+    test: EvalConfig | None = None,
+    problems_file: str | Path | None = None,
+    progress: bool = True,
+) -> FinetuneData:
+    """The labelled clips that a configuration names; `test` of them only with `split` or `test_query`.
+
+    Raises:
+        InputError: manifest, selection or labels do not allow it.
+    """
+    videos = _videos(config, size, problems_file)
+    train_rows = _rows(config, "train")
+    test_rows = _rows(config, "test") if config.split or config.test_query else None
+    total = len(train_rows)
+    train_rows = _readable(train_rows, config, videos, progress)
+    train = ClipDataset(
+        train_rows, config, num_frames=num_frames, size=size, num_repeats=num_repeats, seed=seed, videos=videos
+    )
+    tests = None
+    if test_rows is not None:
+        _preload(test_rows, config, videos, progress)
+        tests = EvalDataset(
+            test_rows, config, num_frames=num_frames, size=size, test=test or EvalConfig(), videos=videos
+        )
+    summary = {
+        "videos": len(train),
+        "classes": len(set(train.labels)),
+        "test_videos": len(tests) if tests is not None else 0,
+        "set_aside": total - len(train_rows),
+    }
+    return FinetuneData(train=train, test=tests, videos=videos, summary=summary)
+
+
+def eval_data(
+    config: DataConfig,
+    *,
+    num_frames: int,
+    size: int,
+    test: EvalConfig,
+    part: str = "test",
+    problems_file: str | Path | None = None,
+    progress: bool = True,
+) -> EvalDataset:
+    """The videos of a test: a part of the split, those of `test_query`, or else the whole manifest.
+
+    Broken videos stay in: their items hold `error`, so that a score can count them.
+
+    Raises:
+        InputError: manifest or selection do not allow it.
+    """
+    videos = _videos(config, size, problems_file)
+    rows = _rows(config, part)
+    _preload(rows, config, videos, progress)
+    return EvalDataset(rows, config, num_frames=num_frames, size=size, test=test, videos=videos)
+
+
+def held_out_batch(dataset: PairDataset, num_pairs: int) -> PairBatch:
+    """A fixed batch of `num_pairs` pairs, spread evenly over the data set; beyond its length, of further epochs.
+
+    Raises:
+        InputError: none of its videos can be read.
+    """
+    epochs, rest = divmod(num_pairs, len(dataset))
+    keys = [(epoch, index) for epoch in range(epochs) for index in range(len(dataset))]
+    keys += [(epochs, int(index)) for index in np.linspace(0, len(dataset) - 1, rest).round()]
+    return collate_pairs([dataset[key] for key in keys])
+
+
+def make_loader(
+    dataset: Dataset[Any],
+    sampler: Sampler[Any] | None,
+    *,
+    device_batch_size: int | None,
+    num_workers: int,
+    collate: Callable[[Sequence[Any]], Any] | None = None,
+) -> DataLoader[Any]:
+    """A loader whose batches depend on the sampler alone, not on the number of workers.
+
+    Args:
+        dataset: pairs, clips or tests.
+        sampler: the order; None = as they stand.
+        device_batch_size: items a batch; None = single items, not stacked (evaluation).
+        num_workers: reading processes; 0 reads in this process, best where videos are in memory.
+        collate: `collate_pairs` or `collate_clips`.
+
+    Raises:
+        InputError: the sampler's batch does not divide into such parts.
+    """
+    if isinstance(sampler, StepSampler) and device_batch_size and sampler.rank_batch_size % device_batch_size:
+        raise InputError(
+            f"device_batch_size={device_batch_size} does not divide the {sampler.rank_batch_size} items that "
+            "a device takes a step; choose a divisor"
+        )
+    return DataLoader(
+        dataset,
+        batch_size=device_batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=collate or _unchanged,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+        prefetch_factor=4 if num_workers > 0 else None,
+        multiprocessing_context=_worker_context(dataset) if num_workers > 0 else None,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _unchanged(item: Any) -> Any:
+    return item
+
+
+def _worker_context(dataset: Dataset[Any]) -> Any:
+    """How workers start: by fork where they share decoded videos, else from a server without threads.
+
+    A forked copy of a process that has threads (Lightning, TensorBoard, CUDA) may hang on their locks. The
+    server imports torch once for all workers.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    in_memory = getattr(getattr(dataset, "videos", None), "in_memory", False)
+    if in_memory and "fork" in methods:
+        return multiprocessing.get_context("fork")
+    if "forkserver" not in methods:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mv2mae.data.clips"])
+    return context
+
+
+def _videos(config: DataConfig, size: int, problems_file: str | Path | None) -> Videos:
+    in_memory = config.cache == "memory"
+    cache_size = (config.cache_size or eval_short_side(size)) if in_memory else None
+    return Videos(problems=ProblemLog(problems_file), cache_size=cache_size)
+
+
+def _rows(config: DataConfig, part: str) -> pd.DataFrame:
+    query = config.train_query if part == "train" else config.test_query
+    return select(read_manifest(config.manifest), split=config.split, part=part, query=query)
+
+
+def _preload(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> None:
+    if config.cache == "memory":
+        videos.preload(frame["path"], progress=progress)
+
+
+def _readable(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> pd.DataFrame:
+    """The rows whose file is there and, where videos are kept in memory, could be decoded; lists the others."""
+    for path in frame["path"]:
+        if not os.path.isfile(path):
+            videos.problems.add(path, "no such file")
+    _preload(frame, config, videos, progress)
+    good = frame[[videos.problems.reason(path) is None for path in frame["path"]]]
+    if good.empty:
+        path, reason = videos.problems.items()[0]
+        raise InputError(f"none of the {len(frame)} videos can be read; first: {path}: {reason}")
+    return good.reset_index(drop=True)
+
+
+def _held_out(pairs: PairDataset, number: int, seed: int) -> list[str]:
+    """Names of the groups to hold out, drawn by the seed."""
+    groups = sorted(pairs.frame["group"].unique())
+    wanted = number or max(2, round(len(groups) / 20))
+    order = np.random.default_rng((seed, len(groups))).permutation(len(groups))
+    return [groups[i] for i in order[: min(wanted, len(groups) - 1)]]

@@ -1,0 +1,228 @@
+"""The manifest: the table of videos, one row each, as CSV or Parquet.
+
+Columns: `path` (relative to the manifest's folder, or absolute), `group` (the performance), `view` (the
+camera: a number or a name), `label` (class, from 0), `subject`, `setup`, `start`, `end` (the part of the file
+to use, in seconds of its time stamps), `fps`, `frames`, `width`, `height` (as displayed). Only the first three
+must be there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+from rich.progress import track
+
+from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
+from mv2mae.errors import InputError
+
+COLUMNS = (
+    "path",
+    "group",
+    "view",
+    "label",
+    "subject",
+    "setup",
+    "start",
+    "end",
+    "fps",
+    "frames",
+    "width",
+    "height",
+)
+"""A manifest's columns, in the order in which they are written."""
+REQUIRED = ("path", "group", "view")
+_INTEGERS = ("label", "subject", "setup", "frames", "width", "height")
+_FLOATS = ("start", "end", "fps")
+
+
+def sample_manifest() -> Path:
+    """The manifest of the sample set that comes with the package."""
+    return Path(str(resources.files("mv2mae.data"))) / "sample" / "manifest.csv"
+
+
+def read_manifest(path: str | Path) -> pd.DataFrame:
+    """Reads and checks a manifest.
+
+    Args:
+        path: a .csv or .parquet file, or `sample` for the set that comes with the package.
+
+    Returns:
+        one row a video with all of `COLUMNS`, missing values empty: paths absolute, `view` integers if
+        all of them are and text otherwise, so that queries such as `view in [2, 3]` work.
+
+    Raises:
+        InputError: no such file, unknown or missing columns, values of the wrong kind, duplicate rows, no rows.
+    """
+    file = sample_manifest() if str(path) == "sample" else Path(path)
+    if not file.is_file():
+        raise InputError(f"no manifest at {file}; make one with `mv2mae index`, or give `sample` for the sample set")
+    frame = _typed(_read_table(file), str(file))
+    _check_rows(frame, str(file))
+    folder = file.absolute().parent
+    frame["path"] = [os.path.normpath(folder / p) for p in frame["path"]]
+    return frame
+
+
+def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Writes a manifest in one stroke (a temporary file, then a rename); by its ending CSV or Parquet.
+
+    Paths below the manifest's folder are written relative to it, so that the folder can move.
+
+    Raises:
+        InputError: the table is no valid manifest, or the ending is neither .csv nor .parquet.
+    """
+    file = Path(path)
+    _check_ending(file)
+    frame = _typed(frame, str(file))
+    _check_rows(frame, str(file))
+    folder = file.absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    frame["path"] = [_relative(p, folder) for p in frame["path"]]
+    temporary = folder / f".{file.name}.{os.getpid()}.tmp"
+    try:
+        if file.suffix == ".csv":
+            frame.to_csv(temporary, index=False, lineterminator="\n")
+        else:
+            frame.to_parquet(temporary, index=False)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file
+
+
+def make_frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """A manifest's table from rows that name the columns they fill."""
+    return _typed(pd.DataFrame(list(rows), columns=list(COLUMNS)), "the table")
+
+
+def with_media_info(
+    frame: pd.DataFrame, *, progress: bool = True, num_workers: int | None = None
+) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Fills `fps`, `frames`, `width` and `height` by opening each video.
+
+    Args:
+        frame: a manifest with absolute paths.
+        progress: show a progress bar.
+        num_workers: threads (FFmpeg runs outside Python's lock); None = one a core.
+
+    Returns:
+        the rows whose video can be read, and (path, reason) of each of the others.
+    """
+    paths = list(dict.fromkeys(frame["path"]))
+    with ThreadPoolExecutor(num_workers or available_cores()) as pool:
+        found = pool.map(_probe_or_reason, paths)
+        results = dict(zip(paths, track(found, "reading videos", len(paths), disable=not progress), strict=True))
+    problems = [(path, info) for path, info in results.items() if isinstance(info, str)]
+    infos = {path: info for path, info in results.items() if isinstance(info, VideoInfo)}
+    kept = frame[[p in infos for p in frame["path"]]].reset_index(drop=True)
+    mine = [infos[p] for p in kept["path"]]
+    kept = kept.assign(
+        fps=pd.array([round(i.fps, 6) for i in mine], dtype="float64"),
+        frames=pd.array([i.num_frames for i in mine], dtype="Int64"),
+        width=pd.array([i.width for i in mine], dtype="Int64"),
+        height=pd.array([i.height for i in mine], dtype="Int64"),
+    )
+    return kept, problems
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _probe_or_reason(path: str) -> VideoInfo | str:
+    try:
+        return probe(path)
+    except VideoError as error:
+        return error.reason
+
+
+def _check_ending(file: Path) -> None:
+    if file.suffix not in (".csv", ".parquet"):
+        raise InputError(f"{file} ends in {file.suffix or 'nothing'}; a manifest is a .csv or a .parquet file")
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    _check_ending(file)
+    try:
+        if file.suffix == ".csv":
+            return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
+        return pd.read_parquet(file)
+    except Exception as error:  # pandas and pyarrow raise a dozen kinds
+        raise InputError(f"{file} cannot be read as a table ({str(error).splitlines()[0]})") from error
+
+
+def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """All columns, in order and with their types."""
+    unknown = [str(c) for c in frame.columns if c not in COLUMNS]
+    if unknown:
+        raise InputError(f"{name} has unknown columns {', '.join(unknown)}; a manifest has {', '.join(COLUMNS)}")
+    missing = [c for c in REQUIRED if c not in frame.columns]
+    if missing:
+        raise InputError(f"{name} lacks the column {', '.join(missing)}; a manifest needs {', '.join(REQUIRED)}")
+    frame = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
+    for column in REQUIRED:
+        _check_filled(frame, column, name)
+    columns: dict[str, object] = {"path": frame["path"].map(str), "group": frame["group"].map(_text)}
+    columns["view"] = _views(frame["view"].map(_text))
+    for column in _INTEGERS:
+        columns[column] = _numbers(frame[column], column, name, "Int64")
+    for column in _FLOATS:
+        columns[column] = _numbers(frame[column], column, name, "float64")
+    return pd.DataFrame(columns, columns=list(COLUMNS))
+
+
+def _text(value: object) -> str:
+    """A group or view as text; 3.0, which is what a whole number may have become on its way, is 3."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _views(views: pd.Series) -> pd.Series:
+    """Views as integers if every one is written as an integer is (01 is a name), as text otherwise."""
+    if all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", view) for view in views):
+        return pd.Series([int(v) for v in views], dtype="Int64", index=views.index)
+    return views
+
+
+def _numbers(values: pd.Series, column: str, name: str, dtype: str) -> pd.Series:
+    try:
+        numbers = pd.to_numeric(values).astype("Float64")
+        if not (numbers.dropna().abs() < 2**53).all():
+            raise ValueError("a value is not finite or too large")
+        if dtype == "Int64" and not (numbers.dropna() % 1 == 0).all():
+            raise ValueError("a value has a fraction")
+        return numbers.astype("Int64") if dtype == "Int64" else numbers.astype("float64")
+    except (TypeError, ValueError) as error:
+        kind = "whole numbers" if dtype == "Int64" else "numbers"
+        raise InputError(f"{name}: column {column} must hold {kind} or nothing ({error})") from error
+
+
+def _check_filled(frame: pd.DataFrame, column: str, name: str) -> None:
+    empty = frame[column].isna() | (frame[column].astype(str) == "")
+    if empty.any():
+        rows = ", ".join(str(i + 1) for i in frame.index[empty][:5])
+        raise InputError(f"{name}: column {column} is empty in {empty.sum()} rows (data row {rows}); fill it")
+
+
+def _check_rows(frame: pd.DataFrame, name: str) -> None:
+    if frame.empty:
+        raise InputError(f"{name} has no rows; a manifest has one row a video")
+    backwards = frame["end"] <= frame["start"].fillna(0)
+    if backwards.any():
+        row = frame[backwards].iloc[0]
+        raise InputError(f"{name}: {row['path']} ends at {row['end']} s, before it starts; correct start and end")
+    for keys, what in ((["path", "start"], "is listed twice"), (["group", "view"], "stands for two videos")):
+        double = frame.duplicated(keys)
+        if double.any():
+            row = frame[double].iloc[0]
+            said = ", ".join(f"{key} {row[key]}" for key in keys if not pd.isna(row[key]))
+            raise InputError(f"{name}: {said} {what} ({double.sum()} such rows); remove the duplicates")
+
+
+def _relative(path: str, folder: Path) -> str:
+    absolute = Path(path).absolute()
+    return absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else str(absolute)

@@ -1,0 +1,92 @@
+"""Data sets: how each names its files, and its splits. One small file a data set; `PROTOCOLS` lists them.
+
+To add one, write a module beside these with a `PROTOCOL` and add it below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from mv2mae.data.protocols import folder, ntu60, synthetic
+from mv2mae.data.protocols.base import Indexed, Protocol, Split
+from mv2mae.errors import InputError
+
+__all__ = ["PROTOCOLS", "Indexed", "Protocol", "Split", "build_index", "select"]
+
+PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (folder.PROTOCOL, ntu60.PROTOCOL, synthetic.PROTOCOL)}
+"""Data sets by name."""
+
+
+def build_index(protocol: str, root: str | Path, pattern: str = "") -> Indexed:
+    """Finds the videos of a data set below a folder.
+
+    Args:
+        protocol: name of a data set (`PROTOCOLS`).
+        root: its folder.
+        pattern: of `folder` only: how groups and views are written in the paths.
+
+    Raises:
+        InputError: unknown data set, no such folder, or no video that fits its names.
+    """
+    known = _protocol(protocol)
+    if not Path(root).is_dir():
+        raise InputError(f"no folder at {root}; give the folder that holds the videos of {protocol}")
+    return known.index(Path(root), pattern)
+
+
+def select(frame: pd.DataFrame, *, split: str = "", part: str = "train", query: str = "") -> pd.DataFrame:
+    """Rows of a manifest: one part of a split, or those of a query, or all.
+
+    Args:
+        frame: a manifest.
+        split: `PROTOCOL/SPLIT`, for instance `ntu60/xsub`.
+        part: `train` or `test`; of a split.
+        query: a pandas query over the manifest's columns, for instance `view in [2, 3] and subject < 10`;
+            applied to what the split leaves.
+
+    Raises:
+        InputError: unknown protocol, split or part, a query that pandas refuses, or nothing left.
+    """
+    if part not in ("train", "test"):
+        raise InputError(f"part={part!r} is unknown; choose train or test")
+    if split:
+        frame = _query(frame, getattr(_split(split), part), f"the {part} part of {split}")
+    if query:
+        frame = _query(frame, query, f"the query {query!r}")
+    return frame.reset_index(drop=True)
+
+
+def _protocol(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise InputError(f"data set {name!r} is unknown; choose one of {', '.join(sorted(PROTOCOLS))}")
+    return PROTOCOLS[name]
+
+
+def _split(name: str) -> Split:
+    protocol, _, split = name.partition("/")
+    splits = _protocol(protocol).splits
+    if split not in splits:
+        choices = ", ".join(f"{protocol}/{s}" for s in splits) or "none: it has no splits, give queries instead"
+        raise InputError(f"split {name!r} is unknown; choices for {protocol}: {choices}")
+    return splits[split]
+
+
+def _query(frame: pd.DataFrame, query: str, what: str) -> pd.DataFrame:
+    try:
+        # the python engine, because numexpr (used where installed) refuses empty values
+        rows = frame.query(query, engine="python")
+    except Exception as error:  # pandas lets through what Python's parser and its own raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{what} cannot be evaluated ({reason}); columns: {', '.join(frame.columns)}") from error
+    if rows.empty:
+        filled = [f"{c} {_few(frame[c])}" for c in ("view", "subject", "setup", "label") if frame[c].notna().any()]
+        raise InputError(f"{what} ({query}) picks none of {len(frame)} videos; they have {'; '.join(filled)}")
+    return rows
+
+
+def _few(values: pd.Series) -> str:
+    """The values of a column, shortened."""
+    found = sorted(values.dropna().unique())
+    return ", ".join(map(str, found if len(found) <= 6 else [*found[:3], "...", found[-1]]))

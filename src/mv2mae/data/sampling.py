@@ -1,0 +1,74 @@
+"""The order in which training visits its items: a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from mv2mae.errors import InputError
+
+ItemKey = tuple[int, int]
+"""(epoch, index): together with the seed, all that an item's draws depend on."""
+
+
+class StepSampler(Sampler[ItemKey]):
+    """Keys (epoch, index) for a given number of steps, on one of several ranks.
+
+    The items of all epochs stand in one line: a new permutation for each epoch, one after the other. Step k
+    takes the k-th stretch of `batch_size` of it, rank r the r-th equal part of that stretch. So the line is
+    the same whatever the number of ranks and workers, every item comes once an epoch, and a run that
+    continues at step k sees what it would have seen.
+
+    Args:
+        num_items: items of the data set.
+        batch_size: items a step over all ranks.
+        total_steps: steps of the whole run.
+        seed: of the permutations.
+        start_step: steps already done.
+        rank, world_size: which part of each batch.
+
+    Raises:
+        InputError: no items, or a batch that does not divide by the ranks.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        batch_size: int,
+        total_steps: int,
+        seed: int,
+        *,
+        start_step: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if num_items < 1:
+            raise InputError("the training set has no items; look at the manifest, the split and the query")
+        if batch_size < 1 or batch_size % world_size:
+            raise InputError(f"batch_size={batch_size} does not divide by {world_size} processes; change one of them")
+        self.num_items, self.batch_size, self.total_steps, self.seed = num_items, batch_size, total_steps, seed
+        self.start_step, self.rank, self.world_size = start_step, rank, world_size
+
+    def __len__(self) -> int:
+        return max(0, self.total_steps - self.start_step) * self.rank_batch_size
+
+    @property
+    def rank_batch_size(self) -> int:
+        """Items a step on this rank."""
+        return self.batch_size // self.world_size
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The permutation of an epoch."""
+        return np.random.default_rng((self.seed, epoch)).permutation(self.num_items)
+
+    def __iter__(self) -> Iterator[ItemKey]:
+        epoch, order = -1, np.empty(0, dtype=np.int64)
+        for step in range(self.start_step, self.total_steps):
+            first = step * self.batch_size + self.rank * self.rank_batch_size
+            for position in range(first, first + self.rank_batch_size):
+                if position // self.num_items != epoch:
+                    epoch = position // self.num_items
+                    order = self.order(epoch)
+                yield epoch, int(order[position % self.num_items])

@@ -1,0 +1,177 @@
+"""A pair of clips as the model rebuilds it: arrays for pictures (Figure 5).
+
+The model predicts *normalised* tubelets: their pattern, without mean and contrast. To show a prediction as a picture
+something must stand in for these. With `statistics="true"` it is the true mean and deviation of every tubelet, as in
+VideoMAE's and the paper's pictures, which makes any prediction look better than it is: brightness and colour are
+then given, not predicted. With `statistics="visible"` nothing of a masked tubelet is used: all get the mean colour
+and the mean deviation of the clip's visible tubelets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int, Shaped, UInt8
+from torch import Tensor
+
+from mv2mae.model.losses import token_errors
+from mv2mae.model.pretraining import MV2MAE, Masks, PretrainOutput, Reconstructions
+from mv2mae.model.tubelets import (
+    Size3,
+    denormalised,
+    grid_of,
+    normalised_target,
+    take_tokens,
+    to_unit,
+    tubelet_statistics,
+    tubelets,
+    untubelets,
+)
+
+Statistics = Literal["true", "visible"]
+
+STATISTICS_NOTES: dict[Statistics, str] = {
+    "true": "Visible tubelets are shown as they are. Predicted ones are shown with the true mean and contrast of each "
+    "tubelet: only the pattern within a tubelet is predicted.",
+    "visible": "Visible tubelets are shown as they are. Predicted ones are shown as patterns around one grey, the mean "
+    "colour of the visible tubelets: nothing of a masked tubelet was used.",
+}
+"""What a caption has to say beside a reconstruction."""
+
+MASKED_GREY = 128
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One decoder's picture of the target and how far it is off."""
+
+    clip: UInt8[Tensor, "c t h w"]
+    error: float
+    """Mean squared error over the masked tokens, each counting the same, in the normalised scale of the target."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What the model was given and what it made of it. Clips are uint8 [c, t, h, w]."""
+
+    target: UInt8[Tensor, "c t h w"]
+    source: UInt8[Tensor, "c t h w"]
+    masked_target: UInt8[Tensor, "c t h w"]
+    """The target's visible tubelets on grey: all that the self-view decoder knows."""
+    masked_source: UInt8[Tensor, "c t h w"]
+    """The source's visible tubelets on grey: what the cross-view decoder knows beside them."""
+    predictions: dict[str, Prediction]
+    """`self-view`, `cross-view` and, if a wrong source was given, `wrong source`."""
+    baseline: float
+    """The error of predicting each tubelet's mean."""
+    statistics: Statistics
+
+
+def reconstruct(
+    model: MV2MAE,
+    source: UInt8[Tensor, "c t h w"],
+    target: UInt8[Tensor, "c t h w"],
+    *,
+    seed: int,
+    wrong_source: UInt8[Tensor, "c t h w"] | None = None,
+    statistics: Statistics = "true",
+) -> Reconstruction:
+    """Run the model once on a pair, and once more on a wrong source with the same masks.
+
+    Args:
+        source: the other view of the same moment.
+        seed: of the masks.
+        wrong_source: a clip of another performance. A model that uses its source does worse with it.
+        statistics: what the predictions are shown with; see the module's head.
+
+    Raises:
+        InputError: if the clips are not of the model's size.
+    """
+    size = model.config.tubelet_size
+    self_view, cross_view, masks = _run(model, source, target, seed)
+    made = {"self-view": self_view[:, 0]}
+    if cross_view is not None:
+        made["cross-view"] = cross_view[:, 0]
+        if wrong_source is not None:
+            swapped = _run(model, wrong_source, target, seed).cross_view  # the same seed: the same masks
+            assert swapped is not None
+            made["wrong source"] = swapped[:, 0]
+    visible, masked = masks.visible_idx[0], masks.masked_idx[0]
+    truth = normalised_target(to_unit(tubelets(target[None], size)))[:, masked[0]]
+    predictions = {}
+    for name, prediction in made.items():
+        clip = filled(target, masked[0], prediction[0], size, statistics)
+        predictions[name] = Prediction(clip, float(token_errors(prediction, truth).mean()))
+    return Reconstruction(
+        target=target,
+        source=source,
+        masked_target=greyed(target, visible[0], size),
+        masked_source=greyed(source, visible[1], size),
+        predictions=predictions,
+        baseline=float(truth.square().mean()),
+        statistics=statistics,
+    )
+
+
+@torch.no_grad()
+def _run(model: MV2MAE, source: Tensor, target: Tensor, seed: int) -> Reconstructions:
+    """The model's predictions for a batch of one pair, on the CPU."""
+    device = next(model.parameters()).device
+    seeds = torch.tensor([seed], device=device)
+    out: PretrainOutput = model(
+        source[None].to(device), target[None].to(device), seeds=seeds, with_reconstructions=True
+    )
+    assert out.reconstructions is not None
+    self_view, cross_view, masks = out.reconstructions
+    return Reconstructions(
+        self_view.cpu(),
+        None if cross_view is None else cross_view.cpu(),
+        Masks(masks.visible_idx.cpu(), masks.masked_idx.cpu()),
+    )
+
+
+def greyed(
+    clip: UInt8[Tensor, "c t h w"], visible_idx: Int[Tensor, " k"], tubelet_size: Size3
+) -> UInt8[Tensor, "c t h w"]:
+    """A clip with its masked tubelets grey."""
+    parts = tubelets(clip[None], tubelet_size)
+    shown = torch.full_like(parts, MASKED_GREY)
+    shown[:, visible_idx] = parts[:, visible_idx]
+    return untubelets(shown, grid_of(clip[None], tubelet_size), tubelet_size)[0]
+
+
+def filled(
+    clip: UInt8[Tensor, "c t h w"],
+    masked_idx: Int[Tensor, " m"],
+    prediction: Float[Tensor, "m d"],
+    tubelet_size: Size3,
+    statistics: Statistics = "true",
+) -> UInt8[Tensor, "c t h w"]:
+    """A clip whose masked tubelets are replaced by their prediction; the visible ones keep their very pixels.
+
+    Args:
+        prediction: of the masked tokens, in the normalised scale.
+        statistics: the mean and deviation that the predictions get; see the module's head.
+    """
+    pixels = tubelets(clip[None], tubelet_size)
+    shown = to_unit(pixels)
+    if statistics == "true":
+        parts = denormalised(prediction[None], take_tokens(shown, masked_idx[None]))
+    else:
+        mean, deviation = _visible_statistics(shown, masked_idx)
+        parts = prediction[None].unflatten(-1, pixels.shape[2:]) * deviation + mean
+    pixels = pixels.clone()
+    pixels[:, masked_idx] = (parts * 255).round().clamp(0, 255).to(torch.uint8)
+    return untubelets(pixels, grid_of(clip[None], tubelet_size), tubelet_size)[0]
+
+
+def _visible_statistics(
+    parts: Float[Tensor, "1 n p c"], masked_idx: Int[Tensor, " m"]
+) -> tuple[Shaped[Tensor, "1 1 1 c"], Shaped[Tensor, "1 1 1 c"]]:
+    """Mean over the visible tubelets of their mean and of their deviation, for each colour."""
+    is_visible = torch.ones(parts.shape[1], dtype=torch.bool)
+    is_visible[masked_idx] = False
+    mean, deviation = tubelet_statistics(parts[:, is_visible])
+    return mean.mean(dim=1, keepdim=True), deviation.mean(dim=1, keepdim=True)

@@ -1,0 +1,116 @@
+"""Clips of fine-tuning and evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny_videos import even_times, time_of, write_video
+
+from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.data.augment import cut_eval_crops, eval_short_side
+from mv2mae.data.clips import ClipDataset, EvalDataset, collate_clips
+from mv2mae.data.manifest import make_frame
+from mv2mae.data.video import read_frames
+from mv2mae.data.videos import Videos
+from mv2mae.errors import InputError
+
+
+def clips(frame: pd.DataFrame, num_repeats: int = 3, seed: int = 0, **changes: Any) -> ClipDataset:
+    config = DataConfig(**{"frame_stride": 3, "flip": True, **changes})
+    return ClipDataset(frame, config, num_frames=8, size=32, num_repeats=num_repeats, seed=seed, videos=Videos())
+
+
+def evaluation(frame: pd.DataFrame, videos: Videos | None = None, **changes: Any) -> EvalDataset:
+    return EvalDataset(
+        frame,
+        DataConfig(frame_stride=3),
+        num_frames=8,
+        size=32,
+        test=EvalConfig(**changes),
+        videos=videos or Videos(),
+    )
+
+
+def test_one_window_is_augmented_several_times(takes: pd.DataFrame) -> None:
+    item = clips(takes)[(0, 1)]
+    assert item is not None
+    assert item["clips"].shape == (3, 3, 8, 32, 32)
+    assert (item["label"], item["index"]) == (0, 1)
+    for clip in item["clips"][1:]:
+        np.testing.assert_allclose(time_of(clip), time_of(item["clips"][0]), atol=0.01)
+
+
+def test_clips_draw_by_seed_epoch_and_index(takes: pd.DataFrame) -> None:
+    first, second = clips(takes), clips(takes)
+    _ = second[(3, 0)]
+    assert torch.equal(first[(1, 2)]["clips"], second[(1, 2)]["clips"])  # type: ignore[index]
+    starts = {round(float(time_of(first[(epoch, 0)]["clips"][0])[0]), 2) for epoch in range(6)}  # type: ignore[index]
+    assert len(starts) > 2
+
+
+def test_flips_mirror_about_half_of_the_clips(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.arange(20, 148, 2, dtype=np.uint8)[None, :, None], (64, 64, 3)).copy()
+    path = write_video(tmp_path / "1.mp4", even_times(25, 25), size=(64, 64), image=lambda _: ramp)
+    frame = make_frame([{"path": str(path), "group": "g", "view": 1, "label": 0}])
+
+    def mirrored(**changes: Any) -> int:
+        item = clips(frame, num_repeats=40, **changes)[0]
+        left, right = (item["clips"][..., column].float().mean((1, 2, 3)) for column in (0, -1))  # type: ignore[index]
+        return int((left > right).sum())
+
+    assert 10 <= mirrored() <= 30
+    assert mirrored(flip=False) == 0
+
+
+def test_missing_labels_are_refused(takes: pd.DataFrame) -> None:
+    without = takes.assign(label=takes["label"].where(takes["view"] == 1))
+    with pytest.raises(InputError, match="3 of 6 training videos have no label"):
+        clips(without)
+    assert clips(takes).num_classes == 3
+
+
+def test_collated_clips_are_flat_and_skip_broken_videos(takes: pd.DataFrame, tmp_path: Path) -> None:
+    frame = takes.copy()
+    frame.loc[3, "path"] = str(tmp_path / "gone.mp4")
+    dataset = clips(frame)
+    assert dataset[3] is None
+    batch = collate_clips([dataset[0], dataset[3], dataset[5]])
+    assert batch["clips"].shape == (6, 3, 8, 32, 32)
+    assert batch["label"].tolist() == [0, 0, 0, 2, 2, 2]
+    assert batch["index"].tolist() == [0, 0, 0, 5, 5, 5]
+    assert dataset.videos.problems.items() == [(str(tmp_path / "gone.mp4"), "no such file")]
+    with pytest.raises(InputError, match="all 1 videos"):
+        collate_clips([dataset[3]])
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_evaluation_spreads_windows_evenly_and_crops_in_order(takes: pd.DataFrame, cached: bool) -> None:
+    videos = Videos(cache_size=eval_short_side(32))
+    if cached:
+        videos.preload(takes["path"], progress=False)
+    item = evaluation(takes, videos, num_clips=3, num_crops=5)[0]
+    assert (item["index"], item["label"]) == (0, 0)
+    assert item["clips"].shape == (15, 3, 8, 32, 32)
+    starts = [round(float(time_of(clip)[0]), 2) for clip in item["clips"]]
+    # 50 frames at 25 a second, 8 frames at stride 3: the window may begin on frames 0 to 28
+    np.testing.assert_allclose(starts, np.repeat([0, 14 / 25, 28 / 25], 5), atol=0.02)
+
+
+def test_evaluation_equals_reading_and_cropping_by_hand(takes: pd.DataFrame) -> None:
+    item = evaluation(takes, num_clips=1, num_crops=10)[0]
+    times = (14 + 3 * np.arange(8)) / 25
+    frames = read_frames(takes["path"][0], times, short_side=eval_short_side(32))
+    assert torch.equal(item["clips"], cut_eval_crops(frames, 32, 10))
+
+
+def test_evaluation_reports_broken_videos_and_missing_labels(takes: pd.DataFrame, tmp_path: Path) -> None:
+    frame = takes.assign(label=pd.array([None] * 6, dtype="Int64"))
+    frame.loc[1, "path"] = str(tmp_path / "gone.mp4")
+    dataset = evaluation(frame, num_clips=1, num_crops=1)
+    assert dataset[0]["label"] == -1
+    assert dataset[1] == {"index": 1, "label": -1, "error": "no such file"}

@@ -1,0 +1,150 @@
+"""Manifests: what goes in comes out, and one clear line for what cannot be right."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_videos import even_times, write_video
+
+from mv2mae.data.manifest import COLUMNS, make_frame, read_manifest, sample_manifest, with_media_info, write_manifest
+from mv2mae.errors import InputError
+
+ROWS = [
+    {"path": "g1/1.mp4", "group": "g1", "view": 1, "label": 3, "start": 0.5},
+    {"path": "g1/2.mp4", "group": "g1", "view": 2, "label": 3},
+    {"path": "/elsewhere/3.mp4", "group": "007", "view": 3, "subject": 12},
+]
+
+
+def rows_below(folder: Path) -> list[dict[str, object]]:
+    return [{**row, "path": str(folder / str(row["path"]))} for row in ROWS]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_what_is_written_is_read(tmp_path: Path, ending: str) -> None:
+    frame = make_frame(rows_below(tmp_path))
+    file = write_manifest(frame, tmp_path / f"m.{ending}")
+    again = read_manifest(file)
+    pd.testing.assert_frame_equal(again, frame)
+    assert tuple(again.columns) == COLUMNS
+    assert again["group"].tolist() == ["g1", "g1", "007"]
+    assert again["label"].isna().tolist() == [False, False, True]
+    assert str(again["label"].dtype) == str(again["view"].dtype) == "Int64"
+    assert again.query("view in [2, 3] and label == 3", engine="python")["path"].tolist() == [frame["path"][1]]
+
+
+def test_paths_below_the_manifest_move_with_it(tmp_path: Path) -> None:
+    write_manifest(make_frame(rows_below(tmp_path / "old")), tmp_path / "old" / "m.csv")
+    os.rename(tmp_path / "old", tmp_path / "new")
+    paths = read_manifest(tmp_path / "new" / "m.csv")["path"].tolist()
+    assert paths == [str(tmp_path / "new/g1/1.mp4"), str(tmp_path / "new/g1/2.mp4"), "/elsewhere/3.mp4"]
+
+
+def test_writing_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_manifest(make_frame(rows_below(tmp_path)), tmp_path / "m.csv")
+    before = file.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_manifest(make_frame(rows_below(tmp_path)[:1]), file)
+    assert file.read_bytes() == before
+    assert os.listdir(tmp_path) == ["m.csv"]
+
+
+@pytest.mark.parametrize(
+    ("views", "expected"),
+    [
+        ([1, 2, 3], [1, 2, 3]),
+        (["cam1", "cam2", 3], ["cam1", "cam2", "3"]),
+        (["01", "02", "03"], ["01", "02", "03"]),
+        (["--1", "2", "9" * 30], ["--1", "2", "9" * 30]),
+    ],
+)
+def test_views_are_numbers_only_if_all_are(tmp_path: Path, views: list[object], expected: list[object]) -> None:
+    rows = [{**row, "view": view} for row, view in zip(rows_below(tmp_path), views, strict=True)]
+    file = write_manifest(make_frame(rows), tmp_path / "m.csv")
+    assert read_manifest(file)["view"].tolist() == expected
+
+
+def test_a_hand_written_table_needs_three_columns(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text("view,path,group\n1,a.mp4,NA\n2,b.mp4,NA\n")
+    frame = read_manifest(file)
+    assert frame["group"].tolist() == ["NA", "NA"]
+    assert frame["fps"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,group,view\n", "has no rows"),
+        ("", "cannot be read as a table"),
+        ("path,group\na.mp4,g\n", "lacks the column view"),
+        ("path,group,view,colour\na.mp4,g,1,red\n", "unknown columns colour; a manifest has path, group"),
+        ("path,group,view\na.mp4,g,1\na.mp4,g,2\n", "a.mp4 is listed twice"),
+        ("path,group,view\na.mp4,g,1\nb.mp4,g,1\n", "group g, view 1 stands for two videos"),
+        ("path,group,view\na.mp4,,1\n", "column group is empty in 1 rows"),
+        ("path,group,view,label\na.mp4,g,1,walk\n", "column label must hold whole numbers"),
+        ("path,group,view,label\na.mp4,g,1,1.5\n", "column label must hold whole numbers"),
+        ("path,group,view,label\na.mp4,g,1,1e30\n", "column label must hold whole numbers"),
+        ("path,group,view,label\na.mp4,g,1,inf\n", "column label must hold whole numbers"),
+        ("path,group,view,fps\na.mp4,g,1,fast\n", "column fps must hold numbers"),
+        ("path,group,view,start,end\na.mp4,g,1,2,1.5\n", "a.mp4 ends at 1.5 s, before it starts"),
+        ("path,group,view\na.mp4,g,1,2,3,4\nb,c,d,e,f,g,h,i\n", "m.csv"),
+    ],
+)
+def test_bad_tables_give_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_manifest(file)
+    assert "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_missing_files_and_other_endings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no manifest at"):
+        read_manifest(tmp_path / "none.csv")
+    (tmp_path / "m.txt").write_text("path,group,view\n")
+    with pytest.raises(InputError, match=r"a \.csv or a \.parquet"):
+        read_manifest(tmp_path / "m.txt")
+    (tmp_path / "m.parquet").write_text("not parquet")
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        read_manifest(tmp_path / "m.parquet")
+    with pytest.raises(InputError, match=r"a \.csv or a \.parquet"):
+        write_manifest(make_frame(ROWS), tmp_path / "m.json")
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(alphabet='path,group,view\n"1;\x00é NA', max_size=80))
+def test_any_text_is_a_manifest_or_an_input_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text("path,group,view\n" + text, encoding="utf-8")
+    try:
+        assert len(read_manifest(file)) >= 1
+    except InputError as error:
+        assert str(file) in str(error)  # noqa: PT017
+
+
+def test_the_sample_lies_in_the_package() -> None:
+    assert sample_manifest().parent.name == "sample"
+    assert sample_manifest().name == "manifest.csv"
+
+
+def test_media_info_is_filled_and_broken_videos_are_listed(tmp_path: Path) -> None:
+    good = write_video(tmp_path / "1.mp4", even_times(20, 25))
+    bad = tmp_path / "2.mp4"
+    bad.write_text("no video")
+    rows = [{"path": str(p), "group": "g", "view": v} for v, p in enumerate((bad, good, tmp_path / "3.mp4"))]
+    frame, problems = with_media_info(make_frame(rows), progress=False, num_workers=2)
+    assert frame[["view", "fps", "frames", "width", "height"]].to_numpy().tolist() == [[1, 25.0, 20, 64, 48]]
+    assert [path for path, _ in problems] == [str(bad), str(tmp_path / "3.mp4")]
+    assert problems[1][1] == "no such file"

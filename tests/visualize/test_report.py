@@ -1,0 +1,121 @@
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from mv2mae.visualize.report import Picture, Report, Section, Table, data_uri, write_report
+
+
+def small_figure() -> Figure:
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, 1], [1, 0])
+    return figure
+
+
+def example() -> Report:
+    table = Table(header=["start", "top-1", "videos"], rows=[["scratch", 0.123456, 40], ["<i>own</i>", 0.5, 40]])
+    picture = Picture(figure=small_figure(), caption="A line & its end", alt='a "line"')
+    return Report(
+        title="Cats & <dogs>",
+        lead=["First.", "<script>alert(1)</script>"],
+        highlights=[("0.45", "top-1")],
+        sections=[Section(title=f"Part {i}", text=["Words."], tables=[table], figures=[picture]) for i in range(3)],
+        facts={"machine": "2 cores"},
+    )
+
+
+class Tags(HTMLParser):
+    """Start tags and their attributes; checks that tags are closed in order."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    return write_report(tmp_path / "deep" / "report.html", example()).read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_from_outside(page: str):
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.open
+    addresses = [a[name] for _, a in tags.found for name in ("src", "href", "srcset", "action") if name in a]
+    assert addresses
+    assert all(address.startswith(("data:image/", "#")) for address in addresses)
+    assert not {tag for tag, _ in tags.found} & {"script", "link", "iframe", "object", "embed"}
+    assert "url(" not in page
+    assert "@import" not in page
+    assert not re.search(r"https?://", page)
+
+
+def test_every_link_leads_to_a_place_on_the_page(page: str):
+    tags = Tags()
+    tags.feed(page)
+    places = {a["id"] for _, a in tags.found if "id" in a}
+    links = {a["href"][1:] for tag, a in tags.found if tag == "a"}
+    assert links == {"section-1", "section-2", "section-3", "facts"}
+    assert links <= places
+
+
+def test_text_is_escaped(page: str):
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "<title>Cats &amp; &lt;dogs&gt;</title>" in page
+    assert "&lt;i&gt;own&lt;/i&gt;" in page
+    assert 'alt="a &#34;line&#34;"' in page
+
+
+def test_everything_is_on_the_page(page: str):
+    for part in ("First.", "0.45", "Part 2", "0.123", "A line &amp; its end", "2 cores"):
+        assert part in page
+    assert page.count("<figure>") == 3
+
+
+def test_figures_are_right_aligned_and_text_is_not():
+    table = Table(header=["name", "low to high", "n"], rows=[["a", "0.1 to 0.2", 3], ["b", "-", 4]])
+    assert table.numeric() == [False, True, True]
+    assert table.shown()[0] == ["a", "0.1 to 0.2", "3"]
+
+
+def test_a_table_with_a_short_row_is_refused():
+    with pytest.raises(ValueError, match="a row of 1 cells under a header of 2"):
+        Table(header=["a", "b"], rows=[["only"]])
+
+
+def test_an_empty_report_and_an_empty_table_are_pages_too(tmp_path: Path):
+    report = Report(title="Nothing", lead=[], sections=[Section(title="Empty", tables=[Table(header=["a"], rows=[])])])
+    page = write_report(tmp_path / "report.html", report).read_text(encoding="utf-8")
+    assert "Nothing" in page
+    assert "None" not in page
+
+
+def test_a_report_is_the_same_each_time(tmp_path: Path):
+    first, second = (write_report(tmp_path / name, example()).read_bytes() for name in ("a.html", "b.html"))
+    assert first == second
+
+
+def test_large_pictures_are_stored_small():
+    figure = Figure(figsize=(8, 8))
+    figure.add_axes((0, 0, 1, 1)).imshow(np.random.default_rng(0).random((512, 512, 3)))
+    address = data_uri(figure)
+    kind, picture = re.match(r"data:image/(\w+);base64,(.*)", address).groups()
+    assert kind == "webp"
+    assert base64.b64decode(picture)[8:12] == b"WEBP"
+    assert data_uri(small_figure()).startswith("data:image/png;base64,")
