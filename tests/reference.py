@@ -9,7 +9,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def tubelets(clip, size):
     """[c, t, h, w] -> list of arrays [p0, p1, p2, c], over time, rows, columns."""
-    c, t, h, w = clip.shape
+    _, t, h, w = clip.shape
     p0, p1, p2 = size
     parts = []
     for i in range(0, t, p0):

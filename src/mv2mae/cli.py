@@ -292,7 +292,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         VERBS[words[0]].run(parse(words[0], words[1:]))
     except (InputError, FileNotFoundError, PermissionError) as error:
-        print(f"mv2mae {words[0]}: error: {error}", file=sys.stderr)
+        # from a loader's worker torch brings the whole traceback as the message; its last line is ours
+        message = str(error).strip().splitlines()[-1].removeprefix("mv2mae.errors.InputError: ")
+        print(f"mv2mae {words[0]}: error: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nmv2mae {words[0]}: stopped; the same command goes on from the last checkpoint", file=sys.stderr)

@@ -208,6 +208,11 @@ class OptimConfig:
             raise InputError("neither optim.lr nor optim.base_lr is set; give one of them")
         return self.base_lr * self.batch_size / 256
 
+    def describe(self) -> str:
+        """The rates in words."""
+        rate = f"{self.peak_lr():.3g} at its peak"
+        return rate if self.optimizer == "adamw" else f"{self.muon_lr:.3g} (Muon) and {rate} (AdamW)"
+
     def total_steps(self, num_items: int) -> int:
         """Optimiser steps for a training set of `num_items` items."""
         if self.steps is not None:
@@ -267,6 +272,8 @@ class LogConfig:
 class PretrainConfig:
     """Self-supervised pre-training (Section 3.4, Table 15)."""
 
+    init: str | None = None
+    """Pre-training run or weights file of the same size to go on from; null = from scratch."""
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(base_lr=1e-3, epochs=1600, warmup_epochs=160))
@@ -309,9 +316,7 @@ class EvalConfig:
 
 
 def _finetune_optim() -> OptimConfig:
-    return OptimConfig(
-        base_lr=1e-3, epochs=35, warmup_epochs=5, weight_decay=0.1, betas=(0.9, 0.999), layer_decay=0.9
-    )
+    return OptimConfig(base_lr=1e-3, epochs=35, warmup_epochs=5, weight_decay=0.1, betas=(0.9, 0.999), layer_decay=0.9)
 
 
 @dataclass(frozen=True, kw_only=True)

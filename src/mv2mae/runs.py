@@ -1,9 +1,9 @@
 """A run: the folder in which a training keeps its configuration, log, checkpoints and results.
 
-    config.yaml        the full configuration        environment.json  versions, machine, git state, command
-    log.csv            step, name, value             tensorboard/      the same for TensorBoard
-    checkpoints/       what a killed run goes on from  model.safetensors  the newest weights
-    summary.json       what the run saw and reached    problems.jsonl    videos that were set aside, and why
+config.yaml        the full configuration        environment.json  versions, machine, git state, command
+log.csv            step, name, value             tensorboard/      the same for TensorBoard
+checkpoints/       what a killed run goes on from  model.safetensors  the newest weights
+summary.json       what the run saw and reached    problems.jsonl    videos that were set aside, and why
 """
 
 from __future__ import annotations

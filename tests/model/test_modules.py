@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import reference
 import torch
+from clips import moving_blobs
 from torch import nn
 
-import reference
-from clips import moving_blobs
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
@@ -158,9 +158,7 @@ def test_several_sources(tiny, pair):
     # the order of the sources carries no meaning: attention over their tokens is a sum
     masks = out.reconstructions.masks
     order = [0, 3, 1, 2]
-    turned = model(
-        sources[:, [2, 0, 1]], target, masks=Masks(masks.visible_idx[:, order], masks.masked_idx[:, order])
-    )
+    turned = model(sources[:, [2, 0, 1]], target, masks=Masks(masks.visible_idx[:, order], masks.masked_idx[:, order]))
     torch.testing.assert_close(out.cross_target, turned.cross_target)
 
 
@@ -230,7 +228,7 @@ def test_one_batch_can_be_overfitted(tiny, pair):
     losses = train(model, pair, 300)
     assert losses[-1] < 0.15 * losses[0]
     out = model(*pair, seeds=torch.arange(4))
-    assert float(out.cross_target) < 0.5 * float(out.baseline_target)
+    assert out.cross_target.item() < 0.5 * out.baseline_target.item()
 
 
 GOLDEN = [
@@ -280,5 +278,7 @@ def test_impossible_models_are_refused(changes, message):
 
 
 def test_clips_of_another_size_are_refused(tiny, pair):
-    with pytest.raises(InputError, match=r"a source clip has .* \[3, 4, 16, 16\], but the model takes \[3, 4, 32, 32\]"):
+    with pytest.raises(
+        InputError, match=r"a source clip has .* \[3, 4, 16, 16\], but the model takes \[3, 4, 32, 32\]"
+    ):
         make(tiny)(pair[0][..., :16, :16], pair[1])

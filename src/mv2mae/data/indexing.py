@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from mv2mae.data.manifest import sample_manifest, with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
@@ -33,7 +34,7 @@ def index(name: str, root: str | Path, out: Path, *, pattern: str = "", probe: b
     write_manifest(frame, out)
     if found.class_names:
         _write_json(out.with_name(f"{out.stem}.classes.json"), list(found.class_names))
-    report = {"unmatched": list(found.unmatched), "broken": [list(entry) for entry in broken]}
+    report: dict[str, list[Any]] = {"unmatched": list(found.unmatched), "broken": [list(entry) for entry in broken]}
     _write_json(out.with_name(f"{out.stem}.report.json"), report)
     views = frame.groupby("group")["view"].size()
     sizes = ", ".join(f"{count:,} with {num}" for num, count in views.value_counts().sort_index().items())

@@ -1,0 +1,1 @@
+"""Testing: clips and crops, fused views, figures; and predictions for files."""

@@ -78,16 +78,27 @@ def interval(hits: np.ndarray, groups: np.ndarray, *, seed: int = 0, draws: int 
     return float(low), float(high)
 
 
+def top1_with_interval(scores: pd.DataFrame) -> tuple[float, float, float, int]:
+    """Top-1 of some rows of a score table, its 95 % bootstrap interval (by group) and the number of rows."""
+    hits = top1_hits(scores)
+    low, high = interval(hits, scores["group"].to_numpy())
+    return float(hits.mean()), low, high, len(hits)
+
+
+def top1_hits(scores: pd.DataFrame) -> np.ndarray:
+    """Whether each row's likeliest class is its label; False for a broken video."""
+    probabilities, labels = score_matrix(scores), scores["label"].to_numpy(dtype=np.int64)
+    return _hits(probabilities, labels, 1) & ~np.isnan(probabilities).any(axis=1)
+
+
 def summarise(scores: pd.DataFrame) -> Figures:
     """All figures of a test: single views together, each view alone, and fused over the views of a group."""
-    probabilities, labels = score_matrix(scores), scores["label"].to_numpy(dtype=np.int64)
-    hits = _hits(probabilities, labels, 1) & ~np.isnan(probabilities).any(axis=1)
     views = scores["view"].unique()
     figures: Figures = {
-        "single_view": {**accuracy(scores), "top1_interval": interval(hits, scores["group"].to_numpy())},
+        "single_view": {**accuracy(scores), "top1_interval": top1_with_interval(scores)[1:3]},
         "per_view": {str(view): accuracy(scores[scores["view"] == view])["top1"] for view in sorted(views, key=str)},
     }
     if len(views) > 1:
         fused = fuse_views(scores)
-        figures["fused"] = accuracy(fused)
+        figures["fused"] = {**accuracy(fused), "top1_interval": top1_with_interval(fused)[1:3]}
     return figures

@@ -50,9 +50,7 @@ def random_masking(
     return order[:, num_masked:].sort(dim=1).values, order[:, :num_masked].sort(dim=1).values
 
 
-def tube_masking(
-    seeds: Int[Tensor, " b"], grid: Size3, ratio: float
-) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
+def tube_masking(seeds: Int[Tensor, " b"], grid: Size3, ratio: float) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
     """Mask int(ratio h w) places of the frame at all times, as VideoMAE does.
 
     Returns:

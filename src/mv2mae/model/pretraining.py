@@ -114,9 +114,7 @@ class MV2MAE(nn.Module):
         cross_view = self._decode_cross(tokens, memory, masks) if self.cross_decoder is not None else None
         return self._compare(views, Reconstructions(self_view, cross_view, masks), with_reconstructions)
 
-    def draw_masks(
-        self, batch: int, views: int, device: torch.device, seeds: Int[Tensor, " b"] | None = None
-    ) -> Masks:
+    def draw_masks(self, batch: int, views: int, device: torch.device, seeds: Int[Tensor, " b"] | None = None) -> Masks:
         """Masks for a batch, independent for each view."""
         if seeds is None:
             seeds = torch.randint(2**62, (batch,), device=device)
@@ -151,9 +149,7 @@ class MV2MAE(nn.Module):
         self, tokens: Float[Tensor, "b v n d"], memory: Float[Tensor, "b v k d"], masks: Masks
     ) -> Float[Tensor, "b v m p"]:
         assert self.cross_decoder is not None
-        out = self.cross_decoder(
-            tokens.flatten(0, 1), other_views(memory).flatten(0, 1), masks.masked_idx.shape[-1]
-        )
+        out = self.cross_decoder(tokens.flatten(0, 1), other_views(memory).flatten(0, 1), masks.masked_idx.shape[-1])
         return out.unflatten(0, tokens.shape[:2])
 
     def _compare(

@@ -83,9 +83,7 @@ def normalised_target(parts: Float[Tensor, "b n p c"]) -> Float[Tensor, "b n d"]
     return ((parts - mean) / (std + 1e-6)).flatten(2)
 
 
-def denormalised(
-    prediction: Float[Tensor, "b n d"], parts: Float[Tensor, "b n p c"]
-) -> Float[Tensor, "b n p c"]:
+def denormalised(prediction: Float[Tensor, "b n d"], parts: Float[Tensor, "b n p c"]) -> Float[Tensor, "b n p c"]:
     """A prediction as pixels again, with the *true* mean and deviation of each tubelet (a picture shows these too)."""
     mean, std = tubelet_statistics(parts)
     return prediction.unflatten(-1, parts.shape[2:]) * (std + 1e-6) + mean

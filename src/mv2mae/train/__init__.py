@@ -1,0 +1,1 @@
+"""Training: optimiser, log, Lightning modules for pre-training and fine-tuning."""

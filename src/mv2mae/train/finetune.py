@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mv2mae.config import FinetuneConfig, ModelConfig
+from mv2mae.data.clips import collate_clips
 from mv2mae.data.datamodule import FinetuneData, finetune_data, make_loader
 from mv2mae.data.indexing import class_names
 from mv2mae.data.sampling import StepSampler
-from mv2mae.data.views import collate_clips
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, start_run, write_json
@@ -144,7 +144,7 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
         f"  model   {origin}; {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters",
         f"  steps   {total:,} of {optim.batch_size} clips ({by_video.batch_size} videos x {config.num_repeats} "
         f"augmentations), {by_video.num_warmup_steps(len(data.train)):,} of them warm-up",
-        f"  rate    {optim.peak_lr():.3g} at its peak, layer decay {optim.layer_decay}, {config.compute.precision}",
+        f"  rate    {optim.describe()}, layer decay {optim.layer_decay}, {config.compute.precision}",
     ):
         print(line, flush=True)
     start_run(run, config)
@@ -157,7 +157,14 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
         )
 
     module.loader_from = loader_from
-    about = {"classes": classes, "frame_stride": config.data.frame_stride, "init": config.init, "data": data.summary, "steps": total, "seed": config.seed}
+    about = {
+        "classes": classes,
+        "frame_stride": config.data.frame_stride,
+        "init": config.init,
+        "data": data.summary,
+        "steps": total,
+        "seed": config.seed,
+    }
     shown = {"train/loss": "loss", "train/top1": "top-1", "speed/clips_per_s": "clips/s"}
     fit(
         module,

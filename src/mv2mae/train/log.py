@@ -75,7 +75,9 @@ class Speed(pl.Callback):
         self._restart()
         self._last_end = self._begin
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """What passed since the last batch ended was waiting."""
         self._waited += time.perf_counter() - self._last_end
 
@@ -127,7 +129,9 @@ class ProgressBar(pl.callbacks.ProgressBar):
                 TextColumn("{task.fields[values]}"),
                 console=Console(),
             )
-            self._task = self._bar.add_task(self.title, total=trainer.max_steps, completed=trainer.global_step, values="")
+            self._task = self._bar.add_task(
+                self.title, total=trainer.max_steps, completed=trainer.global_step, values=""
+            )
             self._bar.start()
 
     def _values(self, trainer: pl.Trainer) -> str:

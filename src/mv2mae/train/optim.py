@@ -11,7 +11,6 @@ from torch import nn
 
 from mv2mae.config import OptimConfig
 
-
 Groups = list[dict[str, Any]]
 
 
@@ -75,7 +74,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of both."""
         loss = None
         if closure is not None:
@@ -110,7 +109,9 @@ def build_optimizer(
     if config.optimizer == "muon":
         matrices = {id(p) for name, p in model.named_parameters() if is_block_matrix(name, p)}
         muon = [{**g, "params": [p for p in g["params"] if id(p) in matrices], "lr": config.muon_lr} for g in groups]
-        rest = [{**g, "params": [p for p in g["params"] if id(p) not in matrices], "lr": config.peak_lr()} for g in groups]
+        rest = [
+            {**g, "params": [p for p in g["params"] if id(p) not in matrices], "lr": config.peak_lr()} for g in groups
+        ]
         muon, rest = ([group for group in part if group["params"]] for part in (muon, rest))
         optimizer, groups = MuonAndAdamW(muon, rest, config.betas), muon + rest
     else:

@@ -20,7 +20,7 @@ from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, start_run, write_json
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.trainer import StepModule, accumulation, fit, num_devices
-from mv2mae.weights import PRETRAINING, WEIGHTS_NAME, save_weights
+from mv2mae.weights import PRETRAINING, WEIGHTS_NAME, fill, read_weights, save_weights
 
 Batch = dict[str, Any]
 
@@ -33,6 +33,9 @@ class PretrainModule(StepModule):
         self.config, self.num_items, self.seed = config, num_items, config.seed
         torch.manual_seed(config.seed)
         self.model = MV2MAE(config.model)
+        if config.init is not None:
+            stored = read_weights(config.init)
+            fill(self.model, stored.tensors, stored.path)
         if config.compute.compile:
             self.model.compile()
 
@@ -111,7 +114,7 @@ def held_out_metrics(model: MV2MAE, batch: Batch, chunk: int = 32) -> dict[str, 
     for part in torch.arange(len(batch["target"])).split(chunk):
         target, seeds = batch["target"][part], batch["seed"][part]
         right.append(loss_summary(model(batch["sources"][part], target, seeds=seeds)))
-        if model.cross_decoder is not None:
+        if model.cross_decoder is not None and (batch["swap"][part] != part.to(batch["swap"].device)).all():
             swapped = batch["sources"][batch["swap"][part]]
             wrong.append(model(swapped, target, seeds=seeds).cross_target)
     metrics = {name: torch.stack([values[name] for values in right]).mean() for name in right[0]}
@@ -154,14 +157,15 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule,
     millions = sum(p.numel() for p in module.model.parameters()) / 1e6
     encoder = sum(p.numel() for p in module.model.encoder.parameters()) / 1e6
     grid = " x ".join(map(str, config.model.grid))
+    start = "from scratch" if config.init is None else f"from {config.init}"
     kind = "multi-view" if module.model.cross_decoder is not None else "single-view (no cross-view decoder)"
     return [
         f"data    {counts}; {num_items:,} pairs an epoch",
-        f"model   {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), {config.model.num_tokens} tokens "
-        f"({grid}), {config.model.num_masked} of them masked",
+        f"model   {start}, {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
+        f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked",
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
         f"{warmup:,} of them warm-up; {world_size} device(s) x {held} pairs x {accumulate} part(s)",
-        f"rate    {optim.peak_lr():.3g} at its peak, weight decay {optim.weight_decay}, {config.compute.precision}",
+        f"rate    {optim.describe()}, weight decay {optim.weight_decay}, {config.compute.precision}",
     ]
 
 
@@ -170,9 +174,9 @@ def swap_sources(groups: list[str], seed: int) -> Tensor:
     rng = np.random.default_rng(seed)
     names = np.array(groups)
     picks = []
-    for name in names:
+    for i, name in enumerate(names):
         others = np.flatnonzero(names != name)
-        picks.append(int(rng.choice(others)) if len(others) else len(picks))
+        picks.append(int(rng.choice(others)) if len(others) else i)
     return torch.tensor(picks)
 
 
@@ -194,7 +198,9 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
     held, accumulate = accumulation(config.optim, config.compute, world_size)
     total = config.optim.total_steps(len(data.train))
     module = PretrainModule(config, len(data.train))
-    print("\n".join(["Pre-training", *(f"  {line}" for line in describe(config, data, module, world_size))]), flush=True)
+    print(
+        "\n".join(["Pre-training", *(f"  {line}" for line in describe(config, data, module, world_size))]), flush=True
+    )
     start_run(run, config)
 
     def loader_from(step: int, rank: int, world: int) -> Any:

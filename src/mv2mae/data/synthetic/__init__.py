@@ -1,4 +1,5 @@
-"""Synthetic multi-view actions: people (`bodies`) perform (`actions`, `motion`) in rooms (`rooms`, `backdrop`) before cameras (`cameras`),
+"""Synthetic multi-view actions: people (`bodies`) perform (`actions`, `motion`) in rooms (`rooms`, `backdrop`)
+before cameras (`cameras`),
 are drawn (`render`, `scene`) and written (`encode`, `generate`)."""
 
 from mv2mae.data.synthetic.config import Group, SynthConfig

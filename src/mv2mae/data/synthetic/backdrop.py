@@ -1,4 +1,6 @@
-"""Ray-casts a room once per camera: colours and depth at every sample of the frame, with a margin for camera shake."""
+"""Ray-casts a room once per camera: colours and depth at every sample of the frame, with a margin for camera
+shake.
+"""
 
 import numpy as np
 
@@ -12,10 +14,12 @@ def cast(room: Room, camera: Camera, size: int, supersample: int, margin: int) -
     """The empty room.
 
     Args:
-        size: pixels of the frame's side; `supersample` samples per pixel and side, `margin` extra samples on every side.
+        size: pixels of the frame's side; `supersample` samples per pixel and side, `margin` extra samples on
+            every side.
 
     Returns:
-        rgb [n, n, 3] float32 in 0-255 and depth [n, n] float64 in metres along the optical axis, n = size * supersample + 2 * margin.
+        rgb [n, n, 3] float32 in 0-255 and depth [n, n] float64 in metres along the optical axis, n = size *
+        supersample + 2 * margin.
     """
     n = size * supersample + 2 * margin
     line = (np.arange(n) + 0.5 - margin) / supersample
@@ -68,7 +72,14 @@ def _shell_colour(room: Room, k: int, points: np.ndarray) -> np.ndarray:
 def _corner_shade(room: Room, k: int, points: np.ndarray) -> np.ndarray:
     """Darker towards corners and round the feet of furniture: a cheap ambient occlusion."""
     left, right, back, front = room.walls
-    gaps = [points[:, 0] + left, right - points[:, 0], points[:, 1] + back, front - points[:, 1], points[:, 2], CEILING - points[:, 2]]
+    gaps = [
+        points[:, 0] + left,
+        right - points[:, 0],
+        points[:, 1] + back,
+        front - points[:, 1],
+        points[:, 2],
+        CEILING - points[:, 2],
+    ]
     shade = np.ones(len(points))
     for j, gap in enumerate(gaps):
         if j // 2 != k // 2:

@@ -17,7 +17,9 @@ _HIDDEN = 255
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """One person at rest: vertices [v, 3], faces [f, 3], colours [f, 3] uint8, skin weights [v, j], joints {name: [3]}, areas [v] in m2."""
+    """One person at rest: vertices [v, 3], faces [f, 3], colours [f, 3] uint8, skin weights [v, j], joints
+    {name: [3]}, areas [v] in m2.
+    """
 
     subject: int
     vertices: np.ndarray
@@ -34,7 +36,10 @@ class Body:
 
 @lru_cache(maxsize=1)
 def _table() -> dict[str, np.ndarray]:
-    with resources.files(__package__).joinpath("bodies.npz").open("rb") as file, np.load(file, allow_pickle=False) as data:
+    with (
+        resources.files(__package__).joinpath("bodies.npz").open("rb") as file,
+        np.load(file, allow_pickle=False) as data,
+    ):
         return {name: data[name] for name in data.files}
 
 
@@ -58,8 +63,18 @@ def load_body(subject: int) -> Body:
     joints = {str(name): data["joints"][i, j].astype(np.float64) for j, name in enumerate(data["joint_names"])}
     faces = data["faces"][shown].astype(np.int64)
     return Body(
-        subject=subject, vertices=vertices, faces=faces, areas=_vertex_areas(vertices, faces), colours=data["palette"][i][slot[shown]],
-        weights=weights, joints=joints, sex=sex, age=int(age), height=float(height), hair=hair)
+        subject=subject,
+        vertices=vertices,
+        faces=faces,
+        areas=_vertex_areas(vertices, faces),
+        colours=data["palette"][i][slot[shown]],
+        weights=weights,
+        joints=joints,
+        sex=sex,
+        age=int(age),
+        height=float(height),
+        hair=hair,
+    )
 
 
 def _vertex_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -74,7 +89,8 @@ def skin(body: Body, rotations: np.ndarray, positions: np.ndarray) -> np.ndarray
 
     Args:
         body: the person at rest.
-        rotations: [t, j, 3, 3] orientation of each joint relative to the rest pose, joints in the order of `body.joints`.
+        rotations: [t, j, 3, 3] orientation of each joint relative to the rest pose, joints in the order of
+            `body.joints`.
         positions: [t, j, 3] where each joint is.
 
     Returns:

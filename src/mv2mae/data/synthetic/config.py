@@ -28,6 +28,7 @@ class Group:
 
     @property
     def name(self) -> str:
+        """What the videos of the performance have in common, such as S001P001R001A001."""
         return f"S{self.setup:03d}P{self.subject:03d}R{self.repetition:03d}A{ACTIONS[self.action].id:03d}"
 
     def file_name(self, view: int) -> str:
@@ -36,6 +37,7 @@ class Group:
 
     @property
     def key(self) -> tuple[int, int, int, int]:
+        """The numbers that seed the draws of this performance."""
         return self.setup, self.subject, self.repetition, ACTIONS[self.action].id
 
 
@@ -49,7 +51,8 @@ class SynthConfig:
         setups: ids of setups; each is a room with its light and cameras, drawn from (seed, id).
         repetitions: how often each combination is performed.
         cameras: "ntu" (views 1, 2, 3 at +45, 0, -45 degrees) or "free" (`num_cameras` drawn from `azimuth_ranges`).
-        num_cameras, azimuth_ranges: for "free"; ranges in degrees, 0 in front of the subject, positive on the subject's left.
+        num_cameras, azimuth_ranges: for "free"; ranges in degrees, 0 in front of the subject, positive on the
+            subject's left.
         num_groups: draw this many of the combinations instead of making all.
         num_frames, fps: length of a video and its rate; actions take about two seconds, short ones repeat.
         size: side of the square frames in pixels, even.
@@ -99,8 +102,15 @@ class SynthConfig:
 
     def _check_numbers(self) -> None:
         if self.size % 2 or not 32 <= self.size <= 480:
-            raise InputError(f"size={self.size}; H.264 needs an even size, and 32 to 480 pixels are drawn well: try {min(max(self.size // 2 * 2, 32), 480)}")
-        bounds = {"num_frames": (2, 100_000), "fps": (1, 240), "repetitions": (1, 999), "crf": (0, 51), "seed": (0, 2**63 - 1)}
+            near = min(max(self.size // 2 * 2, 32), 480)
+            raise InputError(f"size={self.size}; expected an even number (H.264) from 32 to 480; try {near}")
+        bounds = {
+            "num_frames": (2, 100_000),
+            "fps": (1, 240),
+            "repetitions": (1, 999),
+            "crf": (0, 51),
+            "seed": (0, 2**63 - 1),
+        }
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name}={getattr(self, name)}; expected {low} to {high}")
@@ -108,10 +118,13 @@ class SynthConfig:
             raise InputError(f"setup {min(self.setups)}; setups are numbered from 1")
         total = len(self.actions) * len(self.subjects) * len(self.setups) * self.repetitions
         if self.num_groups is not None and not 1 <= self.num_groups <= total:
-            raise InputError(f"num_groups={self.num_groups}; the actions, subjects, setups and repetitions combine to {total}: ask for 1 to {total}")
+            raise InputError(
+                f"num_groups={self.num_groups}; actions x subjects x setups x repetitions give 1 to {total}"
+            )
 
     @property
     def views(self) -> tuple[int, ...]:
+        """The ids of the cameras, from 1."""
         return tuple(range(1, (len(NTU_AZIMUTHS) if self.cameras == "ntu" else self.num_cameras) + 1))
 
     def groups(self) -> list[Group]:
@@ -127,4 +140,5 @@ class SynthConfig:
         return np.random.default_rng(np.random.SeedSequence([self.seed, purpose, *key]))
 
     def to_json(self) -> dict[str, Any]:
+        """All fields, for synth.json."""
         return asdict(self)

@@ -18,7 +18,8 @@ def write_video(path: Path, frames: np.ndarray, *, fps: int, crf: int) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            # mbtree off: its AVX-512 code reads memory it did not write, so equal frames give unequal bytes from run to run.
+            # mbtree off: its AVX-512 code reads memory it did not write, so equal frames give unequal bytes
+            # from run to run.
             options = {"crf": str(crf), "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
             stream = container.add_stream("libx264", rate=fps, options=options)
             stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
@@ -41,4 +42,9 @@ def write_png(path: Path, image: np.ndarray) -> None:
     rows = np.concatenate([np.zeros((h, 1), np.uint8), np.ascontiguousarray(image, np.uint8).reshape(h, w * 3)], axis=1)
     header = struct.pack(">IIBBBBB", w, h, 8, 2, 0, 0, 0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 9))
+        + chunk(b"IEND", b"")
+    )

@@ -1,4 +1,6 @@
-"""Makes synthetic multi-view data sets: `generate` writes one, `generate_frames` gives the frames of one performance."""
+"""Makes synthetic multi-view data sets: `generate` writes one, `generate_frames` gives the frames of one
+performance.
+"""
 
 import json
 import multiprocessing
@@ -14,12 +16,13 @@ import pandas as pd
 import torch
 from rich.progress import track
 
-from mv2mae.data.synthetic.actions import ACTIONS, Style, perform
+from mv2mae.data.synthetic.actions import ACTIONS
 from mv2mae.data.synthetic.bodies import load_body, skin
 from mv2mae.data.synthetic.cameras import draw_azimuths, draw_camera
 from mv2mae.data.synthetic.config import AZIMUTH, CAMERA, FILM, ROOM, STYLE, Group, SynthConfig
 from mv2mae.data.synthetic.encode import write_png, write_video
 from mv2mae.data.synthetic.motion import Skeleton
+from mv2mae.data.synthetic.performing import Style, perform
 from mv2mae.data.synthetic.rooms import draw_room
 from mv2mae.data.synthetic.scene import DIFFICULTIES, Stage
 
@@ -31,8 +34,10 @@ def build_setup(config: SynthConfig, setup: int) -> dict[int, Stage]:
     """The room of a setup as each of its cameras sees it, by view."""
     azimuths = draw_azimuths(config.rng(AZIMUTH, setup), config.cameras, config.num_cameras, config.azimuth_ranges)
     room = draw_room(config.rng(ROOM, setup), azimuths)
-    return {view: Stage(room, draw_camera(config.rng(CAMERA, setup, view), view, azimuth), config.size)
-            for view, azimuth in zip(config.views, azimuths, strict=True)}
+    return {
+        view: Stage(room, draw_camera(config.rng(CAMERA, setup, view), view, azimuth), config.size)
+        for view, azimuth in zip(config.views, azimuths, strict=True)
+    }
 
 
 def animate(config: SynthConfig, group: Group) -> tuple[np.ndarray, Skeleton]:
@@ -44,18 +49,25 @@ def animate(config: SynthConfig, group: Group) -> tuple[np.ndarray, Skeleton]:
 
 
 def generate_frames(config: SynthConfig, group: Group, views: tuple[int, ...] | None = None) -> dict[int, np.ndarray]:
-    """The videos of one performance, not encoded: {view: [t, size, size, 3] uint8}. Nothing that ran before changes them."""
+    """The videos of one performance, not encoded: {view: [t, size, size, 3] uint8}. Nothing that ran before
+    changes them.
+    """
     stages = build_setup(config, group.setup)
     vertices, _ = animate(config, group)
     body, disturbance = load_body(group.subject), DIFFICULTIES[config.difficulty]
-    return {view: stages[view].film(body, vertices, disturbance, config.rng(FILM, *group.key, view)) for view in views or config.views}
+    return {
+        view: stages[view].film(body, vertices, disturbance, config.rng(FILM, *group.key, view))
+        for view in views or config.views
+    }
 
 
 def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress: bool = True) -> pd.DataFrame:
     """Writes a data set and returns its manifest.
 
-    Into `out` go videos/, manifest.csv, cameras.json (poses by setup and view), classes.json (names by label) and synth.json (the
-    configuration). Videos that are already there are kept, so that an interrupted run goes on where it stopped; the bytes do not
+    Into `out` go videos/, manifest.csv, cameras.json (poses by setup and view), classes.json (names by label)
+    and synth.json (the
+    configuration). Videos that are already there are kept, so that an interrupted run goes on where it stopped;
+    the bytes do not
     depend on `num_processes`.
     """
     out = Path(out)
@@ -67,7 +79,9 @@ def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress
     steps: Iterator[None] = _run(tasks, num_processes)
     for _ in track(steps, total=len(tasks), description="synth", disable=not progress):
         pass
-    _write_json(out / "cameras.json", {str(setup): _describe(config, setup) for setup in dict.fromkeys(g.setup for g in groups)})
+    _write_json(
+        out / "cameras.json", {str(setup): _describe(config, setup) for setup in dict.fromkeys(g.setup for g in groups)}
+    )
     table = manifest(config, groups)
     table.to_csv(out / "manifest.csv", index=False)
     return table
@@ -83,7 +97,9 @@ def _run(tasks: list[tuple[Path, SynthConfig, Group]], num_processes: int) -> It
             torch.set_num_threads(threads)
         return
     # Spawned, not forked: a fork of a process that has used torch's threads may hang.
-    with multiprocessing.get_context("spawn").Pool(num_processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(
+        num_processes, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         yield from pool.imap_unordered(make_group, tasks, chunksize=max(1, min(8, len(tasks) // (4 * num_processes))))
 
 
@@ -99,14 +115,30 @@ def make_group(task: tuple[Path, SynthConfig, Group]) -> None:
 
 def manifest(config: SynthConfig, groups: list[Group]) -> pd.DataFrame:
     """One row per video; `path` is relative to the manifest's folder."""
-    rows = [{
-        "path": f"videos/{group.file_name(view)}", "group": group.name, "view": view, "label": ACTIONS[group.action].label,
-        "subject": group.subject, "setup": group.setup, "start": None, "end": None, "fps": config.fps, "frames": config.num_frames,
-        "width": config.size, "height": config.size} for group in groups for view in config.views]
+    rows = [
+        {
+            "path": f"videos/{group.file_name(view)}",
+            "group": group.name,
+            "view": view,
+            "label": ACTIONS[group.action].label,
+            "subject": group.subject,
+            "setup": group.setup,
+            "start": None,
+            "end": None,
+            "fps": config.fps,
+            "frames": config.num_frames,
+            "width": config.size,
+            "height": config.size,
+        }
+        for group in groups
+        for view in config.views
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def contact_sheet(path: Path, config: SynthConfig, groups: list[Group], moments: tuple[float, ...] = (0.3, 0.5, 0.7)) -> np.ndarray:
+def contact_sheet(
+    path: Path, config: SynthConfig, groups: list[Group], moments: tuple[float, ...] = (0.3, 0.5, 0.7)
+) -> np.ndarray:
     """A PNG to look at: a row per performance, its views side by side for each moment (0 = first frame, 1 = last)."""
     rows = []
     for group in groups:
@@ -126,7 +158,10 @@ def versions() -> dict[str, Any]:
 def _describe(config: SynthConfig, setup: int) -> dict[str, Any]:
     stages = build_setup(config, setup)
     light = next(iter(stages.values())).room.light
-    return {"light_direction": light.round(6).tolist(), "cameras": {str(view): stage.camera.to_json(config.size) for view, stage in stages.items()}}
+    return {
+        "light_direction": light.round(6).tolist(),
+        "cameras": {str(view): stage.camera.to_json(config.size) for view, stage in stages.items()},
+    }
 
 
 def _write_json(path: Path, value: Any) -> None:

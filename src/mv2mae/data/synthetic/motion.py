@@ -1,7 +1,10 @@
-"""From targets of hands and feet to the pose of a skeleton: forward kinematics of the trunk, two-bone inverse kinematics of the limbs.
+"""From targets of hands and feet to the pose of a skeleton: forward kinematics of the trunk, two-bone inverse
+kinematics of the limbs.
 
-Sides are indexed 0 = left, 1 = right. Limb coordinates are (out, front, up): `out` points away from the body's middle, so that an
-action written for one hand serves the other. Lengths are in arm lengths (hands) and leg lengths (feet, pelvis), so that one action
+Sides are indexed 0 = left, 1 = right. Limb coordinates are (out, front, up): `out` points away from the body's
+middle, so that an
+action written for one hand serves the other. Lengths are in arm lengths (hands) and leg lengths (feet, pelvis),
+so that one action
 fits a child and a tall man.
 """
 
@@ -18,7 +21,9 @@ _SPINE = ("Hips", "LowerBack", "Spine", "Spine1")
 
 @dataclass(kw_only=True)
 class Reach:
-    """Where a hand is wanted: `offset` [t, 3] from an anchor, and how much it counts (`weight` [t], 0 to 1) against what was set before."""
+    """Where a hand is wanted: `offset` [t, 3] from an anchor, and how much it counts (`weight` [t], 0 to 1)
+    against what was set before.
+    """
 
     anchor: str
     offset: np.ndarray
@@ -34,7 +39,8 @@ class Motion:
     hips_share: the part of the forward bend that happens in the hips.
     hands [2, t, 3]: wrists from the middle of the shoulders, arm lengths; `reaches` then pull them elsewhere.
     elbow [2, t, 3]: direction (out, front, up) in which the elbow points. palm [2, t]: twist of the hand, radians.
-    feet [2, t, 3]: (out, front, up) from the standing place, leg lengths. toes [2, t]: foot pitch, radians, toes down positive.
+    feet [2, t, 3]: (out, front, up) from the standing place, leg lengths. toes [2, t]: foot pitch, radians,
+        toes down positive.
     planted [2, t]: 1 where the foot must reach its place (the pelvis sinks if the leg is too short).
     """
 
@@ -66,7 +72,9 @@ class Motion:
     def reach(self, side: int, anchor: str, offset: np.ndarray, weight: np.ndarray) -> None:
         """Pulls a hand towards a place: `offset` [3] or [t, 3] in (out, front, up) arm lengths from the anchor."""
         offset = np.broadcast_to(np.asarray(offset, float), (self.num_frames, 3))
-        self.reaches[side].append(Reach(anchor=anchor, offset=offset, weight=np.broadcast_to(weight, (self.num_frames,))))
+        self.reaches[side].append(
+            Reach(anchor=anchor, offset=offset, weight=np.broadcast_to(weight, (self.num_frames,)))
+        )
 
     def point_elbow(self, side: int, direction: tuple[float, float, float], weight: np.ndarray) -> None:
         """Turns the elbow towards (out, front, up)."""
@@ -90,6 +98,7 @@ def tilt(angles: np.ndarray) -> np.ndarray:
 
 
 def unit(v: np.ndarray) -> np.ndarray:
+    """Vectors [..., 3] scaled to length 1."""
     return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
 
 
@@ -99,7 +108,9 @@ def _frame(bone: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return np.stack([bone, normal, np.cross(bone, normal)], axis=-1)
 
 
-def two_bone(start: np.ndarray, goal: np.ndarray, pole: np.ndarray, upper: float, lower: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def two_bone(
+    start: np.ndarray, goal: np.ndarray, pole: np.ndarray, upper: float, lower: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inverse kinematics of a limb: middle joint, end joint, and normal of the bending plane, each [t, 3].
 
     The end lies on the line to `goal`, as far as the limb reaches; the middle joint points to `pole`.
@@ -115,15 +126,21 @@ def two_bone(start: np.ndarray, goal: np.ndarray, pole: np.ndarray, upper: float
 
 
 class Skeleton:
-    """Solves a `Motion` for one body. Results: `rotations` [t, j, 3, 3] against rest, `positions` [t, j, 3], joints as in `body.joints`."""
+    """Solves a `Motion` for one body. Results: `rotations` [t, j, 3, 3] against rest, `positions` [t, j, 3],
+    joints as in `body.joints`.
+    """
 
     def __init__(self, body: Body, motion: Motion) -> None:
         self.rest, self.motion = body.joints, motion
         self.R: dict[str, np.ndarray] = {}
         self.P: dict[str, np.ndarray] = {}
         rest = self.rest
-        self.arm = sum(np.linalg.norm(rest[b] - rest[a]) for a, b in (("RightArm", "RightForeArm"), ("RightForeArm", "RightHand")))
-        self.leg = sum(np.linalg.norm(rest[b] - rest[a]) for a, b in (("RightUpLeg", "RightLeg"), ("RightLeg", "RightFoot")))
+        self.arm = sum(
+            np.linalg.norm(rest[b] - rest[a]) for a, b in (("RightArm", "RightForeArm"), ("RightForeArm", "RightHand"))
+        )
+        self.leg = sum(
+            np.linalg.norm(rest[b] - rest[a]) for a, b in (("RightUpLeg", "RightLeg"), ("RightLeg", "RightFoot"))
+        )
         heading = rotation(2, motion.yaw)
         feet = [self._foot_goal(side, heading) for side in range(2)]
         self._trunk(heading, self._sink(feet, heading))
@@ -141,7 +158,10 @@ class Skeleton:
         """Cumulative trunk angles [t, 3] at hips, lower back, spine, chest."""
         bend, share = self.motion.bend, self.motion.hips_share
         forward = (share, share + (1 - share) * 0.35, share + (1 - share) * 0.7, 1.0)
-        return [bend * np.array([f, side, turn]) for f, side, turn in zip(forward, (0.15, 0.4, 0.7, 1.0), (0.3, 0.5, 0.75, 1.0), strict=True)]
+        return [
+            bend * np.array([f, side, turn])
+            for f, side, turn in zip(forward, (0.15, 0.4, 0.7, 1.0), (0.3, 0.5, 0.75, 1.0), strict=True)
+        ]
 
     def _foot_goal(self, side: int, heading: np.ndarray) -> np.ndarray:
         name = ("Left", "Right")[side] + "Foot"
@@ -181,14 +201,26 @@ class Skeleton:
         self.P[foot] = end
         self.R[toe], self.P[toe] = self.R[foot], self._attach(toe, foot)
 
-    def _bone(self, name: str, start: np.ndarray, bone: np.ndarray, normal: np.ndarray, rest_bone: np.ndarray, rest_normal: np.ndarray) -> None:
+    def _bone(
+        self,
+        name: str,
+        start: np.ndarray,
+        bone: np.ndarray,
+        normal: np.ndarray,
+        rest_bone: np.ndarray,
+        rest_normal: np.ndarray,
+    ) -> None:
         self.P[name] = start
         self.R[name] = _frame(bone, normal) @ _frame(rest_bone, rest_normal).T
 
     def _hand_goal(self, side: int, heading: np.ndarray) -> np.ndarray:
         chest = (self.P["LeftArm0"] + self.P["RightArm0"]) / 2
-        places = {"chest": (chest, self.R["Spine1"]), "head": (self.P["Head"], self.R["Head"]), "hips": (self.P["Hips"], self.R["Hips"]),
-                  "ground": (self.P["Hips"] * np.array([1, 1, 0]), heading)}
+        places = {
+            "chest": (chest, self.R["Spine1"]),
+            "head": (self.P["Head"], self.R["Head"]),
+            "hips": (self.P["Hips"], self.R["Hips"]),
+            "ground": (self.P["Hips"] * np.array([1, 1, 0]), heading),
+        }
         scale = self.arm * np.array([OUT_SIGN[side], 1, 1])
         goal = chest + np.einsum("tab,tb->ta", self.R["Spine1"], self.motion.hands[side] * scale)
         for reach in self.motion.reaches[side]:

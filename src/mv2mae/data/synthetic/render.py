@@ -1,10 +1,10 @@
 """A batched, exact triangle rasteriser, and the drawing of a person into a cached background.
 
-Coverage is decided by integer edge functions on vertices snapped to 1/256 of a sample, so it is the same on every machine;
+Coverage is decided by integer edge functions on vertices snapped to 1/256 of a sample, so it is the same on
+every machine;
 the edge functions are evaluated in float64, where integers below 2**53 are exact and vectorise better than int64.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,11 +14,15 @@ _FACE_BITS = 16
 _BUCKETS = (2, 3, 4, 6, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-def rasterize(xy: Tensor, inverse_depth: Tensor, faces: Tensor, height: int, width: int, background: Tensor | None = None) -> Tensor:
+def rasterize(
+    xy: Tensor, inverse_depth: Tensor, faces: Tensor, height: int, width: int, background: Tensor | None = None
+) -> Tensor:
     """Which face is seen at every sample.
 
-    A sample at column i, row k lies at ((i + 1/2), (k + 1/2)) * 256 in the units of `xy`. Faces are drawn when they are
-    counter-clockwise on a y-down screen seen from the front (`area > 0` below); shared edges belong to exactly one face.
+    A sample at column i, row k lies at ((i + 1/2), (k + 1/2)) * 256 in the units of `xy`. Faces are drawn when
+    they are
+    counter-clockwise on a y-down screen seen from the front (`area > 0` below); shared edges belong to exactly
+    one face.
 
     Args:
         xy: [b, v, 2] int64 snapped positions.
@@ -28,10 +32,15 @@ def rasterize(xy: Tensor, inverse_depth: Tensor, faces: Tensor, height: int, wid
         background: [b, h, w] int64 inverse depth of what is already there; nothing if None.
 
     Returns:
-        [b, h, w] int64 face index, -1 where the background is seen. Of two faces at equal depth the higher index wins.
+        [b, h, w] int64 face index, -1 where the background is seen. Of two faces at equal depth the higher
+        index wins.
     """
     b = xy.shape[0]
-    keys = torch.full((b, height, width), -1, dtype=torch.int64, device=xy.device) if background is None else background << _FACE_BITS
+    keys = (
+        torch.full((b, height, width), -1, dtype=torch.int64, device=xy.device)
+        if background is None
+        else background << _FACE_BITS
+    )
     keys = keys.reshape(-1).clone()
     tri = _Triangles.prepare(xy, inverse_depth, faces, height, width)
     for size, chosen in tri.buckets():
@@ -43,12 +52,22 @@ def rasterize(xy: Tensor, inverse_depth: Tensor, faces: Tensor, height: int, wid
 class _Triangles:
     """Edge functions of the faces that may cover a sample, one row each."""
 
-    def __init__(self, origin: Tensor, step: Tensor, bias: Tensor, depth: Tensor, area: Tensor, extent: Tensor, place: Tensor) -> None:
-        self.origin, self.step, self.bias, self.depth, self.area, self.extent, self.place = origin, step, bias, depth, area, extent, place
+    def __init__(
+        self, origin: Tensor, step: Tensor, bias: Tensor, depth: Tensor, area: Tensor, extent: Tensor, place: Tensor
+    ) -> None:
+        self.origin, self.step, self.bias, self.depth, self.area, self.extent, self.place = (
+            origin,
+            step,
+            bias,
+            depth,
+            area,
+            extent,
+            place,
+        )
 
     @classmethod
     def prepare(cls, xy: Tensor, inverse_depth: Tensor, faces: Tensor, height: int, width: int) -> "_Triangles":
-        b, f = xy.shape[0], faces.shape[0]
+        f = faces.shape[0]
         # Column by column: reductions over a last axis of 3 are slow.
         x0, x1, x2 = (xy[:, :, 0][:, faces[:, k]].view(-1) for k in range(3))
         y0, y1, y2 = (xy[:, :, 1][:, faces[:, k]].view(-1) for k in range(3))
@@ -76,7 +95,9 @@ class _Triangles:
         return cls(origin, torch.stack([-dy, dx], 2) * SUBPIXEL, bias, depth, area[kept], extent, place)
 
     def buckets(self) -> list[tuple[int, Tensor]]:
-        """Faces sorted by the size of the square of samples that holds them: most are tiny, so squares waste little."""
+        """Faces sorted by the size of the square of samples that holds them: most are tiny, so squares waste
+        little.
+        """
         found, low = [], 0
         for size in _BUCKETS:
             chosen = torch.nonzero((self.extent > low) & (self.extent <= size)).squeeze(1)

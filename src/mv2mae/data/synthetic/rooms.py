@@ -4,11 +4,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-_WALL_COLOURS = [(206, 198, 184), (182, 196, 204), (190, 200, 178), (214, 196, 170), (186, 180, 196), (222, 220, 214), (164, 182, 180), (208, 178, 164),
-                 (150, 164, 184), (226, 210, 176)]
-_FLOOR_COLOURS = [(150, 112, 76), (112, 84, 62), (176, 146, 108), (128, 128, 130), (168, 162, 152), (96, 108, 118), (134, 120, 102), (110, 122, 104)]
-_FURNITURE_COLOURS = [(122, 84, 54), (168, 126, 84), (86, 62, 46), (200, 196, 188), (70, 92, 116), (110, 120, 92), (136, 72, 64), (96, 98, 104), (190, 160, 110)]
+_WALL_COLOURS = [
+    (206, 198, 184),
+    (182, 196, 204),
+    (190, 200, 178),
+    (214, 196, 170),
+    (186, 180, 196),
+    (222, 220, 214),
+    (164, 182, 180),
+    (208, 178, 164),
+    (150, 164, 184),
+    (226, 210, 176),
+]
+_FLOOR_COLOURS = [
+    (150, 112, 76),
+    (112, 84, 62),
+    (176, 146, 108),
+    (128, 128, 130),
+    (168, 162, 152),
+    (96, 108, 118),
+    (134, 120, 102),
+    (110, 122, 104),
+]
+_FURNITURE_COLOURS = [
+    (122, 84, 54),
+    (168, 126, 84),
+    (86, 62, 46),
+    (200, 196, 188),
+    (70, 92, 116),
+    (110, 120, 92),
+    (136, 72, 64),
+    (96, 98, 104),
+    (190, 160, 110),
+]
 _WALL_TEXTURES = ("plain", "plain", "bricks", "panels", "stripes", "blocks")
 _FLOOR_TEXTURES = ("planks", "planks", "tiles", "checker", "carpet")
 CEILING = 2.9  # metres
@@ -36,7 +64,9 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """walls: distances of the walls at x-, x+, y-, y+; surfaces of the four walls and then the floor; light: direction to it, unit [3]."""
+    """walls: distances of the walls at x-, x+, y-, y+; surfaces of the four walls and then the floor; light:
+    direction to it, unit [3].
+    """
 
     walls: tuple[float, float, float, float]
     surfaces: tuple[Surface, ...]
@@ -51,33 +81,50 @@ def draw_room(rng: np.random.Generator, azimuths: list[float]) -> Room:
     """A room whose furniture stands behind the subject as seen from the cameras."""
     away = np.radians(float(np.mean(azimuths)) + 180)
     away_xy = np.array([-np.sin(away), np.cos(away)])
-    # The room is turned in steps of 90 degrees only through its wall distances: far where the cameras are, near behind.
+
+    # The room is turned in steps of 90 degrees only through its wall distances: far where the cameras are, near
+    # behind.
     def distance(sign: float, along: float) -> float:
         return float(rng.uniform(2.0, 3.0) if sign * along > 0.5 else rng.uniform(2.3, 3.6))
 
     walls = (distance(-1, away_xy[0]), distance(1, away_xy[0]), distance(-1, away_xy[1]), distance(1, away_xy[1]))
     wall = [_draw_surface(rng, _WALL_TEXTURES, _WALL_COLOURS, 0.8) for _ in range(2)]
     pick = rng.integers(0, 2, 4)
-    surfaces = tuple(wall[int(k)] for k in pick) + (_draw_surface(rng, _FLOOR_TEXTURES, _FLOOR_COLOURS, 0.72),)
+    surfaces = (*(wall[int(k)] for k in pick), _draw_surface(rng, _FLOOR_TEXTURES, _FLOOR_COLOURS, 0.72))
     boxes: list[Box] = []
     for k in range(int(rng.integers(2, 5))):
         angle = away + np.radians((k - 1) * 48 + rng.uniform(-16, 16))
         boxes += _furniture(rng, angle, walls)
     light_angle = np.radians(float(np.mean(azimuths))) + rng.uniform(-1.3, 1.3)
     elevation = rng.uniform(0.75, 1.2)
-    light = np.array([-np.sin(light_angle) * np.cos(elevation), np.cos(light_angle) * np.cos(elevation), np.sin(elevation)])
+    light = np.array(
+        [-np.sin(light_angle) * np.cos(elevation), np.cos(light_angle) * np.cos(elevation), np.sin(elevation)]
+    )
     warmth = rng.uniform(-0.06, 0.08)
-    return Room(walls=walls, surfaces=surfaces, boxes=tuple(boxes), pictures=_draw_pictures(rng, walls), light=light,
-                light_colour=np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.9, 1.1), ambient=float(rng.uniform(0.5, 0.65)))
+    return Room(
+        walls=walls,
+        surfaces=surfaces,
+        boxes=tuple(boxes),
+        pictures=_draw_pictures(rng, walls),
+        light=light,
+        light_colour=np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.9, 1.1),
+        ambient=float(rng.uniform(0.5, 0.65)),
+    )
 
 
-def _draw_surface(rng: np.random.Generator, textures: tuple[str, ...], colours: list[tuple[int, int, int]], contrast: float) -> Surface:
+def _draw_surface(
+    rng: np.random.Generator, textures: tuple[str, ...], colours: list[tuple[int, int, int]], contrast: float
+) -> Surface:
     colour = np.array(colours[int(rng.integers(len(colours)))]) * rng.uniform(0.85, 1.08) + rng.normal(0, 5, 3)
     second = colour * rng.uniform(contrast, contrast + 0.15) + rng.normal(0, 6, 3)
-    return Surface(texture=str(rng.choice(textures)), colour=tuple(colour), second=tuple(second), seed=int(rng.integers(1 << 20)))
+    return Surface(
+        texture=str(rng.choice(textures)), colour=tuple(colour), second=tuple(second), seed=int(rng.integers(1 << 20))
+    )
 
 
-def _draw_pictures(rng: np.random.Generator, walls: tuple[float, ...]) -> tuple[tuple[int, float, float, float, float, Surface], ...]:
+def _draw_pictures(
+    rng: np.random.Generator, walls: tuple[float, ...]
+) -> tuple[tuple[int, float, float, float, float, Surface], ...]:
     """Windows, doors and pictures: (wall, u0, u1, z0, z1, surface)."""
     out = []
     for wall in range(4):
@@ -85,9 +132,15 @@ def _draw_pictures(rng: np.random.Generator, walls: tuple[float, ...]) -> tuple[
         start = -walls[2] if wall < 2 else -walls[0]
         for _ in range(int(rng.integers(1, 3))):
             kind = str(rng.choice(["window", "picture", "picture", "door"]))
-            width, low, tall = {"window": (1.2, 0.95, 1.2), "door": (0.9, 0.0, 2.05), "picture": (rng.uniform(0.4, 0.9), 1.3, rng.uniform(0.4, 0.7))}[kind]
+            width, low, tall = {
+                "window": (1.2, 0.95, 1.2),
+                "door": (0.9, 0.0, 2.05),
+                "picture": (rng.uniform(0.4, 0.9), 1.3, rng.uniform(0.4, 0.7)),
+            }[kind]
             u = start + rng.uniform(0.15, max(0.2, length - width - 0.15))
-            surface = _draw_surface(rng, (kind,), _FURNITURE_COLOURS if kind != "picture" else _WALL_COLOURS + _FURNITURE_COLOURS, 0.6)
+            surface = _draw_surface(
+                rng, (kind,), _FURNITURE_COLOURS if kind != "picture" else _WALL_COLOURS + _FURNITURE_COLOURS, 0.6
+            )
             out.append((wall, u, u + width, low, low + tall, surface))
     return tuple(out)
 
@@ -98,32 +151,66 @@ def _furniture(rng: np.random.Generator, angle: float, walls: tuple[float, ...])
     kind = str(rng.choice(["cabinet", "shelf", "table", "sofa", "crate", "plant"]))
     surface = _draw_surface(rng, ("wood",), _FURNITURE_COLOURS, 0.75)
     other = _draw_surface(rng, ("wood",), _FURNITURE_COLOURS, 0.75)
-    w, d, h = {"cabinet": (0.9, 0.5, rng.uniform(0.8, 1.9)), "shelf": (0.9, 0.35, 1.8), "table": (1.2, 0.7, 0.75), "sofa": (1.5, 0.8, 0.8),
-               "crate": (rng.uniform(0.4, 0.8),) * 3, "plant": (0.4, 0.4, 1.2)}[kind]
+    w, d, h = {
+        "cabinet": (0.9, 0.5, rng.uniform(0.8, 1.9)),
+        "shelf": (0.9, 0.35, 1.8),
+        "table": (1.2, 0.7, 0.75),
+        "sofa": (1.5, 0.8, 0.8),
+        "crate": (rng.uniform(0.4, 0.8),) * 3,
+        "plant": (0.4, 0.4, 1.2),
+    }[kind]
     reach = rng.uniform(1.5, 2.3)
-    centre = np.array([np.clip(direction[0] * reach, -walls[0] + 0.5, walls[1] - 0.5), np.clip(direction[1] * reach, -walls[2] + 0.45, walls[3] - 0.45)])
+    centre = np.array(
+        [
+            np.clip(direction[0] * reach, -walls[0] + 0.5, walls[1] - 0.5),
+            np.clip(direction[1] * reach, -walls[2] + 0.45, walls[3] - 0.45),
+        ]
+    )
     if np.hypot(*centre) < 1.25:  # a wall is near: rather no furniture than a person inside it
         return []
     yaw = float(np.round(angle / (np.pi / 2)) * (np.pi / 2) + rng.normal(0, 0.12))
     parts: list[tuple[tuple[float, float, float], tuple[float, float, float], Surface]]
     if kind == "table":
-        legs = [((x * (w / 2 - 0.06), y * (d / 2 - 0.06), h / 2 - 0.03), (0.035, 0.035, h / 2 - 0.03), surface) for x in (-1, 1) for y in (-1, 1)]
+        legs = [
+            ((x * (w / 2 - 0.06), y * (d / 2 - 0.06), h / 2 - 0.03), (0.035, 0.035, h / 2 - 0.03), surface)
+            for x in (-1, 1)
+            for y in (-1, 1)
+        ]
         parts = [((0, 0, h), (w / 2, d / 2, 0.03), surface), *legs]
     elif kind == "sofa":
-        parts = [((0, 0, 0.21), (w / 2, d / 2, 0.21), surface), ((0, d / 2 - 0.1, 0.42), (w / 2, 0.12, 0.42), surface),
-                 ((-w / 2 + 0.1, 0, 0.3), (0.1, d / 2, 0.3), surface), ((w / 2 - 0.1, 0, 0.3), (0.1, d / 2, 0.3), surface)]
+        parts = [
+            ((0, 0, 0.21), (w / 2, d / 2, 0.21), surface),
+            ((0, d / 2 - 0.1, 0.42), (w / 2, 0.12, 0.42), surface),
+            ((-w / 2 + 0.1, 0, 0.3), (0.1, d / 2, 0.3), surface),
+            ((w / 2 - 0.1, 0, 0.3), (0.1, d / 2, 0.3), surface),
+        ]
     elif kind == "shelf":
         boards = [((0, 0, z), (w / 2, d / 2, 0.02), surface) for z in (0.1, 0.65, 1.2, 1.78)]
-        books = [((rng.uniform(-0.2, 0.2), 0, z + 0.17), (rng.uniform(0.1, 0.2), d / 2 - 0.08, 0.15), other) for z in (0.1, 0.65, 1.2)]
-        parts = [*boards, ((-w / 2, 0, h / 2), (0.02, d / 2, h / 2), surface), ((w / 2, 0, h / 2), (0.02, d / 2, h / 2), surface), *books]
+        books = [
+            ((rng.uniform(-0.2, 0.2), 0, z + 0.17), (rng.uniform(0.1, 0.2), d / 2 - 0.08, 0.15), other)
+            for z in (0.1, 0.65, 1.2)
+        ]
+        parts = [
+            *boards,
+            ((-w / 2, 0, h / 2), (0.02, d / 2, h / 2), surface),
+            ((w / 2, 0, h / 2), (0.02, d / 2, h / 2), surface),
+            *books,
+        ]
     elif kind == "plant":
         green = Surface(texture="leaves", colour=(84, 128, 66), second=(52, 88, 44), seed=surface.seed)
         parts = [((0, 0, 0.2), (0.16, 0.16, 0.2), surface), ((0, 0, 0.85), (0.3, 0.3, 0.42), green)]
     else:
         parts = [((0, 0, h / 2), (w / 2, d / 2, h / 2), surface)]
     c, s = np.cos(yaw), np.sin(yaw)
-    return [Box(centre=np.array([centre[0] + c * p[0] - s * p[1], centre[1] + s * p[0] + c * p[1], p[2]]), half=np.array(half), yaw=yaw, surface=look)
-            for p, half, look in parts]
+    return [
+        Box(
+            centre=np.array([centre[0] + c * p[0] - s * p[1], centre[1] + s * p[0] + c * p[1], p[2]]),
+            half=np.array(half),
+            yaw=yaw,
+            surface=look,
+        )
+        for p, half, look in parts
+    ]
 
 
 def noise(u: np.ndarray, v: np.ndarray, seed: int) -> np.ndarray:
@@ -141,7 +228,9 @@ def noise(u: np.ndarray, v: np.ndarray, seed: int) -> np.ndarray:
     return low * (1 - fv) + (at(iu, iv + 1) * (1 - fu) + at(iu + 1, iv + 1) * fu) * fv
 
 
-def _grid(u: np.ndarray, v: np.ndarray, width: float, height: float, joint: float, shift: float) -> tuple[np.ndarray, np.ndarray]:
+def _grid(
+    u: np.ndarray, v: np.ndarray, width: float, height: float, joint: float, shift: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Cells of a brick-like grid: a number that identifies each cell, and where the joints are."""
     row = np.floor(v / height)
     uu = u / width + shift * (row % 2) + (0.37 * row if shift == 1 else 0)
@@ -154,8 +243,13 @@ def paint(surface: Surface, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Colours [n, 3] of a surface at (u, v) metres."""
     one, two = np.array(surface.colour), np.array(surface.second)
     grain = 0.94 + 0.12 * (0.6 * noise(u * 2.3, v * 2.3, surface.seed) + 0.4 * noise(u * 9, v * 9, surface.seed + 1))
-    layouts = {"bricks": (0.34, 0.16, 0.022, 0.5), "blocks": (0.8, 0.5, 0.02, 0.5), "tiles": (0.45, 0.45, 0.02, 0.0), "planks": (1.6, 0.16, 0.008, 1),
-               "panels": (0.34, 9.0, 0.03, 0.0)}
+    layouts = {
+        "bricks": (0.34, 0.16, 0.022, 0.5),
+        "blocks": (0.8, 0.5, 0.02, 0.5),
+        "tiles": (0.45, 0.45, 0.02, 0.0),
+        "planks": (1.6, 0.16, 0.008, 1),
+        "panels": (0.34, 9.0, 0.03, 0.0),
+    }
     if surface.texture in layouts:
         cell, joint = _grid(u, v, *layouts[surface.texture])
         shade = 0.9 + 0.2 * noise(cell * 3.7 + 0.5, np.full_like(cell, 0.5), surface.seed + 2)
@@ -178,7 +272,9 @@ def _pattern(surface: Surface, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     if kind == "leaves":
         return noise(u * 14, v * 14, surface.seed + 5)
     if kind == "carpet":
-        return 0.35 * noise(u * 5, v * 5, surface.seed + 6) + 0.5 * ((np.maximum(np.abs(u), np.abs(v)) > 1.05) & (np.maximum(np.abs(u), np.abs(v)) < 1.2))
+        return 0.35 * noise(u * 5, v * 5, surface.seed + 6) + 0.5 * (
+            (np.maximum(np.abs(u), np.abs(v)) > 1.05) & (np.maximum(np.abs(u), np.abs(v)) < 1.2)
+        )
     return 0.25 * noise(u * 0.8, v * 0.8, surface.seed + 7)
 
 

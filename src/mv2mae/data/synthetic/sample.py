@@ -1,6 +1,6 @@
 """The packaged sample set: 200 short performances, filmed by three cameras each.
 
-    python -m mv2mae.data.synthetic.sample OUT
+python -m mv2mae.data.synthetic.sample OUT
 """
 
 import sys
@@ -13,10 +13,20 @@ from mv2mae.data.synthetic.generate import generate
 
 def sample_config() -> SynthConfig:
     """10 actions x 10 people x 2 setups, NTU's cameras, 64 frames of 128 pixels."""
-    return SynthConfig(actions=tuple(ACTIONS)[:10], subjects=tuple(range(1, 11)), setups=(1, 2), size=128, num_frames=64, fps=30, crf=28, seed=2026)
+    return SynthConfig(
+        actions=tuple(ACTIONS)[:10],
+        subjects=tuple(range(1, 11)),
+        setups=(1, 2),
+        size=128,
+        num_frames=64,
+        fps=30,
+        crf=29,
+        seed=2026,
+    )
 
 
 def main(arguments: list[str]) -> int:
+    """Writes the sample set into the given folder."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(__doc__)
         return 2

@@ -19,7 +19,9 @@ _SHADOW_GRID = 2  # the shadow is soft: half the frame's resolution is enough
 
 @dataclass(frozen=True, kw_only=True)
 class Disturbance:
-    """What a real camera adds, per difficulty. Noise in grey levels, flicker as a part of brightness, shake in pixels."""
+    """What a real camera adds, per difficulty. Noise in grey levels, flicker as a part of brightness, shake in
+    pixels.
+    """
 
     noise: float
     flicker: float
@@ -112,9 +114,12 @@ class Stage:
         light = sky[..., None] + sun[..., None] * self.room.light_colour.astype(np.float32)
         return np.clip(body.colours.astype(np.float32) * light, 0, 255).astype(np.uint8)
 
-    def _people(self, body: Body, xy: np.ndarray, depth: np.ndarray, colours: np.ndarray, shift: np.ndarray
-                ) -> list[tuple[tuple[slice, slice], np.ndarray, np.ndarray]]:
-        """For each frame: the pixels' box, the person's colour there (premultiplied, [h, w, 3]) and coverage [h, w]."""
+    def _people(
+        self, body: Body, xy: np.ndarray, depth: np.ndarray, colours: np.ndarray, shift: np.ndarray
+    ) -> list[tuple[tuple[slice, slice], np.ndarray, np.ndarray]]:
+        """For each frame: the pixels' box, the person's colour there (premultiplied, [h, w, 3]) and coverage
+        [h, w].
+        """
         n = self.size
         low = np.clip(np.floor(xy.min((0, 1)) / SUPERSAMPLE).astype(int), 0, n - 1)
         high = np.clip(np.ceil(xy.max((0, 1)) / SUPERSAMPLE).astype(int), low + 1, n)
@@ -129,25 +134,32 @@ class Stage:
         out = []
         for ids, table in zip(seen, colours, strict=True):
             padded = np.concatenate([table, np.zeros((1, 3), np.uint8)])
-            out.append((box, _shrink(padded[ids]) * np.float32(0.25), _shrink((ids >= 0).astype(np.uint8)) * np.float32(0.25)))
+            out.append(
+                (box, _shrink(padded[ids]) * np.float32(0.25), _shrink((ids >= 0).astype(np.uint8)) * np.float32(0.25))
+            )
         return out
 
     def _shadows(self, body: Body, vertices: np.ndarray, shift: np.ndarray) -> np.ndarray:
-        """How much of the sun the person takes from the floor, [t, size, size] in 0 to 1: vertices cast along the light, blurred."""
+        """How much of the sun the person takes from the floor, [t, size, size] in 0 to 1: vertices cast along
+        the light, blurred.
+        """
         t, n = len(vertices), -(-self.size // _SHADOW_GRID)
         along = vertices[..., 2:] / self.room.light[2] * self.room.light
         xy, _ = self.camera.project(vertices - along, self.size)
         cell = np.floor((xy - shift[:, None] / SUPERSAMPLE) / _SHADOW_GRID).astype(np.int64)
         inside = ((cell >= 0) & (cell < n)).all(-1)
         flat = (np.arange(t)[:, None] * n + cell[..., 1]) * n + cell[..., 0]
-        count = np.bincount(flat[inside], weights=np.broadcast_to(body.areas, flat.shape)[inside], minlength=t * n * n).reshape(t, n, n)
+        count = np.bincount(
+            flat[inside], weights=np.broadcast_to(body.areas, flat.shape)[inside], minlength=t * n * n
+        ).reshape(t, n, n)
         # Skin area per cell against a cell's own area at the subject's distance: how well the cell is covered.
         cell_side = np.linalg.norm(self.camera.position) / (self.camera.focal * self.size) * _SHADOW_GRID
-        soft = np.minimum(count / cell_side**2, 1).astype(np.float32)
+        soft: np.ndarray = np.minimum(count / cell_side**2, 1).astype(np.float32)
         for axis in (1, 2):
             for _ in range(2):
                 padded = np.pad(soft, [(1, 1) if a == axis else (0, 0) for a in range(3)])
-                soft = sum(np.take(padded, range(k, k + n), axis) for k in range(3)) / 3
+                first, second, third = (np.take(padded, range(k, k + n), axis) for k in range(3))
+                soft = (first + second + third) / np.float32(3)
         soft = np.repeat(np.repeat(soft, _SHADOW_GRID, 1), _SHADOW_GRID, 2)[:, : self.size, : self.size]
         return soft * self.floor
 

@@ -1,0 +1,45 @@
+# Two commands matter: `make demo` and `make test`; each sets up all it needs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: setup demo test lint types bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about ten minutes on two cores)"
+	@echo "make test    run the tests"
+	@echo "make setup   install the package with all extras into .venv"
+	@echo "make lint    style;  make types   static types;  make bench   the claims of speed"
+
+.venv/base: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version + "; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(PIP) torch
+	$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/base
+	$(PIP) --editable ".[dev]"
+	@touch $@
+
+setup: .venv/dev
+
+demo: .venv/base
+	$(BIN)/mv2mae demo
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+bench: .venv/dev
+	$(BIN)/python benchmarks/step.py
+
+clean:
+	rm -rf .venv runs

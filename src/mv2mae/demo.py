@@ -1,0 +1,147 @@
+"""The demo: the whole path on the packaged sample set, in minutes (`mv2mae demo`).
+
+Pre-trains without labels, fine-tunes on the labels of two cameras, tests on people and a camera that no training saw,
+and writes a page of pictures. Four encoders are compared: from scratch, pre-trained here for a few minutes on single
+views and on several views, and the packaged one, prepared on much more synthetic video.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
+from mv2mae.errors import InputError
+from mv2mae.evaluate.evaluate import evaluate
+from mv2mae.evaluate.metrics import Figures, fuse_views, top1_with_interval
+from mv2mae.recipes import load_recipe
+from mv2mae.train.finetune import finetune
+from mv2mae.train.pretrain import pretrain
+from mv2mae.weights import read_weights
+
+PACKAGED = "synthetic-small"
+"""The packaged encoder."""
+TEST_SPLIT = "synthetic/xsub"
+"""Tested are the people of this split's test part, on all cameras; training saw neither them nor camera 1."""
+UNSEEN_VIEW = 1
+FULL_MINUTES = 8.0
+"""Time on two quiet cores for which the recipes' steps are meant."""
+
+
+@dataclass
+class Contender:
+    """One encoder of the comparison, and how it fared."""
+
+    name: str
+    about: str
+    init: str | None
+    run: Path
+    """Where it is fine-tuned."""
+    figures: Figures = field(default_factory=dict)
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def on_unseen_view(self) -> tuple[float, float, float, int]:
+        """Top-1 on the camera that no training saw, its 95 % interval and the number of test clips."""
+        return top1_with_interval(self.scores[self.scores["view"] == UNSEEN_VIEW])
+
+    def fused(self) -> tuple[float, float, float, int]:
+        """The same for the fused views."""
+        return top1_with_interval(fuse_views(self.scores))
+
+
+def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Path:
+    """Run the demo, or go on with one that was stopped; returns the report's path.
+
+    Args:
+        out: folder for the runs and `report.html`.
+        minutes: time to plan for on two cores; the steps are scaled to it.
+        fresh: remove what an earlier demo left in the folder.
+
+    Raises:
+        InputError: if `minutes` is not positive, or the folder holds something else.
+    """
+    from mv2mae.demo_report import write_demo_report  # pictures need matplotlib, which is slow to load
+
+    if minutes <= 0:
+        raise InputError(f"minutes={minutes} must be positive")
+    if fresh:
+        _remove(out)
+    console, begin = Console(), time.perf_counter()
+    scale = minutes / FULL_MINUTES
+    pretrained = {
+        "multi-view": _pretrain("sample-pretrain", out / "pretrain-multi-view", scale, console),
+        "single-view": _pretrain("sample-videomae", out / "pretrain-single-view", scale, console),
+    }
+    starts = {
+        "from scratch": ("no pre-training", None),
+        "single-view, minutes": ("VideoMAE's task, pre-trained in this demo", str(pretrained["single-view"])),
+        "multi-view, minutes": ("MV2MAE, pre-trained in this demo", str(pretrained["multi-view"])),
+        "multi-view, packaged": (f"MV2MAE, prepared beforehand: {read_weights(PACKAGED).about['summary']}", PACKAGED),
+    }
+    contenders = [
+        Contender(name, about, init, out / f"finetune-{name.replace(', ', '-').replace(' ', '-')}")
+        for name, (about, init) in starts.items()
+    ]
+    for contender in contenders:
+        console.rule(f"{contender.name}: {contender.about}", align="left")
+        _finetune_and_test(contender, scale)
+    seconds = time.perf_counter() - begin
+    report = write_demo_report(
+        out / "report.html", contenders, pretrained, packaged=PACKAGED, test_split=TEST_SPLIT, seconds=seconds
+    )
+    _print_summary(contenders, console)
+    console.print(f"[bold]{seconds / 60:.1f} minutes.[/bold] Now open [bold]{report}[/bold]")
+    return report
+
+
+def _remove(out: Path) -> None:
+    """Remove an earlier demo, and nothing else."""
+    if not out.exists():
+        return
+    strangers = [path.name for path in out.iterdir() if not path.name.startswith(("pretrain-", "finetune-", "report."))]
+    if strangers:
+        raise InputError(f"{out} holds {strangers[0]}, which no demo wrote; give another folder")
+    shutil.rmtree(out)
+
+
+def _scaled(config: Any, scale: float) -> dict[str, Any]:
+    steps = max(4, round(config.optim.steps * scale))
+    return {"steps": steps, "warmup_steps": max(1, round(config.optim.warmup_steps * scale))}
+
+
+def _pretrain(recipe: str, run: Path, scale: float, console: Console) -> Path:
+    console.rule(f"{recipe}: no labels, training people on cameras 2 and 3 only", align="left")
+    config = load_recipe(recipe, PretrainConfig)
+    return pretrain(load_recipe(recipe, PretrainConfig, optim=_scaled(config, scale)), run)
+
+
+def _finetune_and_test(contender: Contender, scale: float) -> None:
+    config = load_recipe("sample-finetune", FinetuneConfig)
+    config = load_recipe("sample-finetune", FinetuneConfig, init=contender.init, optim=_scaled(config, scale))
+    results = contender.run / "evaluation"
+    if (results / "evaluation.json").exists():
+        contender.figures = json.loads((results / "evaluation.json").read_text(encoding="utf-8"))
+    else:
+        finetune(config, contender.run)
+        data = DataConfig(split=TEST_SPLIT, frame_stride=config.data.frame_stride, cache="memory")
+        contender.figures = evaluate(contender.run, data, config.test, results)
+    contender.scores = pd.read_parquet(results / "scores.parquet")
+
+
+def _print_summary(contenders: list[Contender], console: Console) -> None:
+    classes = len(contenders[0].figures["classes"])
+    console.rule(f"Top-1 on people that no training saw ({classes} actions, chance {1 / classes:.2f})", align="left")
+    for contender in contenders:
+        top1, low, high, num = contender.on_unseen_view()
+        console.print(
+            f"  {contender.name:22} unseen camera [bold]{top1:.2f}[/bold] ({low:.2f} to {high:.2f}, {num} clips)   "
+            f"all cameras {contender.figures['single_view']['top1']:.2f}   fused {contender.fused()[0]:.2f}",
+            highlight=False,
+        )

@@ -1,0 +1,246 @@
+"""The page that the demo ends with: what was done, what came out, and what the models have learnt to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mv2mae.config import PretrainConfig
+from mv2mae.data.manifest import read_manifest
+from mv2mae.data.protocols import select
+from mv2mae.model.pretraining import MV2MAE
+from mv2mae.recipes import load_recipe
+from mv2mae.runs import environment, read_log
+from mv2mae.visualize.attention import cross_attention_maps
+from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure, curves_figure
+from mv2mae.visualize.figures import attention_figure, motion_figure, reconstruction_figure
+from mv2mae.visualize.reconstruct import Prediction, reconstruct
+from mv2mae.visualize.report import Picture, Report, Section, Table, write_report
+from mv2mae.visualize.visualize import read_views, shown_temperatures
+from mv2mae.weights import load_pretrained
+
+if TYPE_CHECKING:
+    from mv2mae.demo import Contender
+
+SEED = 3
+"""Of the masks in the pictures."""
+
+
+def write_demo_report(
+    path: Path,
+    contenders: Sequence[Contender],
+    pretrained: dict[str, Path],
+    *,
+    packaged: str,
+    test_split: str,
+    seconds: float,
+) -> Path:
+    """Write `report.html`.
+
+    Args:
+        path: file to write.
+        contenders: the fine-tuned models with their scores, the packaged encoder last.
+        pretrained: the demo's own pre-training runs by name.
+        packaged: name of the packaged weights.
+        test_split: on whose test part the contenders were tested.
+        seconds: what the demo took.
+    """
+    classes = contenders[0].figures["classes"]
+    report = Report(
+        title="MV2MAE in minutes: learning actions from several cameras without labels",
+        lead=_lead(contenders, classes),
+        highlights=[(f"{c.on_unseen_view()[0]:.2f}", f"{c.name}: top-1, unseen camera and people") for c in contenders],
+        sections=[
+            _accuracy_section(contenders, classes),
+            _curves_section(contenders, pretrained),
+            _looking_section(pretrained["multi-view"], packaged, test_split),
+            _mistakes_section(contenders[-1], classes),
+        ],
+        facts=_facts(seconds),
+    )
+    return write_report(path, report)
+
+
+def _lead(contenders: Sequence[Contender], classes: Sequence[str]) -> list[str]:
+    views = contenders[0].scores.groupby("group")["view"].nunique().max()
+    return [
+        f"A small video model was pre-trained on synchronised videos without labels, fine-tuned on the labels of two "
+        f"cameras, and tested on people that no training saw, filmed by {views} cameras of which one was never used "
+        f"in training. The videos are synthetic: {len(classes)} actions ({', '.join(classes)}).",
+        verdict(contenders),
+    ]
+
+
+def verdict(contenders: Sequence[Contender]) -> str:
+    """What the figures say, in words that follow from them alone."""
+    chance = 1 / len(contenders[0].figures["classes"])
+    scratch = contenders[0]
+    base = scratch.on_unseen_view()
+    sentences = []
+    for contender in contenders[1:]:
+        top1, low, _, _ = contender.on_unseen_view()
+        if low > base[2]:
+            what = "pays: its interval lies wholly above that of training from scratch"
+        elif top1 > base[0]:
+            what = "scores higher than training from scratch, but the intervals overlap: these clips do not settle it"
+        else:
+            what = "does not pay here"
+        sentences.append(f"{contender.name.capitalize()} pre-training {what} ({top1:.2f} against {base[0]:.2f}).")
+    sentences.append(f"Chance is {chance:.2f}; {base[3]} test clips from the unseen camera, 95 % intervals below.")
+    return " ".join(sentences)
+
+
+def _accuracy_section(contenders: Sequence[Contender], classes: Sequence[str]) -> Section:
+    bars, rows = [], []
+    for c in contenders:
+        unseen, fused = c.on_unseen_view(), c.fused()
+        bars += [
+            AccuracyRow(c.name, *unseen, series="unseen camera"),
+            AccuracyRow(c.name, *fused, series="all cameras fused"),
+        ]
+        per_view = c.figures["per_view"]
+        top5 = c.figures["fused"]["top5"]
+        rows.append(
+            [c.name, unseen[0], f"{unseen[1]:.2f} to {unseen[2]:.2f}", *per_view.values(), fused[0], top5 or "-"]
+        )
+    views = [f"camera {view}" for view in contenders[0].figures["per_view"]]
+    num, num_fused = contenders[0].on_unseen_view()[3], contenders[0].fused()[3]
+    clips, crops = contenders[0].figures["num_clips"], contenders[0].figures["num_crops"]
+    table = Table(
+        header=["encoder", "unseen camera", "95 % interval", *views, "fused", "fused top-5"],
+        rows=rows,
+        caption=f"Top-1 accuracy on people that no training saw; {num} videos a camera, {num_fused} performances "
+        f"fused; {clips} clips x {crops} crops of each video. Fused: mean of the cameras' probabilities.",
+    )
+    return Section(
+        title="What it scored",
+        text=[f"{c.name}: {c.about}." for c in contenders],
+        tables=[table],
+        figures=[
+            Picture(
+                figure=accuracy_figure(bars, chance=1 / len(classes)),
+                caption="Top-1 with 95 % bootstrap intervals over performances; the line is chance.",
+                alt="accuracy of the four encoders",
+            )
+        ],
+    )
+
+
+def _curves_section(contenders: Sequence[Contender], pretrained: dict[str, Path]) -> Section:
+    return Section(
+        title="How it learnt",
+        text=[
+            "Pre-training removes most tubelets of a clip and predicts their pixels. Small models learn late: the loss "
+            "stays at that of predicting each tubelet's mean (the dashed line) for a while and then falls. The source "
+            "gain is the rise of the cross-view loss when the source view is swapped for another performance's: above "
+            "zero, the model makes use of the other camera."
+        ],
+        figures=[
+            Picture(
+                figure=curves_figure({name: read_log(run) for name, run in pretrained.items()}),
+                caption="The two pre-trainings of this demo. Losses are divided by the mean baseline of the same "
+                "batch; lines: training, points: held-out performances.",
+                alt="curves of the pre-training losses",
+            ),
+            Picture(
+                figure=curves_figure({c.name: read_log(c.run) for c in contenders}),
+                caption="Fine-tuning on labels, from each start.",
+                alt="curves of the fine-tuning",
+            ),
+        ],
+    )
+
+
+def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
+    rows = select(read_manifest("sample"), split=test_split, part="test")
+    groups = list(dict.fromkeys(rows["group"]))
+    group, other = groups[0], groups[len(groups) // 2]
+    model, own = load_pretrained(packaged), load_pretrained(own_run)
+    stride = load_recipe("sample-pretrain", PretrainConfig).data.frame_stride
+    (target, source), seconds = read_views(_two_views(rows, group), model.config, frame_stride=stride)
+    (wrong, _), _ = read_views(_two_views(rows, other), model.config, frame_stride=stride)
+    size = model.config.tubelet_size
+    pictures = [
+        Picture(
+            figure=motion_figure(target, size, shown_temperatures(model.config, target), frame_seconds=seconds),
+            caption="Motion weights: how much each tubelet counts in the loss, for several temperatures; the lower "
+            "the temperature, the more the loss looks at what moves.",
+            alt="motion weights over the frames of a clip",
+        )
+    ]
+    for name, which in (("the packaged model", model), ("the model pre-trained in this demo", own)):
+        made = reconstruct(which, source, target, seed=SEED, wrong_source=wrong)
+        pictures.append(
+            Picture(
+                figure=reconstruction_figure(made, size, frame_seconds=seconds),
+                caption=f"A performance that training never saw, rebuilt by {name}: target, what is left of it, "
+                "self-view and cross-view reconstruction, and the cross-view one from a wrong source. "
+                + _errors(made.predictions, made.baseline),
+                alt=f"reconstruction by {name}",
+            )
+        )
+    pictures.append(_attention_picture(model, source, target, seconds))
+    return Section(title="What it sees", figures=pictures)
+
+
+def _two_views(rows: pd.DataFrame, group: str) -> list[Path]:
+    """Target from the unseen camera, source from the frontal one."""
+    paths = rows[rows["group"] == group].sort_values("view")["path"].tolist()
+    return [Path(path) for path in paths[:2]]
+
+
+def _errors(predictions: dict[str, Prediction], baseline: float) -> str:
+    errors = ", ".join(f"{name} {made.error:.3f}" for name, made in predictions.items())
+    return f"Mean squared error on the masked tubelets: {errors}; predicting their mean {baseline:.3f}."
+
+
+def _attention_picture(model: MV2MAE, source: torch.Tensor, target: torch.Tensor, seconds: float) -> Picture:
+    maps = cross_attention_maps(model, source[None], target[None], seeds=torch.tensor([SEED]))
+    made = reconstruct(model, source, target, seed=SEED)
+    figure = attention_figure(
+        source,
+        target,
+        maps,
+        model.config.tubelet_size,
+        reconstruction=made.predictions["cross-view"].clip,
+        frame_seconds=seconds,
+    )
+    peak = float((maps.weights[0].mean(dim=0).max(dim=-1).values * maps.weights.shape[-1]).mean())
+    return Picture(
+        figure=figure,
+        caption="Cross-attention of the packaged model: where in the source view it looks when it predicts the "
+        f"outlined tubelet of the target (mean over the heads of the last layer). Averaged over tokens, the strongest "
+        f"source token gets {peak:.1f} times the uniform share.",
+        alt="cross-attention of one target tubelet over the source view",
+    )
+
+
+def _mistakes_section(contender: Contender, classes: Sequence[str]) -> Section:
+    matrix = np.array(contender.figures["confusion"])
+    return Section(
+        title="What it confuses",
+        figures=[
+            Picture(
+                figure=confusion_figure(matrix, list(classes)),
+                caption=f"{contender.name}: true action (rows) and predicted action (columns), all cameras.",
+                alt="confusion matrix",
+            )
+        ],
+    )
+
+
+def _facts(seconds: float) -> dict[str, str]:
+    values = environment()
+    return {
+        "time": f"{seconds / 60:.1f} minutes",
+        "machine": f"{values['processor']}, {values['cpus']} cores",
+        "versions": ", ".join(f"{name} {version}" for name, version in values["versions"].items()),
+        "source": values["git"] or "installed package",
+        "data": "the sample set of the package: synthetic, CC0 bodies",
+        "command": values["command"],
+    }

@@ -1,0 +1,138 @@
+"""The command line as a user meets it: help, bad input, exit status."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from mv2mae.cli import VERBS, main
+
+
+def run(capsys, *words):
+    """Exit status, standard output, standard error."""
+    status = main(list(words))
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    assert " ".join(VERBS[verb].example.split()[:2]) in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_a_verb_all_are_listed(capsys):
+    status, out, _ = run(capsys)
+    assert status == 0
+    assert all(verb in out for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["pretrian"], "pretrian is not a verb"),
+        (["pretrain", "--run", "x", "--model.foo", "3"], "--model.foo"),
+        (["pretrain", "--run", "x", "--model.num_frames", "many"], "model.num_frames"),
+        (["pretrain", "--run", "x", "--model.num_frames", "15"], "num_frames=15 is not a multiple of the tubelet's 2"),
+        (["pretrain", "--run", "x", "--recipe", "nope"], "nope is neither a recipe nor a file; recipes: paper-ntu60"),
+        (["pretrain", "--run", "x", "--data", "nope.parquet"], "no manifest at nope.parquet"),
+        (["pretrain", "--run", "x", "--data.split", "ntu60/xset"], "choices for ntu60: ntu60/xsub, ntu60/xview"),
+        (["pretrain", "--run", "x", "--data.train_query", "view == 1"], "manifest has no group with 2 views"),
+        (["pretrain", "--recipe", "sample-pretrain", "--run", "x", "--optim.epochs", "3"], "exclude each other"),
+        (["finetune", "--run", "x", "--from", "nowhere"], "nowhere: no such run folder or weights file"),
+        (["evaluate", "nowhere"], "nowhere: no such run folder or weights file"),
+        (["evaluate", "synthetic-small"], "holds a pretraining, no classifier"),
+        (["predict", "nowhere", "a.mp4"], "nowhere"),
+        (["index", "ntu61", ".", "--out", "x.csv"], "data set 'ntu61' is unknown"),
+        (["index", "folder", "nowhere", "--out", "x.csv"], "no folder at nowhere"),
+        (["synth", "x", "--actions", '["dance"]'], "action 'dance' is unknown"),
+        (["demo", "--minutes", "0"], "minutes=0.0 must be positive"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_status_1(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, *words)
+    assert status == 1
+    assert message in err
+    assert "Traceback" not in err
+    if words[0] in VERBS:
+        assert len(err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_fills_the_configuration_and_options_override_it(tmp_path, capsys, monkeypatch):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("model: {image_size: 64}\noptim: {steps: 5, epochs: null, lr: 0.1, base_lr: null}\n")
+    seen = {}
+    monkeypatch.setattr("mv2mae.train.pretrain.pretrain", lambda config, path: seen.update(config=config, path=path))
+    status, *_ = run(capsys, "pretrain", "--recipe", str(recipe), "--run", "r", "--optim.steps", "7", "--data", "m.csv")
+    assert status == 0
+    assert seen["config"].model.image_size == 64
+    assert (seen["config"].optim.steps, seen["config"].optim.lr) == (7, 0.1)
+    assert seen["config"].data.manifest == "m.csv"
+
+
+def test_an_unknown_key_in_a_recipe_is_refused(tmp_path, capsys):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("model: {image_sise: 64}\n")
+    status, _, err = run(capsys, "pretrain", "--recipe", str(recipe), "--run", "r")
+    assert status == 1
+    assert "image_sise" in err
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path, capsys):
+    import torch
+    from safetensors.torch import save_file
+
+    from mv2mae.weights import packaged_weights, read_weights
+
+    stored = read_weights("synthetic-small")
+    tensors = {**stored.tensors, "encoder.embed.weight": torch.zeros(3, 3)}
+    with open(packaged_weights()["synthetic-small"], "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))["__metadata__"]
+    save_file(tensors, tmp_path / "other.safetensors", metadata=header)
+    status, _, err = run(
+        capsys, "finetune", "--recipe", "sample-finetune", "--from", str(tmp_path / "other.safetensors"),
+        "--run", str(tmp_path / "run"),
+    )  # fmt: skip
+    assert status == 1
+    assert "encoder.embed.weight has shape [3, 3]" in err
+
+
+def test_a_file_that_is_no_safetensors_is_refused(tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_bytes(b"not weights at all")
+    status, _, err = run(capsys, "evaluate", str(tmp_path))
+    assert status == 1
+    assert "not a readable safetensors file" in err
+
+
+def test_index_sets_broken_videos_aside(tmp_path, capsys):
+    from tiny_videos import even_times, write_video
+
+    for view in (1, 2):
+        write_video(tmp_path / "walk" / f"t1_{view}.mp4", even_times(10, 10))
+    (tmp_path / "walk" / "t2_1.mp4").write_bytes(b"broken")
+    (tmp_path / "walk" / "notes.mp4").write_bytes(b"broken too")
+    out = tmp_path / "manifest.csv"
+    status, said, _ = run(
+        capsys, "index", "folder", str(tmp_path), "--pattern", "{label}/{group}_{view}.mp4", "--out", str(out)
+    )
+    assert status == 0
+    assert "2 videos in 1 groups" in said
+    assert len(pd.read_csv(out)) == 2
+    report = json.loads((tmp_path / "manifest.report.json").read_text())
+    assert report["unmatched"] == ["walk/notes.mp4"]
+    assert report["broken"][0][0].endswith("t2_1.mp4")
+    assert json.loads((tmp_path / "manifest.classes.json").read_text()) == ["walk"]
+
+
+def test_the_installed_command_works(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mv2mae.cli", "recipes"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "sample-pretrain" in done.stdout

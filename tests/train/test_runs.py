@@ -1,0 +1,216 @@
+"""Whole runs on a few videos of the sample set: what they write, how they go on, what they refuse."""
+
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from mv2mae.config import (
+    ComputeConfig,
+    DataConfig,
+    EvalConfig,
+    FinetuneConfig,
+    LogConfig,
+    OptimConfig,
+    PretrainConfig,
+)
+from mv2mae.data.manifest import make_frame, write_manifest
+from mv2mae.errors import InputError
+from mv2mae.evaluate.evaluate import evaluate
+from mv2mae.evaluate.predict import load_classifier
+from mv2mae.runs import read_log
+from mv2mae.train.finetune import FinetuneModule, finetune
+from mv2mae.train.pretrain import PretrainModule, pretrain, swap_sources
+from mv2mae.weights import load_encoder, load_pretrained, read_weights
+
+FEW = "subject in [1, 2, 3] and label in [5, 7] and setup == 1"
+COMPUTE = ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1)
+
+
+@pytest.fixture
+def pretraining(tiny):
+    return PretrainConfig(
+        model=dataclasses.replace(tiny, positions="sincos-3d"),
+        data=DataConfig(train_query=FEW, cache="memory", frame_stride=8),
+        optim=OptimConfig(lr=1e-3, batch_size=4, steps=12, warmup_steps=2),
+        compute=COMPUTE,
+        log=LogConfig(log_every=2, check_every=4, save_every=5, held_out_pairs=4),
+    )
+
+
+@pytest.fixture
+def finetuning(tiny):
+    return FinetuneConfig(
+        model=dataclasses.replace(tiny, positions="sincos-3d"),
+        data=DataConfig(train_query=FEW + " and view != 1", test_query=FEW, flip=True, cache="memory", frame_stride=8),
+        num_repeats=2,
+        optim=OptimConfig(lr=1e-3, batch_size=8, steps=12, warmup_steps=2, layer_decay=0.9),
+        compute=COMPUTE,
+        log=LogConfig(log_every=2, save_every=5),
+        test=EvalConfig(num_clips=2, num_crops=2),
+    )
+
+
+def stop_at(monkeypatch, module, batch):
+    """Make a training break down in the middle of a step."""
+    step = module.training_step
+
+    def broken(self, items, batch_idx):
+        if batch_idx == batch:
+            raise RuntimeError("power cut")
+        return step(self, items, batch_idx)
+
+    monkeypatch.setattr(module, "training_step", broken)
+
+
+def test_a_run_writes_what_it_says(pretraining, tmp_path, capsys):
+    run = pretrain(pretraining, tmp_path / "run")
+    names = {"config.yaml", "environment.json", "log.csv", "summary.json", "model.safetensors", "checkpoints"}
+    assert names <= {path.name for path in run.iterdir()}
+    assert yaml.safe_load((run / "config.yaml").read_text())["optim"]["steps"] == 12
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["versions"]["torch"] == torch.__version__
+    said = capsys.readouterr().out
+    assert "12 of 4 pairs" in said
+    assert "0.001 at its peak" in said
+    log = read_log(run)
+    assert log["held_out/loss"].dropna().index.tolist() == [0, 4, 8, 12]
+    for part in ("self_source", "self_target", "cross_target", "cross_source", "baseline_target"):
+        assert log[f"train/{part}"].notna().any()
+    assert log["train/effective_tokens"].dropna().between(1, 32).all()
+    assert {"speed/clips_per_s", "speed/data_wait_share", "held_out/source_gain"} <= set(log)
+    assert (run / "tensorboard").is_dir()
+    assert load_encoder(run)(torch.zeros(1, 3, 4, 32, 32)).shape == (1, 32, 32)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_stopped_pretraining_goes_on_exactly(pretraining, tmp_path, monkeypatch, optimizer):
+    config = dataclasses.replace(pretraining, optim=dataclasses.replace(pretraining.optim, optimizer=optimizer))
+    whole = load_pretrained(pretrain(config, tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        stop_at(patch, PretrainModule, 8)
+        with pytest.raises(RuntimeError, match="power cut"):
+            pretrain(config, tmp_path / "parts")
+    parts = load_pretrained(pretrain(config, tmp_path / "parts"))
+    for (name, a), b in zip(whole.named_parameters(), parts.parameters(), strict=True):
+        assert torch.equal(a, b), name
+    logs = [read_log(tmp_path / name)["held_out/loss"].dropna() for name in ("whole", "parts")]
+    pd.testing.assert_series_equal(*logs)
+
+
+def test_a_stopped_finetuning_goes_on_exactly_with_drop_path(finetuning, tmp_path, monkeypatch):
+    finetune(finetuning, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, FinetuneModule, 7)
+        with pytest.raises(RuntimeError, match="power cut"):
+            finetune(finetuning, tmp_path / "parts")
+    finetune(finetuning, tmp_path / "parts")
+    whole, parts = (read_weights(tmp_path / name).tensors for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_accumulated_parts_equal_the_whole_batch(pretraining, tmp_path):
+    whole = pretrain(pretraining, tmp_path / "whole")
+    compute = dataclasses.replace(COMPUTE, device_batch_size=2)
+    parts = pretrain(dataclasses.replace(pretraining, compute=compute), tmp_path / "parts")
+    a, b = read_weights(whole).tensors, read_weights(parts).tensors
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_finished_run_is_left_alone(pretraining, tmp_path, capsys):
+    run = pretrain(pretraining, tmp_path / "run")
+    before = (run / "model.safetensors").read_bytes()
+    pretrain(pretraining, run)
+    assert "finished already" in capsys.readouterr().out
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_with_other_settings_is_refused(pretraining, tmp_path):
+    pretrain(pretraining, tmp_path / "run")
+    other = dataclasses.replace(pretraining, optim=dataclasses.replace(pretraining.optim, lr=5e-3))
+    with pytest.raises(InputError, match=r"holds a run with other settings \(optim.lr\)"):
+        pretrain(other, tmp_path / "run")
+
+
+def test_finetune_evaluate_predict(pretraining, finetuning, tmp_path):
+    start = pretrain(pretraining, tmp_path / "pretrain")
+    config = dataclasses.replace(finetuning, init=str(start), optim=dataclasses.replace(finetuning.optim, steps=40))
+    run = finetune(config, tmp_path / "finetune")
+    figures = evaluate(run, config.data, config.test, tmp_path / "evaluation", progress=False)
+    assert figures["single_view"]["num"] == 18
+    assert figures["fused"]["num"] == 6
+    assert set(figures["per_view"]) == {"1", "2", "3"}
+    scores = pd.read_parquet(tmp_path / "evaluation" / "scores.parquet")
+    columns = [name for name in scores if name[0] == "p" and name[1:].isdigit()]
+    assert scores[columns].sum(axis=1).between(0.999, 1.001).all()
+    assert json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())["confusion"] == figures["confusion"]
+
+    group = scores[scores["group"] == scores["group"][0]]
+    prediction = load_classifier(run).predict(group["path"].tolist(), num_clips=2, num_crops=2)
+    torch.testing.assert_close(prediction.per_view.sum(dim=1), torch.ones(3))
+    assert prediction.label == prediction.ranked()[0][0]
+    # what predict says of files equals what evaluate scored (which scaled them once more on their way to the cache)
+    fused = torch.tensor(group[columns].mean().to_numpy(), dtype=torch.float32)
+    torch.testing.assert_close(prediction.probabilities, fused, atol=0.05, rtol=0)
+
+
+def test_the_classifier_starts_from_the_pretrained_encoder(pretraining, finetuning, tmp_path):
+    start = pretrain(pretraining, tmp_path / "pretrain")
+    still = dataclasses.replace(finetuning.optim, lr=1e-12, steps=1, warmup_steps=1)
+    run = finetune(dataclasses.replace(finetuning, init=str(start), optim=still), tmp_path / "finetune")
+    before, after = read_weights(start).tensors, read_weights(run).tensors
+    for name in before:
+        if name.startswith("encoder.") and not name.startswith("encoder.norm"):
+            torch.testing.assert_close(before[name], after[name], atol=1e-6, rtol=1e-5)
+
+
+def test_an_encoder_of_other_tubelets_is_refused(pretraining, finetuning, tmp_path):
+    start = pretrain(pretraining, tmp_path / "pretrain")
+    model = dataclasses.replace(finetuning.model, tubelet_size=(4, 8, 8))
+    with pytest.raises(
+        InputError, match=r"trained with tubelets of \[2, 8, 8\], but model.tubelet_size is \[4, 8, 8\]"
+    ):
+        finetune(dataclasses.replace(finetuning, init=str(start), model=model), tmp_path / "finetune")
+
+
+def test_broken_videos_are_set_aside_and_listed(pretraining, tmp_path, footage):
+    frame = make_frame(
+        {"path": str(footage / f"cam0{i}.mp4"), "group": "take" if i < 4 else "other", "view": i} for i in (1, 3)
+    )
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes((footage / "cam01.mp4").read_bytes()[:20_000])
+    rows = [*frame.to_dict("records"), {"path": str(broken), "group": "take", "view": 9}]
+    manifest = write_manifest(make_frame(rows), tmp_path / "manifest.csv")
+    data = DataConfig(manifest=str(manifest), cache="memory")
+    run = pretrain(dataclasses.replace(pretraining, data=data), tmp_path / "run")
+    set_aside = json.loads((run / "summary.json").read_text())["set_aside"]
+    assert [entry[0] for entry in set_aside] == [str(broken)]
+
+
+def test_real_footage_drives_the_loss_under_the_mean_baseline(tiny, footage, tmp_path):
+    frame = make_frame({"path": str(footage / f"cam0{i}.mp4"), "group": "take", "view": i} for i in (1, 2, 3, 4))
+    manifest = write_manifest(frame, tmp_path / "take.csv")
+    config = PretrainConfig(
+        model=dataclasses.replace(
+            tiny, num_frames=8, encoder_width=64, decoder_width=48, positions="sincos-3d", motion_temperature=None
+        ),
+        data=DataConfig(manifest=str(manifest), cache="memory", crop="centre"),
+        optim=OptimConfig(optimizer="muon", lr=3e-3, batch_size=4, steps=150, warmup_steps=10),
+        compute=COMPUTE,
+        log=LogConfig(check_every=150, held_out_pairs=8),
+    )
+    log = read_log(pretrain(config, tmp_path / "run"))
+    last = log.loc[150]
+    for part in ("self_target", "cross_target", "self_source", "cross_source"):
+        assert last[f"held_out/{part}"] < 0.9 * last[f"held_out/baseline_{part.split('_')[1]}"]
+
+
+def test_sources_are_swapped_between_groups():
+    groups = ["a", "a", "b", "b", "c"]
+    swap = swap_sources(groups, seed=0).tolist()
+    assert all(groups[i] != groups[j] for i, j in enumerate(swap))
+    assert swap == swap_sources(groups, seed=0).tolist()
