@@ -39,7 +39,7 @@ def test_ranks_and_restarts_share_one_line(
     ]
     assert merged == line[start * batch :]
     sampler = StepSampler(num_items, batch, steps, seed, start_step=start, world_size=world_size)
-    assert len(sampler) == len(ranks[0])
+    assert len(sampler) == steps * rank_batch
 
 
 def test_epochs_and_seeds_are_shuffled_differently() -> None:

@@ -234,6 +234,11 @@ def test_an_interrupted_run_goes_on_and_keeps_what_is_there(written: Path, tmp_p
     assert contents(tmp_path) == contents(written)
 
 
+def test_two_looks_are_not_mixed_in_one_folder(written: Path) -> None:
+    with pytest.raises(InputError, match="size=48, not size=64"):
+        generate(written, replace(SMALL, size=64), progress=False)
+
+
 def test_draws_do_not_depend_on_order_nor_on_the_rest_of_the_set() -> None:
     group = SMALL.groups()[2]
     alone = generate_frames(SMALL, group)

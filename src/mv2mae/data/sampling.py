@@ -52,7 +52,8 @@ class StepSampler(Sampler[ItemKey]):
         self.start_step, self.rank, self.world_size = start_step, rank, world_size
 
     def __len__(self) -> int:
-        return max(0, self.total_steps - self.start_step) * self.rank_batch_size
+        """Items of the whole run, those of the steps already done among them, as Lightning counts its batches."""
+        return self.total_steps * self.rank_batch_size
 
     @property
     def rank_batch_size(self) -> int:

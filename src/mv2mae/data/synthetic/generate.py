@@ -25,6 +25,7 @@ from mv2mae.data.synthetic.motion import Skeleton
 from mv2mae.data.synthetic.performing import Style, perform
 from mv2mae.data.synthetic.rooms import draw_room
 from mv2mae.data.synthetic.scene import DIFFICULTIES, Stage
+from mv2mae.errors import InputError
 
 COLUMNS = ("path", "group", "view", "label", "subject", "setup", "start", "end", "fps", "frames", "width", "height")
 
@@ -72,6 +73,7 @@ def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress
     """
     out = Path(out)
     groups = config.groups()
+    _check_resumable(out / "synth.json", config)
     (out / "videos").mkdir(parents=True, exist_ok=True)
     _write_json(out / "synth.json", {"config": config.to_json(), "versions": versions()})
     _write_json(out / "classes.json", {str(ACTIONS[name].label): name for name in config.actions})
@@ -85,6 +87,19 @@ def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress
     table = manifest(config, groups)
     table.to_csv(out / "manifest.csv", index=False)
     return table
+
+
+def _check_resumable(recorded: Path, config: SynthConfig) -> None:
+    """Videos that are kept must look as the new ones will; which and how many performances there are may change."""
+    if not recorded.exists():
+        return
+    old, new = json.loads(recorded.read_text())["config"], json.loads(json.dumps(config.to_json()))
+    for name in set(new) - {"actions", "subjects", "setups", "repetitions", "num_groups"}:
+        if old.get(name) != new[name]:
+            raise InputError(
+                f"{recorded.parent} holds videos made with {name}={old.get(name)}, not {name}={new[name]}; "
+                "choose another folder or empty this one"
+            )
 
 
 def _run(tasks: list[tuple[Path, SynthConfig, Group]], num_processes: int) -> Iterator[None]:
