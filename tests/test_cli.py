@@ -101,7 +101,7 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path, capsys):
         "--run", str(tmp_path / "run"),
     )  # fmt: skip
     assert status == 1
-    assert "encoder.embed.weight has shape [3, 3]" in err
+    assert "embed.weight has shape [3, 3], but this model needs [128, 768]" in err
 
 
 def test_a_file_that_is_no_safetensors_is_refused(tmp_path, capsys):

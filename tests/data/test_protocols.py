@@ -226,3 +226,12 @@ def test_every_protocol_is_complete() -> None:
         assert protocol.name == name
         assert callable(protocol.index)
         assert all(split.train and split.test for split in protocol.splits.values())
+
+
+def test_synthetic_sets_keep_the_names_of_their_classes(tmp_path: Path) -> None:
+    for name in ("S1001C001P011R001A001_rgb.mp4", "S001C002P011R001A003_rgb.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "classes.json").write_text('{"0": "wave", "2": "drink"}')
+    found = build_index("synthetic", tmp_path)
+    assert found.class_names == ("wave", "1", "drink")
+    assert sorted(found.frame["setup"]) == [1, 1001]

@@ -15,7 +15,7 @@ from mv2mae.data.protocols.base import Indexed, Protocol, Split, video_files
 from mv2mae.errors import InputError
 
 TRAIN_SUBJECTS = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
-_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})(?:_rgb)?\.(?:avi|mp4)")
+_NAME = re.compile(r"S(\d{3,4})C(\d{3})P(\d{3})R(\d{3})A(\d{3})(?:_rgb)?\.(?:avi|mp4)")
 
 
 def parse_name(name: str, *, max_action: int = 60, max_setup: int = 17) -> dict[str, object] | None:
