@@ -1,0 +1,78 @@
+"""The public interface, and who may know whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import mv2mae
+
+SOURCE = Path(mv2mae.__file__).parent
+
+STATIONS = ("model", "data", "train", "evaluate", "visualize")
+COMMON = {"config", "errors"}
+MAY_IMPORT = {
+    "model": COMMON,
+    "data": COMMON,
+    "train": {*COMMON, "model", "data", "weights", "runs"},
+    "evaluate": {*COMMON, "model", "data", "weights", "runs"},
+    "visualize": {*COMMON, "model", "data", "weights", "runs"},
+}
+NOT_BELOW = {"model": ("pytorch_lightning", "pandas", "av", "matplotlib"), "data": ("pytorch_lightning", "matplotlib")}
+
+
+def imports(path):
+    """Dotted names that a module imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("station", STATIONS)
+def test_the_arrows_between_stations(station):
+    for path in (SOURCE / station).rglob("*.py"):
+        for name in imports(path):
+            if name.startswith("mv2mae."):
+                other = name.split(".")[1]
+                assert other == station or other in MAY_IMPORT[station], f"{path.name} imports {name}"
+            assert name.split(".")[0] not in NOT_BELOW.get(station, ()), f"{path.name} imports {name}"
+
+
+def test_the_public_names_are_there():
+    assert all(getattr(mv2mae, name) is not None for name in mv2mae.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = mv2mae.nonsense
+
+
+def test_importing_the_package_does_not_load_torch():
+    code = "import sys, mv2mae; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_the_readme_shows_works():
+    clip = torch.rand(2, 3, 16, 128, 128)
+    weights = mv2mae.motion_weights(clip, tubelet_size=(2, 16, 16), temperature=60.0)
+    assert weights.shape == (2, 512)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2))
+    model = mv2mae.MV2MAE(mv2mae.ModelConfig(encoder_depth=1, decoder_depth=1))
+    out = model(clip, clip)
+    assert out.loss.ndim == 0
+    assert set(out.parts()) == {"self_source", "self_target", "cross_target", "cross_source"}
+    encoder = mv2mae.load_encoder("synthetic-small")
+    assert encoder(torch.rand(1, 3, 16, 64, 64)).shape == (1, 256, 128)
+    assert len(mv2mae.read_manifest("sample")) == 600
+
+
+def test_every_module_has_a_docstring():
+    for path in SOURCE.rglob("*.py"):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_no_file_grows_beyond_a_few_screens():
+    long = {path.name: n for path in SOURCE.rglob("*.py") if (n := len(path.read_text().splitlines())) > 400}
+    assert long == {}
