@@ -3,14 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: setup demo test lint types bench clean
+.PHONY: setup demo test lint types clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about ten minutes on two cores)"
 	@echo "make test    run the tests"
 	@echo "make setup   install the package with all extras into .venv"
-	@echo "make lint    style;  make types   static types;  make bench   the claims of speed"
+	@echo "make lint    style;  make types   static types"
 
 .venv/base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version + "; try make PYTHON=python3.12")'
@@ -38,8 +38,6 @@ lint: .venv/dev
 types: .venv/dev
 	$(BIN)/mypy
 
-bench: .venv/dev
-	$(BIN)/python benchmarks/step.py
 
 clean:
 	rm -rf .venv runs

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mv2mae.cli import VERBS, main
+from mv2mae.errors import InputError
 
 
 def run(capsys, *words):
@@ -51,6 +52,13 @@ def test_without_a_verb_all_are_listed(capsys):
         (["index", "folder", "nowhere", "--out", "x.csv"], "no folder at nowhere"),
         (["synth", "x", "--actions", '["dance"]'], "action 'dance' is unknown"),
         (["demo", "--minutes", "0"], "minutes=0.0 must be positive"),
+        (["pretrain", "--run", "x", "--data=nope.parquet"], "no manifest at nope.parquet"),
+        (["pretrain", "--run", "x", "--log.check_every", "0"], "check_every=0 must be at least 1"),
+        (["pretrain", "--run", "x", "--optim.epochs", "null", "--optim.steps", "0"], "steps=0 must be at least 1"),
+        (["pretrain", "--run", "x", "--compute.precision", "fp8"], "compute.precision"),
+        (["pretrain", "--run", "x", "--model.tubelet_size", "[0,8,8]"], "tubelet_size=[0, 8, 8] must be positive"),
+        (["finetune", "--run", "x", "--num_repeats", "0"], "num_repeats=0 must be at least 1"),
+        (["finetune", "--run", "x", "--num_repeats", "7"], "must be a multiple of num_repeats=7"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_status_1(words, message, capsys, tmp_path, monkeypatch):
@@ -109,6 +117,25 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path, capsys):
     status, _, err = run(capsys, "evaluate", str(tmp_path))
     assert status == 1
     assert "not a readable safetensors file" in err
+
+
+def test_a_run_tests_on_its_own_test_part_or_says_that_it_has_none(tmp_path, capsys, monkeypatch):
+    seen = {}
+
+    def evaluate(where, data, test, out, device):
+        seen.update(data=data, test=test)
+        raise InputError("seen enough")
+
+    monkeypatch.setattr("mv2mae.evaluate.evaluate.evaluate", evaluate)
+    (tmp_path / "model.safetensors").touch()
+    settings = {"data": {"split": "synthetic/xsub", "frame_stride": 3}, "test": {"num_clips": 2}}
+    (tmp_path / "config.yaml").write_text(json.dumps(settings))
+    for words in ([str(tmp_path)], [str(tmp_path / "model.safetensors")]):
+        run(capsys, "evaluate", *words)
+        assert (seen["data"].split, seen["data"].frame_stride) == ("synthetic/xsub", 3)
+        assert (seen["test"].num_clips, seen["test"].num_crops) == (2, 10)
+    run(capsys, "evaluate", str(tmp_path), "--data.test_query", "view == 1")
+    assert (seen["data"].split, seen["data"].test_query) == ("", "view == 1")
 
 
 def test_index_sets_broken_videos_aside(tmp_path, capsys):

@@ -132,13 +132,19 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 
 
 def _evaluate_defaults(parser: ArgumentParser, argv: Sequence[str]) -> None:
-    """What the run was fine-tuned on is what it is tested on, unless told otherwise."""
-    runs = [Path(word) / "config.yaml" for word in argv if not word.startswith("-")]
-    for path in runs:
-        if path.exists():
-            data = yaml.safe_load(path.read_text(encoding="utf-8")).get("data", {})
-            parser.set_defaults({f"data.{key}": value for key, value in data.items()})
-            return
+    """A run is tested on the test part of what it was fine-tuned on, and as its recipe says, unless told otherwise."""
+    chosen = {word.split("=")[0] for word in argv}
+    for word in argv:
+        for path in (Path(word) / "config.yaml", Path(word).parent / "config.yaml"):
+            if not word.startswith("-") and Path(word).exists() and path.exists():
+                values = yaml.safe_load(path.read_text(encoding="utf-8"))
+                defaults = {f"{part}.{k}": v for part in ("data", "test") for k, v in values.get(part, {}).items()}
+                if "--data.split" in chosen:
+                    defaults.update({"data.train_query": "", "data.test_query": ""})
+                elif "--data.test_query" in chosen:
+                    defaults["data.split"] = ""
+                parser.set_defaults(defaults)
+                return
 
 
 def _evaluate(args: Any) -> None:
@@ -261,13 +267,19 @@ def parse(name: str, argv: Sequence[str]) -> Any:
         exit_on_error=False,
     )  # fmt: skip
     verb.options(parser)
-    argv = [ALIASES.get(word, word) for word in argv]
+    argv = [_spelled_out(word) for word in argv]
     if name == "evaluate":
         _evaluate_defaults(parser, argv)
     try:
         return parser.instantiate(parser.parse_args(argv))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         raise InputError(_one_line(str(error))) from error
+
+
+def _spelled_out(word: str) -> str:
+    """`--data x` and `--data=x` as the options that the parser knows."""
+    option, equals, value = word.partition("=")
+    return ALIASES.get(option, option) + equals + value
 
 
 def _one_line(message: str) -> str:
@@ -291,7 +303,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         VERBS[words[0]].run(parse(words[0], words[1:]))
-    except (InputError, FileNotFoundError, PermissionError) as error:
+    except (InputError, OSError) as error:
         # from a loader's worker torch brings the whole traceback as the message; its last line is ours
         message = str(error).strip().splitlines()[-1].removeprefix("mv2mae.errors.InputError: ")
         print(f"mv2mae {words[0]}: error: {message}", file=sys.stderr)

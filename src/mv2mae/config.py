@@ -55,6 +55,8 @@ class ModelConfig:
     """Attention heads of each decoder."""
     positions: Positions = "sinusoid-1d"
     """Fixed position table: VideoMAE's over the flattened tokens, or a separable one over (t, h, w)."""
+    position_grid: tuple[int, int, int] | None = None
+    """Token grid for which the encoder's table is made, then interpolated to the clip's; null = the clip's own."""
     mask_ratio: float = 0.7
     """Share of tokens that is removed and predicted, rho (Table 7)."""
     masking: Masking = "random"
@@ -72,16 +74,23 @@ class ModelConfig:
         sizes = (self.num_frames, self.image_size, self.image_size)
         names = ("num_frames", "image_size", "image_size")
         for name, size, step in zip(names, sizes, self.tubelet_size, strict=True):
-            _require(size >= step > 0, f"{name}={size} is smaller than the tubelet's {step}; enlarge it")
+            _require(step > 0, f"tubelet_size={list(self.tubelet_size)} must be positive")
+            _require(size >= step, f"{name}={size} is smaller than the tubelet's {step}; enlarge it")
             _require(
                 size % step == 0,
                 f"{name}={size} is not a multiple of the tubelet's {step}; try {round(size / step) * step}",
             )
+        _require(self.num_frames >= 2, f"num_frames={self.num_frames}: motion needs at least 2 frames")
         for who, width, heads in (
             ("encoder", self.encoder_width, self.encoder_heads),
             ("decoder", self.decoder_width, self.decoder_heads),
         ):
-            _require(heads > 0 and width % heads == 0, f"{who}_width={width} does not divide by {who}_heads={heads}")
+            _require(
+                width > 0 and heads > 0 and width % heads == 0,
+                f"{who}_width={width} does not divide by {who}_heads={heads}",
+            )
+        depths = (self.encoder_depth, self.decoder_depth)
+        _require(min(depths) >= 1, f"encoder_depth={depths[0]}, decoder_depth={depths[1]}: both must be at least 1")
         _require(0 < self.mask_ratio < 1, f"mask_ratio={self.mask_ratio} must lie between 0 and 1")
         _require(self.num_masked >= 1, f"mask_ratio={self.mask_ratio} masks none of {self.num_tokens} tokens")
         _require(self.cross_view_weight >= 0, f"cross_view_weight={self.cross_view_weight} must not be negative")
@@ -140,15 +149,19 @@ class DataConfig:
     min_crop: float = 0.66
     """Smallest side of a crop as a share of the frame's short side."""
     flip: bool = False
-    """Mirror half of the training clips (fine-tuning only; Table 16)."""
+    """Mirror half of the training clips (Table 16; fine-tuning only)."""
     num_sources: int = 1
-    """Source views of a pair, 1 to 3 (Table 10)."""
+    """Source views of a pair, 1 to 3 (Table 10; pre-training only)."""
+    held_out_groups: int = 0
+    """Groups kept out of pre-training to look at; 0 = one in twenty, 2 at least and 32 at most."""
     cache: Literal["none", "memory"] = "none"
     """`memory`: decode each video once, scale it to `cache_size` and keep it (small data sets)."""
     cache_size: int = 0
     """Short side in pixels at which the cache keeps frames; 0 = the clip size / 0.875."""
 
     def __post_init__(self) -> None:
+        _require(self.held_out_groups >= 0, f"held_out_groups={self.held_out_groups} must not be negative")
+        _require(self.cache_size >= 0, f"cache_size={self.cache_size} must not be negative")
         _require(self.frame_stride > 0, f"frame_stride={self.frame_stride} must be positive")
         _require(self.fps is None or self.fps > 0, f"fps={self.fps} must be positive, or null for the video's own")
         _require(0 < self.min_crop <= 1, f"min_crop={self.min_crop} must lie in (0, 1]")
@@ -178,7 +191,7 @@ class OptimConfig:
     steps: int | None = None
     """Optimiser steps; exclusive with epochs."""
     warmup_epochs: float | None = None
-    """Passes during which the rate rises linearly from 0."""
+    """Passes during which the rate rises linearly."""
     warmup_steps: int | None = None
     """The same in steps."""
     min_lr_share: float = 0.0
@@ -198,7 +211,14 @@ class OptimConfig:
             _require(not both, f"optim.{a} and optim.{b} exclude each other; set one of them to null")
         _require(self.muon_lr > 0, f"muon_lr={self.muon_lr} must be positive")
         _require(self.batch_size >= 1, f"batch_size={self.batch_size} must be at least 1")
+        _require(self.steps is None or self.steps >= 1, f"steps={self.steps} must be at least 1")
+        _require(self.epochs is None or self.epochs > 0, f"epochs={self.epochs} must be positive")
+        _require((self.peak_lr_or_none() or 1) > 0, "the learning rate must be positive")
         _require(0 < self.layer_decay <= 1, f"layer_decay={self.layer_decay} must lie in (0, 1]")
+
+    def peak_lr_or_none(self) -> float | None:
+        """`peak_lr`, or None where neither rate is set."""
+        return self.lr if self.lr is not None else self.base_lr
 
     def peak_lr(self) -> float:
         """The learning rate that the steps really reach."""
@@ -238,10 +258,10 @@ class ComputeConfig:
     """Devices a node, or auto."""
     num_nodes: int = 1
     """Machines."""
-    strategy: str = "auto"
-    """Lightning's: auto, ddp, fsdp."""
-    precision: str = "32-true"
-    """Lightning's: 32-true, bf16-mixed, 16-mixed."""
+    strategy: Literal["auto", "ddp"] = "auto"
+    """Lightning's: auto, or ddp for several processes."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's."""
     device_batch_size: int | None = None
     """Items a device holds at a time; the rest of the batch is accumulated. Null = all of it at once."""
     num_workers: int = 2
@@ -251,6 +271,12 @@ class ComputeConfig:
     compile: bool = False
     """torch.compile the model: faster steps after a slow first one."""
 
+    def __post_init__(self) -> None:
+        size, threads = self.device_batch_size, self.num_threads
+        _require(size is None or size >= 1, f"device_batch_size={size} must be at least 1, or null")
+        _require(threads is None or threads >= 1, f"num_threads={threads} must be at least 1, or null")
+        _require(self.num_workers >= 0, f"num_workers={self.num_workers} must not be negative")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
@@ -259,13 +285,15 @@ class LogConfig:
     log_every: int = 10
     """Steps between two lines of the log."""
     check_every: int = 200
-    """Steps between two looks at the held-out batch (losses, source gain), or at the test set."""
+    """Steps between two looks at the held-out batch (losses, source gain; pre-training only)."""
     save_every: int = 500
     """Steps between two checkpoints."""
     held_out_pairs: int = 32
     """Pairs in the held-out batch."""
-    held_out_groups: int = 0
-    """Groups kept out of pre-training for that batch; 0 = one in twenty, at least two."""
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "check_every", "save_every", "held_out_pairs"):
+            _require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +316,7 @@ class HeadConfig:
     """The classifier on top of the encoder (Section 3.4, Table 16)."""
 
     drop_path: float = 0.1
-    """Chance that a block of the last layer is skipped; falls linearly to 0 at the first (Table 16)."""
+    """Chance that a branch of the last block is skipped; falls linearly to 0 at the first (Table 16)."""
     label_smoothing: float = 0.1
     """Share of the label's weight that is spread over all classes (Table 16)."""
     num_classes: int | None = None
@@ -316,7 +344,15 @@ class EvalConfig:
 
 
 def _finetune_optim() -> OptimConfig:
-    return OptimConfig(base_lr=1e-3, epochs=35, warmup_epochs=5, weight_decay=0.1, betas=(0.9, 0.999), layer_decay=0.9)
+    return OptimConfig(
+        batch_size=1020,  # the paper's 1,024, made divisible by its 6 augmentations
+        base_lr=1e-3,
+        epochs=35,
+        warmup_epochs=5,
+        weight_decay=0.1,
+        betas=(0.9, 0.999),
+        layer_decay=0.9,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,7 +362,11 @@ class FinetuneConfig:
     init: str | None = None
     """Run folder or safetensors file whose encoder is the start; null = from scratch."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """The encoder's part of it counts, and only from scratch; otherwise the run's own is taken."""
+    """The model from scratch, its decoders left out; with `init` the stored model takes its place."""
+    num_frames: int | None = None
+    """With `init`: frames in a clip, if other than the stored model's; positions are interpolated."""
+    image_size: int | None = None
+    """With `init`: pixels of a clip's side, if other than the stored model's; positions are interpolated."""
     data: DataConfig = field(default_factory=lambda: DataConfig(flip=True))
     num_repeats: int = 6
     """Augmented copies of each decoded clip in a batch (repeated augmentation, Table 16)."""
@@ -337,3 +377,11 @@ class FinetuneConfig:
     log: LogConfig = field(default_factory=LogConfig)
     seed: int = 0
     """Every draw follows from it."""
+
+    def __post_init__(self) -> None:
+        _require(self.num_repeats >= 1, f"num_repeats={self.num_repeats} must be at least 1")
+        _require(
+            self.optim.batch_size % max(1, self.num_repeats) == 0,
+            f"optim.batch_size={self.optim.batch_size} counts augmented clips and must be a multiple of "
+            f"num_repeats={self.num_repeats}",
+        )

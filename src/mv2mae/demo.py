@@ -12,7 +12,6 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -111,20 +110,23 @@ def _remove(out: Path) -> None:
     shutil.rmtree(out)
 
 
-def _scaled(config: Any, scale: float) -> dict[str, Any]:
-    steps = max(4, round(config.optim.steps * scale))
-    return {"steps": steps, "warmup_steps": max(1, round(config.optim.warmup_steps * scale))}
+def _scaled(config: PretrainConfig | FinetuneConfig, scale: float) -> dict[str, dict[str, int]]:
+    """Overrides for a recipe that make it longer or shorter."""
+    steps = max(4, round((config.optim.steps or 0) * scale))
+    warmup = max(1, min(steps // 2, round((config.optim.warmup_steps or 0) * scale)))
+    every = min(config.log.log_every, max(1, steps // 4))  # a short run has a curve too
+    return {"optim": {"steps": steps, "warmup_steps": warmup}, "log": {"log_every": every}}
 
 
 def _pretrain(recipe: str, run: Path, scale: float, console: Console) -> Path:
     console.rule(f"{recipe}: no labels, training people on cameras 2 and 3 only", align="left")
     config = load_recipe(recipe, PretrainConfig)
-    return pretrain(load_recipe(recipe, PretrainConfig, optim=_scaled(config, scale)), run)
+    return pretrain(load_recipe(recipe, PretrainConfig, **_scaled(config, scale)), run)
 
 
 def _finetune_and_test(contender: Contender, scale: float) -> None:
     config = load_recipe("sample-finetune", FinetuneConfig)
-    config = load_recipe("sample-finetune", FinetuneConfig, init=contender.init, optim=_scaled(config, scale))
+    config = load_recipe("sample-finetune", FinetuneConfig, init=contender.init, **_scaled(config, scale))
     results = contender.run / "evaluation"
     if (results / "evaluation.json").exists():
         contender.figures = json.loads((results / "evaluation.json").read_text(encoding="utf-8"))

@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mv2mae.errors import InputError
 
@@ -35,6 +36,7 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+@rank_zero_only
 def write_json(path: Path, values: Any) -> None:
     """`write_atomically` of JSON that people can read."""
     write_atomically(path, json.dumps(values, indent=1) + "\n")
@@ -45,30 +47,32 @@ def plain(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def start_run(run: Path, config: Any) -> bool:
-    """Make the folder, write configuration and environment; or take up a run that is there.
-
-    Returns:
-        whether a checkpoint is there to go on from.
+def check_run(run: Path, config: Any) -> None:
+    """Make sure, before anything is done or written, that a run may go on in this folder or begin there.
 
     Raises:
-        InputError: if the folder holds a run with another configuration.
+        InputError: if the folder holds a run with another configuration, or is no folder.
     """
-    settings = plain(config)
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run} is a file; give a folder for the run")
     path = run / CONFIG_NAME
     if path.exists():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
         # speed and logging may change between the parts of a run; what decides its result may not
-        changed = [key for key in differences(before, settings) if not key.startswith(("compute.", "log."))]
+        changed = [key for key in differences(before, plain(config)) if not key.startswith(("compute.", "log."))]
         if changed:
             raise InputError(
                 f"{run} holds a run with other settings ({', '.join(changed[:5])}); "
                 "give the same ones to go on with it, or another folder"
             )
+
+
+@rank_zero_only
+def start_run(run: Path, config: Any) -> None:
+    """Make the folder; write configuration and environment."""
     run.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, yaml.safe_dump(settings, sort_keys=False))
+    write_atomically(run / CONFIG_NAME, yaml.safe_dump(plain(config), sort_keys=False))
     write_json(run / "environment.json", environment())
-    return last_checkpoint(run) is not None
 
 
 def last_checkpoint(run: Path) -> Path | None:

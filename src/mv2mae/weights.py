@@ -24,6 +24,8 @@ from mv2mae.model.encoder import Encoder
 from mv2mae.model.pretraining import MV2MAE
 
 WEIGHTS_NAME = "model.safetensors"
+HEADER = "mv2mae"
+"""Key of the file's metadata under which the description stands, as JSON."""
 PRETRAINING, CLASSIFIER, ENCODER = "pretraining", "classifier", "encoder"
 
 
@@ -70,8 +72,8 @@ def find_weights(source: str | Path) -> Path:
 
 def save_weights(path: Path, module: nn.Module, kind: str, config: ModelConfig, **about: Any) -> None:
     """Write a module's weights with their description, atomically."""
-    header = {"format": "mv2mae", "kind": kind, "config": json.dumps(dataclasses.asdict(config))}
-    header["about"] = json.dumps(about)
+    # one entry: safetensors writes several in any order, and the same weights shall give the same bytes
+    header = {HEADER: json.dumps({"kind": kind, "config": dataclasses.asdict(config), "about": about})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -95,14 +97,17 @@ def read_weights(source: str | Path) -> StoredWeights:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from error
-    if header.get("format") != "mv2mae":
+    if HEADER not in header:
         raise InputError(f"{path}: a safetensors file, but not one that mv2mae wrote (no such mark in its header)")
-    values = json.loads(header["config"])
+    stored = json.loads(header[HEADER])
+    values = stored["config"]
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     if unknown := set(values) - known:
         raise InputError(f"{path}: made by another version of mv2mae (unknown settings: {', '.join(sorted(unknown))})")
-    values["tubelet_size"] = tuple(values["tubelet_size"])
-    return StoredWeights(path, header["kind"], ModelConfig(**values), tensors, json.loads(header.get("about", "{}")))
+    for name in ("tubelet_size", "position_grid"):
+        if values.get(name) is not None:
+            values[name] = tuple(values[name])
+    return StoredWeights(path, stored["kind"], ModelConfig(**values), tensors, stored["about"])
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -167,7 +172,7 @@ def load_classifier_model(source: str | Path) -> tuple[Classifier, dict[str, Any
         InputError: also if the file holds no classifier.
     """
     stored = read_weights(source)
-    if stored.kind != CLASSIFIER:
+    if stored.kind != CLASSIFIER or "classes" not in stored.about:
         raise InputError(f"{stored.path} holds a {stored.kind}, no classifier; give a fine-tuning run")
     model = Classifier(stored.config, len(stored.about["classes"]))
     fill(model, stored.tensors, stored.path)

@@ -74,18 +74,19 @@ def test_missing_labels_are_refused(takes: pd.DataFrame) -> None:
     assert clips(takes).num_classes == 3
 
 
-def test_collated_clips_are_flat_and_skip_broken_videos(takes: pd.DataFrame, tmp_path: Path) -> None:
+def test_other_clips_take_the_place_of_a_broken_video(takes: pd.DataFrame, tmp_path: Path) -> None:
     frame = takes.copy()
     frame.loc[3, "path"] = str(tmp_path / "gone.mp4")
     dataset = clips(frame)
-    assert dataset[3] is None
+    instead = dataset[3]["index"]
+    assert instead != 3
     batch = collate_clips([dataset[0], dataset[3], dataset[5]])
-    assert batch["clips"].shape == (6, 3, 8, 32, 32)
-    assert batch["label"].tolist() == [0, 0, 0, 2, 2, 2]
-    assert batch["index"].tolist() == [0, 0, 0, 5, 5, 5]
+    assert batch["clips"].shape == (9, 3, 8, 32, 32)
+    assert batch["index"].tolist() == [0] * 3 + [instead] * 3 + [5] * 3
+    assert batch["label"].tolist() == [dataset.labels[i] for i in batch["index"]]
     assert dataset.videos.problems.items() == [(str(tmp_path / "gone.mp4"), "no such file")]
-    with pytest.raises(InputError, match="all 1 videos"):
-        collate_clips([dataset[3]])
+    with pytest.raises(InputError, match="and 20 other videos cannot be read"):
+        clips(frame.iloc[3:4].reset_index(drop=True))[0]
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -140,22 +140,24 @@ def test_groups_with_too_few_views_are_counted_or_refused(takes: pd.DataFrame) -
 def test_a_broken_video_is_set_aside_and_listed(takes: pd.DataFrame, tmp_path: Path) -> None:
     bad = tmp_path / "2.mp4"
     bad.write_text("nothing")
-    frame = takes[takes["group"] == "b"].reset_index(drop=True)
-    frame.loc[1, "path"] = str(bad)
+    frame = takes.copy()
+    frame.loc[4, "path"] = str(bad)  # of the group b, rows 3 and 4; rows 0 to 2 are the group a
     log = ProblemLog(tmp_path / "run" / "problems.jsonl")
     dataset = pairs(frame, Videos(problems=log))
-    items = [dataset[(0, 0)], dataset[(0, 1)]]
-    assert items == [None, None]  # as target and as source
+    items = [dataset[(0, 3)], dataset[(0, 4)]]  # as source and as target
+    assert all(item["index"] in (0, 1, 2) for item in items)  # others took their place
+    assert torch.equal(dataset[(0, 4)]["target"], items[1]["target"])  # the same ones every time
     assert [path for path, _ in log.items()] == [str(bad)]
     assert ProblemLog(log.file).items() == log.items()  # another process sees it too
     assert len(log.file.read_text().splitlines()) == 1  # type: ignore[union-attr]
-    with pytest.raises(InputError, match="all 2 videos"):
-        collate_pairs(items)
+    alone = pairs(frame[frame["group"] == "b"].reset_index(drop=True))
+    with pytest.raises(InputError, match="and 20 other videos cannot be read"):
+        alone[(0, 0)]
 
 
-def test_batches_leave_out_what_is_broken(takes: pd.DataFrame) -> None:
+def test_pairs_are_stacked(takes: pd.DataFrame) -> None:
     dataset = pairs(takes)
-    batch = collate_pairs([dataset[(0, 0)], None, dataset[(0, 4)]])
+    batch = collate_pairs([dataset[(0, 0)], dataset[(0, 4)]])
     assert batch["target"].shape == (2, 3, 8, 32, 32)
     assert batch["sources"].shape == (2, 1, 3, 8, 32, 32)
     assert batch["target"].dtype == torch.uint8

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import crop_resize, cut_eval_crops, draw_box, eval_short_side, flip
-from mv2mae.data.sampling import ItemKey
+from mv2mae.data.sampling import ItemKey, candidates
 from mv2mae.data.video import VideoError
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import aligned_times, reading_size
@@ -70,7 +70,7 @@ class _VideoRows:
         return aligned_times([self.span(index)], self.config, num_frames=self.num_frames, offset=offset)[0]
 
 
-class ClipDataset(_VideoRows, Dataset[Clips | None]):
+class ClipDataset(_VideoRows, Dataset[Clips]):
     """Labelled videos for fine-tuning: one window of each is decoded once and augmented `num_repeats` times.
 
     Crops and mirror images as the configuration says, constant over a clip; every draw follows from
@@ -105,16 +105,26 @@ class ClipDataset(_VideoRows, Dataset[Clips | None]):
         """One more than the largest label."""
         return max(self.labels) + 1
 
-    def __getitem__(self, key: ItemKey | int) -> Clips | None:
-        """The clips of a key (epoch, index), an index alone meaning epoch 0; None where the video is broken."""
+    def __getitem__(self, key: ItemKey | int) -> Clips:
+        """The clips of a key (epoch, index), an index alone meaning epoch 0.
+
+        A broken video is set aside and listed, and the clips of another key take its place (`candidates`).
+
+        Raises:
+            InputError: this one and all that could take its place are broken.
+        """
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        for candidate in candidates(self.seed, epoch, index, len(self)):
+            try:
+                return self._clips(epoch, candidate)
+            except VideoError as error:
+                self.videos.problems.add(error.path, error.reason)
+        raise InputError(f"{self.paths[index]} and 20 other videos cannot be read; look at the list of problems")
+
+    def _clips(self, epoch: int, index: int) -> Clips:
         rng = np.random.default_rng((self.seed, epoch, index))
-        try:
-            times = self.times(index, rng.random())
-            frames = self.videos.read(self.paths[index], times, short_side=reading_size(self.config, self.size))
-        except VideoError as error:
-            self.videos.problems.add(error.path, error.reason)
-            return None
+        times = self.times(index, rng.random())
+        frames = self.videos.read(self.paths[index], times, short_side=reading_size(self.config, self.size))
         clips = [self._augment(frames, rng) for _ in range(self.num_repeats)]
         return {"clips": torch.stack(clips), "label": self.labels[index], "index": index}
 
@@ -159,18 +169,11 @@ class EvalDataset(_VideoRows, Dataset[EvalItem]):
         return {"index": index, "label": label, "clips": crops}
 
 
-def collate_clips(items: Sequence[Clips | None]) -> ClipBatch:
-    """Concatenates the clips of items, leaving out broken videos; labels and indices once a clip.
-
-    Raises:
-        InputError: none is left.
-    """
-    good = [item for item in items if item is not None]
-    if not good:
-        raise InputError(f"all {len(items)} videos of a batch are broken or missing; look at the list of problems")
-    repeats = [len(item["clips"]) for item in good]
+def collate_clips(items: Sequence[Clips]) -> ClipBatch:
+    """Concatenates the clips of items; labels and indices once a clip."""
+    repeats = torch.tensor([len(item["clips"]) for item in items])
     return {
-        "clips": torch.cat([item["clips"] for item in good]),
-        "label": torch.tensor([item["label"] for item in good]).repeat_interleave(torch.tensor(repeats)),
-        "index": torch.tensor([item["index"] for item in good]).repeat_interleave(torch.tensor(repeats)),
+        "clips": torch.cat([item["clips"] for item in items]),
+        "label": torch.tensor([item["label"] for item in items]).repeat_interleave(repeats),
+        "index": torch.tensor([item["index"] for item in items]).repeat_interleave(repeats),
     }

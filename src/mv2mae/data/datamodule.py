@@ -38,13 +38,12 @@ class PretrainData:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneData:
-    """Clips for fine-tuning and, where the configuration names a test part, for its test."""
+    """Clips for fine-tuning."""
 
     train: ClipDataset
-    test: EvalDataset | None
     videos: Videos
     summary: dict[str, int] = field(default_factory=dict)
-    """Counts: videos, classes, test_videos, set_aside."""
+    """Counts: videos, classes, set_aside."""
 
 
 def pretrain_data(
@@ -53,7 +52,6 @@ def pretrain_data(
     num_frames: int,
     size: int,
     seed: int,
-    held_out_groups: int = 0,
     problems_file: str | Path | None = None,
     progress: bool = True,
 ) -> PretrainData:
@@ -64,9 +62,8 @@ def pretrain_data(
         num_frames: frames in a clip.
         size: height and width of a clip in pixels.
         seed: of all draws, the held-out groups' among them.
-        held_out_groups: groups taken out of training for the held-out batch; 0 = one in twenty, at least
-            two. One group always stays for training; where there is no other, the held-out pairs are
-            training pairs, and `summary["held_out_groups"]` is 0.
+            `config.held_out_groups` are taken out of training. One group always stays for training; where
+            there is no other, the held-out pairs are training pairs, and `summary["held_out_groups"]` is 0.
         problems_file: where videos that cannot be read are listed.
         progress: show a bar while videos are decoded into memory.
 
@@ -78,7 +75,7 @@ def pretrain_data(
     total = len(frame)
     frame = _readable(frame, config, videos, progress)
     everything = PairDataset(frame, config, num_frames=num_frames, size=size, seed=seed, videos=videos)
-    held = _held_out(everything, held_out_groups, seed)
+    held = _held_out(everything, config.held_out_groups, seed)
     is_held = everything.frame["group"].isin(held)
 
     def pairs(rows: pd.DataFrame) -> PairDataset:
@@ -104,36 +101,27 @@ def finetune_data(
     size: int,
     num_repeats: int,
     seed: int,
-    test: EvalConfig | None = None,
     problems_file: str | Path | None = None,
     progress: bool = True,
 ) -> FinetuneData:
-    """The labelled clips that a configuration names; `test` of them only with `split` or `test_query`.
+    """The labelled clips that a configuration names.
 
     Raises:
         InputError: manifest, selection or labels do not allow it.
     """
     videos = _videos(config, size, problems_file)
     train_rows = _rows(config, "train")
-    test_rows = _rows(config, "test") if config.split or config.test_query else None
     total = len(train_rows)
     train_rows = _readable(train_rows, config, videos, progress)
     train = ClipDataset(
         train_rows, config, num_frames=num_frames, size=size, num_repeats=num_repeats, seed=seed, videos=videos
     )
-    tests = None
-    if test_rows is not None:
-        _preload(test_rows, config, videos, progress)
-        tests = EvalDataset(
-            test_rows, config, num_frames=num_frames, size=size, test=test or EvalConfig(), videos=videos
-        )
     summary = {
         "videos": len(train),
         "classes": len(set(train.labels)),
-        "test_videos": len(tests) if tests is not None else 0,
         "set_aside": total - len(train_rows),
     }
-    return FinetuneData(train=train, test=tests, videos=videos, summary=summary)
+    return FinetuneData(train=train, videos=videos, summary=summary)
 
 
 def eval_data(
@@ -265,6 +253,6 @@ def _readable(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress:
 def _held_out(pairs: PairDataset, number: int, seed: int) -> list[str]:
     """Names of the groups to hold out, drawn by the seed."""
     groups = sorted(pairs.frame["group"].unique())
-    wanted = number or max(2, round(len(groups) / 20))
+    wanted = number or min(32, max(2, round(len(groups) / 20)))
     order = np.random.default_rng((seed, len(groups))).permutation(len(groups))
     return [groups[i] for i in order[: min(wanted, len(groups) - 1)]]

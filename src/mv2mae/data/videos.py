@@ -59,7 +59,10 @@ class ProblemLog:
         found = dict(self._seen)
         if self.file is not None and self.file.exists():
             for line in self.file.read_text(encoding="utf-8").splitlines():
-                entry = json.loads(line)
+                try:
+                    entry = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # a process was killed while it wrote this line; the video will be met again
                 found.setdefault(entry["path"], entry["reason"])
         return sorted(found.items())
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig
 from mv2mae.data.augment import crop_resize, draw_box
-from mv2mae.data.sampling import ItemKey
+from mv2mae.data.sampling import ItemKey, candidates
 from mv2mae.data.video import VideoError
 from mv2mae.data.videos import Videos
 from mv2mae.data.windows import Span, clip_step, first_on_grid, overlap, shared_clock, video_span, window_times
@@ -45,7 +45,7 @@ class PairBatch(TypedDict):
     seed: Tensor
 
 
-class PairDataset(Dataset[Pair | None]):
+class PairDataset(Dataset[Pair]):
     """Every video as target once an epoch, with `num_sources` random other views of its group as sources.
 
     Target and sources show the same moments (`windows`); each is cropped on its own, and a crop stays
@@ -91,17 +91,27 @@ class PairDataset(Dataset[Pair | None]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, key: ItemKey | int) -> Pair | None:
-        """The pair of a key (epoch, index), an index alone meaning epoch 0; None where a video is broken."""
+    def __getitem__(self, key: ItemKey | int) -> Pair:
+        """The pair of a key (epoch, index), an index alone meaning epoch 0.
+
+        A broken video is set aside and listed, and the pair of another key takes its place (`candidates`).
+
+        Raises:
+            InputError: this one and all that could take its place are broken.
+        """
         epoch, index = key if isinstance(key, tuple) else (0, key)
+        for candidate in candidates(self.seed, epoch, index, len(self)):
+            try:
+                return self._pair(epoch, candidate)
+            except VideoError as error:
+                self.videos.problems.add(error.path, error.reason)
+        raise InputError(f"{self.paths[index]} and 20 other videos cannot be read; look at the list of problems")
+
+    def _pair(self, epoch: int, index: int) -> Pair:
         rng = np.random.default_rng((self.seed, epoch, index))
         others = self.others[index][self.others[index] != index]
         sources = [int(i) for i in rng.choice(others, self.config.num_sources, replace=False)]
-        try:
-            clips = self._clips([index, *sources], rng)
-        except VideoError as error:
-            self.videos.problems.add(error.path, error.reason)
-            return None
+        clips = self._clips([index, *sources], rng)
         return {
             "target": clips[0],
             "sources": torch.stack(clips[1:]),
@@ -145,21 +155,14 @@ def reading_size(config: DataConfig, size: int) -> int:
     return size if config.crop == "centre" else math.ceil(size / config.min_crop)
 
 
-def collate_pairs(items: Sequence[Pair | None]) -> PairBatch:
-    """Stacks pairs, leaving out those whose video is broken.
-
-    Raises:
-        InputError: none is left.
-    """
-    good = [item for item in items if item is not None]
-    if not good:
-        raise InputError(f"all {len(items)} videos of a batch are broken or missing; look at the list of problems")
+def collate_pairs(items: Sequence[Pair]) -> PairBatch:
+    """Stacks pairs."""
     return {
-        "target": torch.stack([item["target"] for item in good]),
-        "sources": torch.stack([item["sources"] for item in good]),
-        "index": torch.tensor([item["index"] for item in good]),
-        "source_index": torch.tensor([item["source_index"] for item in good]),
-        "seed": torch.tensor([item["seed"] for item in good]),
+        "target": torch.stack([item["target"] for item in items]),
+        "sources": torch.stack([item["sources"] for item in items]),
+        "index": torch.tensor([item["index"] for item in items]),
+        "source_index": torch.tensor([item["source_index"] for item in items]),
+        "seed": torch.tensor([item["seed"] for item in items]),
     }
 
 

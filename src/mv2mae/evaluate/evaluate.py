@@ -65,13 +65,18 @@ def evaluate(
 
     Args:
         run: run folder or weights file of a classifier.
-        data: what to test on (its split's test part, or test_query).
+        data: what to test on: its split's test part, or the videos of test_query.
         out: folder for the results.
 
     Raises:
         InputError: if the run holds no classifier, the labels do not fit it, or there is nothing to test on.
     """
     model, about = load_classifier_model(run)
+    if not (data.split or data.test_query):
+        raise InputError(
+            "nothing says which videos to test on, and training ones must not be among them; "
+            'give data.split or data.test_query ("view == view" takes all of a manifest)'
+        )
     classes = about["classes"]
     size, frames = model.config.image_size, model.config.num_frames
     dataset = eval_data(data, num_frames=frames, size=size, test=test, progress=progress)
@@ -94,8 +99,17 @@ def evaluate(
 
 
 def best_device(name: str) -> str:
-    """`auto` becomes cuda where there is one, else cpu."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    """`auto` becomes cuda where there is one, else cpu.
+
+    Raises:
+        InputError: for a device that is not there.
+    """
+    has_cuda = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if has_cuda else "cpu"
+    if name != "cpu" and not (name.split(":")[0] == "cuda" and has_cuda):
+        raise InputError(f"device {name!r} is not there; give cpu" + (" or cuda" if has_cuda else ""))
+    return name
 
 
 def print_figures(figures: Figures, title: str) -> None:

@@ -45,8 +45,11 @@ class Prediction:
 class ActionClassifier:
     """A fine-tuned model with the names of its classes."""
 
-    def __init__(self, model: Classifier, classes: list[str], *, frame_stride: float = 4) -> None:
-        self.model, self.classes, self.frame_stride = model, classes, frame_stride
+    def __init__(
+        self, model: Classifier, classes: list[str], *, frame_stride: float = 4, fps: float | None = None
+    ) -> None:
+        """Clips are drawn as in fine-tuning: every `frame_stride`-th frame, at `fps` or else at a video's own rate."""
+        self.model, self.classes, self.frame_stride, self.fps = model, classes, frame_stride, fps
 
     def predict(self, videos: Sequence[str | Path], *, num_clips: int = 5, num_crops: int = 10) -> Prediction:
         """The action in synchronised videos of one performance (or in a single one).
@@ -64,7 +67,7 @@ class ActionClassifier:
         config = self.model.config
         dataset = EvalDataset(
             rows,
-            DataConfig(frame_stride=self.frame_stride),
+            DataConfig(frame_stride=self.frame_stride, fps=self.fps),
             num_frames=config.num_frames,
             size=config.image_size,
             test=EvalConfig(num_clips=num_clips, num_crops=num_crops),
@@ -83,7 +86,7 @@ def load_classifier(source: str | Path) -> ActionClassifier:
         InputError: if there is none, or it is not a classifier.
     """
     model, about = load_classifier_model(source)
-    return ActionClassifier(model, about["classes"], frame_stride=about.get("frame_stride", 4))
+    return ActionClassifier(model, about["classes"], frame_stride=about.get("frame_stride", 4), fps=about.get("fps"))
 
 
 def print_prediction(prediction: Prediction, top: int = 5) -> None:

@@ -24,7 +24,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embed = nn.Linear(config.tubelet_dim, config.encoder_width)
-        table = position_table(config.positions, config.grid, config.encoder_width)
+        table_grid = config.position_grid or config.grid
+        table = position_table(config.positions, table_grid, config.encoder_width)
+        if table_grid != config.grid:
+            table = interpolate_positions(table, table_grid, config.grid)
         self.positions: Tensor
         self.register_buffer("positions", table, persistent=False)
         chances = torch.linspace(0, drop_path, config.encoder_depth).tolist()

@@ -8,7 +8,7 @@ device, in every batch and on every rank, and needs no generator to be stored wi
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from mv2mae.config import Masking
@@ -29,11 +29,11 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
-def token_noise(seeds: Int[Tensor, " b"], num: int) -> Float[Tensor, "b num"]:
-    """Uniform numbers in [0, 1), one for each clip and token, from the clip's seed alone."""
+def token_noise(seeds: Int[Tensor, " b"], num: int) -> Int[Tensor, "b num"]:
+    """Uniform integers in [0, 2^63), one for each clip and token, from the clip's seed alone."""
     token = torch.arange(1, num + 1, device=seeds.device, dtype=torch.int64)
     bits = _mix(_mix(seeds.long())[:, None] + token * _GAMMA)
-    return _shift_right(bits, 11).double() * 2.0**-53
+    return _shift_right(bits, 1)
 
 
 def random_masking(

@@ -6,31 +6,53 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mv2mae.config import FinetuneConfig, ModelConfig
 from mv2mae.data.clips import collate_clips
-from mv2mae.data.datamodule import FinetuneData, finetune_data, make_loader
+from mv2mae.data.datamodule import FinetuneData, finetune_data
 from mv2mae.data.indexing import class_names
-from mv2mae.data.sampling import StepSampler
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
-from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, start_run, write_json
+from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.optim import build_optimizer
-from mv2mae.train.trainer import StepModule, accumulation, fit, num_devices
-from mv2mae.weights import CLASSIFIER, WEIGHTS_NAME, encoder_tensors, fill, read_weights, save_weights
+from mv2mae.train.trainer import StepModule, fit, num_devices, say
+from mv2mae.weights import (
+    CLASSIFIER,
+    WEIGHTS_NAME,
+    StoredWeights,
+    encoder_tensors,
+    fill,
+    read_weights,
+    save_weights,
+)
 
 
 class FinetuneModule(StepModule):
     """Cross-entropy with smoothed labels on augmented clips."""
 
-    def __init__(self, config: FinetuneConfig, model: Classifier, num_items: int) -> None:
-        super().__init__()
-        self.config, self.model, self.num_items, self.seed = config, model, num_items, config.seed
+    def __init__(self, config: FinetuneConfig, model: Classifier, data: FinetuneData, world_size: int) -> None:
+        repeats = config.num_repeats
+        # batch sizes count augmented clips; the loader counts videos, each of which brings `num_repeats` of them
+        optim = dataclasses.replace(
+            config.optim, batch_size=config.optim.batch_size // repeats, lr=config.optim.peak_lr(), base_lr=None
+        )
+        size = config.compute.device_batch_size
+        videos = None if size is None else max(1, size // repeats)
+        super().__init__(
+            seed=config.seed,
+            items=data.train,
+            collate=collate_clips,
+            paths=data.train.paths,
+            optim=optim,
+            total_steps=optim.total_steps(len(data.train)),
+            compute=dataclasses.replace(config.compute, device_batch_size=videos),
+            world_size=world_size,
+        )
+        self.config, self.model = config, model
         if config.compute.compile:
             self.model.compile()
 
@@ -46,40 +68,37 @@ class FinetuneModule(StepModule):
     def configure_optimizers(self) -> Any:
         """AdamW with layer-wise decay of the rate, warm-up and cosine by step."""
         optimizer, schedule = build_optimizer(
-            self.model, self.config.optim, depth=self.model.config.encoder_depth, num_items=self.num_items
+            self.model, self.optim, depth=self.model.config.encoder_depth, num_items=self.num_items
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def build_classifier(config: FinetuneConfig, num_classes: int) -> tuple[Classifier, str]:
+def model_of(config: FinetuneConfig, stored: StoredWeights | None) -> ModelConfig:
+    """The model to fine-tune: the stored one, perhaps at another clip size, or from scratch the configured one."""
+    if stored is None:
+        return config.model
+    grid = stored.config.position_grid or stored.config.grid
+    frames, size = config.num_frames or stored.config.num_frames, config.image_size or stored.config.image_size
+    made = dataclasses.replace(stored.config, num_frames=frames, image_size=size)
+    return dataclasses.replace(made, position_grid=None if made.grid == grid else grid)
+
+
+def build_classifier(
+    config: FinetuneConfig, model_config: ModelConfig, stored: StoredWeights | None, num_classes: int
+) -> tuple[Classifier, str]:
     """The classifier to start from, and a line that says where its weights come from.
 
     Raises:
-        InputError: if `init` does not cover the encoder wholly.
+        InputError: if the stored weights do not cover the encoder wholly.
     """
     torch.manual_seed(config.seed)
-    if config.init is None:
-        model = Classifier(config.model, num_classes, drop_path=config.head.drop_path)
-        return model, "from scratch"
-    stored = read_weights(config.init)
-    model_config = _with_clip_of(stored.config, config.model)
     model = Classifier(model_config, num_classes, drop_path=config.head.drop_path)
-    tensors = encoder_tensors(stored)
-    used = {name: tensor for name, tensor in tensors.items() if not name.startswith("norm.")}
+    if stored is None:
+        return model, "from scratch"
+    used = {name: tensor for name, tensor in encoder_tensors(stored).items() if not name.startswith("norm.")}
     fill(model.encoder, used, stored.path)
     left = len(stored.tensors) - len(used)
-    what = f"encoder from {stored.path} ({len(used)} tensors used, {left} not: decoders and last norm)"
-    return model, what
-
-
-def _with_clip_of(stored: ModelConfig, asked: ModelConfig) -> ModelConfig:
-    """The stored model at the asked clip size; positions are fixed tables, made anew for the new grid."""
-    if stored.tubelet_size != asked.tubelet_size:
-        raise InputError(
-            f"the encoder was trained with tubelets of {list(stored.tubelet_size)}, but model.tubelet_size is "
-            f"{list(asked.tubelet_size)}; set it to the former"
-        )
-    return dataclasses.replace(stored, num_frames=asked.num_frames, image_size=asked.image_size)
+    return model, f"encoder from {stored.path} ({len(used)} tensors used; {left} not: decoders, last norm, head)"
 
 
 def num_classes_of(config: FinetuneConfig, data: FinetuneData) -> int:
@@ -95,98 +114,60 @@ def num_classes_of(config: FinetuneConfig, data: FinetuneData) -> int:
     return asked or needed
 
 
-class SaveClassifier(pl.Callback):
-    """Writes model.safetensors at the end."""
-
-    def __init__(self, path: Path, about: dict[str, Any]) -> None:
-        self.path, self.about = path, about
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Weights and class names in one file."""
-        assert isinstance(pl_module, FinetuneModule)
-        if trainer.is_global_zero:
-            save_weights(self.path, pl_module.model, CLASSIFIER, pl_module.model.config, **self.about)
-
-
 def finetune(config: FinetuneConfig, run: Path) -> Path:
     """Fine-tune as configured, or go on with a run that was stopped; returns the run's folder.
 
     Raises:
         InputError: for settings, data or weights that cannot work.
     """
+    check_run(run, config)
+    stored = None if config.init is None else read_weights(config.init)
+    model_config, world_size = model_of(config, stored), num_devices(config.compute)
     data = finetune_data(
         config.data,
-        num_frames=config.model.num_frames,
-        size=config.model.image_size,
+        num_frames=model_config.num_frames,
+        size=model_config.image_size,
         seed=config.seed,
         num_repeats=config.num_repeats,
         problems_file=run / PROBLEMS_NAME,
     )
     num_classes = num_classes_of(config, data)
-    classes = class_names(config.data.manifest, num_classes)
-    model, origin = build_classifier(config, num_classes)
-    optim, world_size = config.optim, num_devices(config.compute)
-    # batch_size counts augmented clips; the loader counts videos, each of which brings num_repeats of them
-    if optim.batch_size % config.num_repeats:
-        raise InputError(
-            f"optim.batch_size={optim.batch_size} counts augmented clips and must be a multiple of "
-            f"num_repeats={config.num_repeats}"
-        )
-    by_video = dataclasses.replace(
-        optim, batch_size=optim.batch_size // config.num_repeats, lr=optim.peak_lr(), base_lr=None
-    )
-    held, accumulate = accumulation(by_video, _by_video(config), world_size)
-    total = by_video.total_steps(len(data.train))
-    module = FinetuneModule(dataclasses.replace(config, optim=by_video), model, len(data.train))
-    for line in (
-        "Fine-tuning",
-        f"  data    {', '.join(f'{v:,} {k}' for k, v in data.summary.items())}; {num_classes} classes",
-        f"  model   {origin}; {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters",
-        f"  steps   {total:,} of {optim.batch_size} clips ({by_video.batch_size} videos x {config.num_repeats} "
-        f"augmentations), {by_video.num_warmup_steps(len(data.train)):,} of them warm-up",
-        f"  rate    {optim.describe()}, layer decay {optim.layer_decay}, {config.compute.precision}",
-    ):
-        print(line, flush=True)
+    model, origin = build_classifier(config, model_config, stored, num_classes)
+    module = FinetuneModule(config, model, data, world_size)
+    say("Fine-tuning", *(f"  {line}" for line in describe(config, data, module, origin)))
     start_run(run, config)
-
-    def loader_from(step: int, rank: int, world: int) -> Any:
-        part = {"start_step": step, "rank": rank, "world_size": world}
-        sampler = StepSampler(len(data.train), by_video.batch_size, total, config.seed, **part)
-        return make_loader(
-            data.train, sampler, device_batch_size=held, num_workers=config.compute.num_workers, collate=collate_clips
-        )
-
-    module.loader_from = loader_from
     about = {
-        "classes": classes,
+        "classes": class_names(config.data.manifest, num_classes),
         "frame_stride": config.data.frame_stride,
+        "fps": config.data.fps,
         "init": config.init,
         "data": data.summary,
-        "steps": total,
         "seed": config.seed,
     }
+
+    def save(trained: StepModule, step: int) -> None:
+        assert isinstance(trained, FinetuneModule)
+        save_weights(run / WEIGHTS_NAME, trained.model, CLASSIFIER, model_config, **about, steps=step)
+
     shown = {"train/loss": "loss", "train/top1": "top-1", "speed/clips_per_s": "clips/s"}
-    fit(
-        module,
-        run,
-        total_steps=total,
-        accumulate=accumulate,
-        compute=config.compute,
-        clip_grad_norm=optim.clip_grad_norm,
-        log=config.log,
-        callbacks=[
-            Speed(clips_per_item=1),
-            SaveClassifier(run / WEIGHTS_NAME, about),
-            ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"}),
-        ],
-    )
-    write_json(run / SUMMARY_NAME, {**about, "set_aside": data.videos.problems.items()})
-    print(f"  wrote {run / WEIGHTS_NAME}", flush=True)
+    callbacks = [Speed(clips_per_item=1), ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"})]
+    fit(module, run, log=config.log, save=save, callbacks=callbacks)
+    summary = {**about, "steps": module.total_steps, "set_aside": data.videos.problems.items()}
+    write_json(run / SUMMARY_NAME, summary)
+    say(f"  wrote {run / WEIGHTS_NAME}")
     return run
 
 
-def _by_video(config: FinetuneConfig) -> Any:
-    """device_batch_size counts augmented clips like batch_size."""
-    size = config.compute.device_batch_size
-    per_video = None if size is None else max(1, size // config.num_repeats)
-    return dataclasses.replace(config.compute, device_batch_size=per_video)
+def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule, origin: str) -> list[str]:
+    """What a run will do, in lines: data, start, steps, rate."""
+    optim, clip = config.optim, module.model.config
+    counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in data.summary.items())
+    millions = sum(p.numel() for p in module.model.parameters()) / 1e6
+    return [
+        f"data    {counts}; a head of {module.model.num_classes} classes",
+        f"model   {origin}; {millions:.2f} M parameters, clips of {clip.num_frames} x {clip.image_size} x "
+        f"{clip.image_size}",
+        f"steps   {module.total_steps:,} of {optim.batch_size} clips ({module.optim.batch_size} videos x "
+        f"{config.num_repeats} augmentations), {module.optim.num_warmup_steps(len(data.train)):,} of them warm-up",
+        f"rate    {optim.describe()}, layer decay {optim.layer_decay}, {config.compute.precision}",
+    ]

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -37,11 +38,16 @@ class RunLog(Logger):
         """Lightning wants one."""
         return ""
 
+    @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the configuration stands in config.yaml."""
 
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append one row a quantity."""
+        if "train/loss" in metrics:
+            # Lightning counts from 0 what it logs itself; here the loss of the first step stands at step 1
+            step = (step or 0) + 1
         new = not self.path.exists()
         with self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -49,6 +55,7 @@ class RunLog(Logger):
                 writer.writerow(["step", "name", "value"])
             writer.writerows((step, name, f"{value:.6g}") for name, value in metrics.items() if name != "epoch")
 
+    @rank_zero_only
     def forget_after(self, step: int) -> None:
         """Drop the rows of steps that a run which goes on from `step` will take again."""
         if self.path.exists():
@@ -59,7 +66,10 @@ class RunLog(Logger):
 
 
 class Speed(pl.Callback):
-    """Measures clips a second and the share of the time that went by waiting for data."""
+    """Measures clips a second and the share of the time that went by waiting for data.
+
+    Comes after other callbacks, so that what these do at the end of a step is not taken for waiting.
+    """
 
     def __init__(self, clips_per_item: int) -> None:
         self.clips_per_item = clips_per_item
@@ -144,6 +154,8 @@ class ProgressBar(pl.callbacks.ProgressBar):
         """Move on."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         step, total = trainer.global_step, trainer.max_steps
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
         if self._bar is not None:
             self._bar.update(self._task, completed=step, values=self._values(trainer))
         elif self._enabled and (step % max(1, total // self.num_lines) == 0 or step == total):

@@ -115,7 +115,9 @@ def build_optimizer(
         muon, rest = ([group for group in part if group["params"]] for part in (muon, rest))
         optimizer, groups = MuonAndAdamW(muon, rest, config.betas), muon + rest
     else:
-        optimizer = torch.optim.AdamW(groups, lr=config.peak_lr(), betas=config.betas, fused=True)
+        # the fused step unscales fp16 gradients itself, and so leaves none that could be clipped
+        fused = config.clip_grad_norm is None
+        optimizer = torch.optim.AdamW(groups, lr=config.peak_lr(), betas=config.betas, fused=fused)
     warmup, total = config.num_warmup_steps(num_items), config.total_steps(num_items)
 
     def share_for(scale: float) -> Callable[[int], float]:

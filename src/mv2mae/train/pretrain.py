@@ -11,15 +11,15 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mv2mae.config import PretrainConfig
-from mv2mae.data.datamodule import PretrainData, held_out_batch, make_loader, pretrain_data
-from mv2mae.data.sampling import StepSampler
+from mv2mae.config import ModelConfig, PretrainConfig
+from mv2mae.data.datamodule import PretrainData, held_out_batch, pretrain_data
 from mv2mae.data.views import collate_pairs
+from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
-from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, start_run, write_json
+from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.optim import build_optimizer
-from mv2mae.train.trainer import StepModule, accumulation, fit, num_devices
+from mv2mae.train.trainer import StepModule, fit, num_devices, say
 from mv2mae.weights import PRETRAINING, WEIGHTS_NAME, fill, read_weights, save_weights
 
 Batch = dict[str, Any]
@@ -28,16 +28,19 @@ Batch = dict[str, Any]
 class PretrainModule(StepModule):
     """One step of Equation 3."""
 
-    def __init__(self, config: PretrainConfig, num_items: int) -> None:
-        super().__init__()
-        self.config, self.num_items, self.seed = config, num_items, config.seed
-        torch.manual_seed(config.seed)
-        self.model = MV2MAE(config.model)
-        if config.init is not None:
-            stored = read_weights(config.init)
-            fill(self.model, stored.tensors, stored.path)
-        if config.compute.compile:
-            self.model.compile()
+    def __init__(self, config: PretrainConfig, data: PretrainData, world_size: int) -> None:
+        super().__init__(
+            seed=config.seed,
+            items=data.train,
+            collate=collate_pairs,
+            paths=data.train.paths,
+            optim=config.optim,
+            total_steps=config.optim.total_steps(len(data.train)),
+            compute=config.compute,
+            world_size=world_size,
+        )
+        self.config = config
+        self.model = build_model(config)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch of pairs; logs the four losses against their baselines."""
@@ -110,49 +113,53 @@ def held_out_metrics(model: MV2MAE, batch: Batch, chunk: int = 32) -> dict[str, 
             of another performance).
         chunk: items that are computed at a time.
     """
-    right, wrong = [], []
-    for part in torch.arange(len(batch["target"])).split(chunk):
+    sums: dict[str, Tensor] = {}
+    others_source = bool((batch["swap"] != torch.arange(len(batch["swap"]), device=batch["swap"].device)).all())
+    for part in torch.arange(len(batch["target"]), device=batch["target"].device).split(chunk):
         target, seeds = batch["target"][part], batch["seed"][part]
-        right.append(loss_summary(model(batch["sources"][part], target, seeds=seeds)))
-        if model.cross_decoder is not None and (batch["swap"][part] != part.to(batch["swap"].device)).all():
+        values = loss_summary(model(batch["sources"][part], target, seeds=seeds))
+        if model.cross_decoder is not None and others_source:
             swapped = batch["sources"][batch["swap"][part]]
-            wrong.append(model(swapped, target, seeds=seeds).cross_target)
-    metrics = {name: torch.stack([values[name] for values in right]).mean() for name in right[0]}
-    if wrong:
-        metrics["cross_target_wrong_source"] = torch.stack(wrong).mean()
+            values["cross_target_wrong_source"] = model(swapped, target, seeds=seeds).cross_target
+        for name, value in values.items():
+            sums[name] = sums.get(name, torch.zeros_like(value)) + value * len(part)
+    metrics = {name: value / len(batch["target"]) for name, value in sums.items()}
+    if "cross_target_wrong_source" in metrics:
         metrics["source_gain"] = metrics["cross_target_wrong_source"] - metrics["cross_target"]
     return metrics
 
 
-class SaveWeights(pl.Callback):
-    """Writes model.safetensors beside each checkpoint."""
+def build_model(config: PretrainConfig) -> MV2MAE:
+    """The model to start from.
 
-    def __init__(self, path: Path, config: PretrainConfig, every: int, about: dict[str, Any]) -> None:
-        self.path, self.config, self.every, self.about = path, config, every, about
+    Raises:
+        InputError: if `init` holds a model of another build.
+    """
+    torch.manual_seed(config.seed)
+    model = MV2MAE(config.model)
+    if config.init is not None:
+        stored = read_weights(config.init)
+        build = [f.name for f in dataclasses.fields(ModelConfig) if f.name not in TASK_SETTINGS]
+        other = [name for name in build if getattr(stored.config, name) != getattr(config.model, name)]
+        if other:
+            have, want = getattr(stored.config, other[0]), getattr(config.model, other[0])
+            raise InputError(f"{stored.path} has {other[0]}={have}, but model.{other[0]} is {want}; make them equal")
+        fill(model, stored.tensors, stored.path)
+    if config.compute.compile:
+        model.compile()
+    return model
 
-    def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PretrainModule)
-        if trainer.is_global_zero:
-            about = {**self.about, "steps": trainer.global_step}
-            save_weights(self.path, pl_module.model, PRETRAINING, self.config.model, **about)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Every so many steps."""
-        if trainer.global_step % self.every == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self._save(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """And at the end."""
-        self._save(trainer, pl_module)
+TASK_SETTINGS = (
+    *("mask_ratio", "masking", "cross_view_weight", "motion_temperature", "effective_tokens", "literal_loss_scale"),
+)
+"""What a pre-training that goes on from another may change: the task, not the model."""
 
 
 def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule, world_size: int) -> list[str]:
     """What a run will do, in lines: data, steps, rate, size."""
     optim, num_items = config.optim, len(data.train)
-    steps, warmup = optim.total_steps(num_items), optim.num_warmup_steps(num_items)
-    held, accumulate = accumulation(optim, config.compute, world_size)
+    steps, warmup = module.total_steps, optim.num_warmup_steps(num_items)
     counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in data.summary.items())
     millions = sum(p.numel() for p in module.model.parameters()) / 1e6
     encoder = sum(p.numel() for p in module.model.encoder.parameters()) / 1e6
@@ -164,7 +171,7 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule,
         f"model   {start}, {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
         f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked",
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
-        f"{warmup:,} of them warm-up; {world_size} device(s) x {held} pairs x {accumulate} part(s)",
+        f"{warmup:,} of them warm-up; {world_size} device(s) x {module.held} pairs x {module.accumulate} part(s)",
         f"rate    {optim.describe()}, weight decay {optim.weight_decay}, {config.compute.precision}",
     ]
 
@@ -186,53 +193,42 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
     Raises:
         InputError: for settings or data that cannot work.
     """
+    check_run(run, config)
+    world_size = num_devices(config.compute)
     data = pretrain_data(
         config.data,
         num_frames=config.model.num_frames,
         size=config.model.image_size,
         seed=config.seed,
-        held_out_groups=config.log.held_out_groups,
         problems_file=run / PROBLEMS_NAME,
     )
-    world_size = num_devices(config.compute)
-    held, accumulate = accumulation(config.optim, config.compute, world_size)
-    total = config.optim.total_steps(len(data.train))
-    module = PretrainModule(config, len(data.train))
-    print(
-        "\n".join(["Pre-training", *(f"  {line}" for line in describe(config, data, module, world_size))]), flush=True
-    )
+    module = PretrainModule(config, data, world_size)
+    say("Pre-training", *(f"  {line}" for line in describe(config, data, module, world_size)))
     start_run(run, config)
+    about = {"data": {**data.summary}, "frame_stride": config.data.frame_stride, "seed": config.seed}
 
-    def loader_from(step: int, rank: int, world: int) -> Any:
-        part = {"start_step": step, "rank": rank, "world_size": world}
-        sampler = StepSampler(len(data.train), config.optim.batch_size, total, config.seed, **part)
-        return make_loader(
-            data.train, sampler, device_batch_size=held, num_workers=config.compute.num_workers, collate=collate_pairs
-        )
+    def save(trained: StepModule, step: int) -> None:
+        assert isinstance(trained, PretrainModule)
+        save_weights(run / WEIGHTS_NAME, trained.model, PRETRAINING, config.model, **about, steps=step)
 
-    module.loader_from = loader_from
+    callbacks = [HeldOut(_held_out(config, data), config.log.check_every), *_onlookers(config, module)]
+    fit(module, run, log=config.log, save=save, callbacks=callbacks)
+    summary = {**about, "steps": module.total_steps, "set_aside": data.videos.problems.items()}
+    write_json(run / SUMMARY_NAME, summary)
+    say(f"  wrote {run / WEIGHTS_NAME}")
+    return run
+
+
+def _held_out(config: PretrainConfig, data: PretrainData) -> Batch:
+    """The batch to look at, with another performance's source for each item (`swap`)."""
     batch: Batch = {**held_out_batch(data.held_out, config.log.held_out_pairs)}
     groups = data.held_out.frame["group"].to_numpy()[batch["index"].numpy()]
     batch["swap"] = swap_sources(list(groups), config.seed)
-    about = {"data": {**data.summary}, "recipe": "pretrain", "seed": config.seed}
+    return batch
+
+
+def _onlookers(config: PretrainConfig, module: PretrainModule) -> list[pl.Callback]:
     shown = {"train/loss": "loss", "speed/clips_per_s": "clips/s", "speed/data_wait_share": "data wait"}
     if module.model.cross_decoder is not None:
         shown["held_out/source_gain"] = "source gain"
-    fit(
-        module,
-        run,
-        total_steps=total,
-        accumulate=accumulate,
-        compute=config.compute,
-        clip_grad_norm=config.optim.clip_grad_norm,
-        log=config.log,
-        callbacks=[
-            Speed(clips_per_item=1 + config.data.num_sources),
-            HeldOut(batch, config.log.check_every),
-            SaveWeights(run / WEIGHTS_NAME, config, config.log.save_every, about),
-            ProgressBar("pre-training", shown),
-        ],
-    )
-    write_json(run / SUMMARY_NAME, {**about, "steps": total, "set_aside": data.videos.problems.items()})
-    print(f"  wrote {run / WEIGHTS_NAME}", flush=True)
-    return run
+    return [Speed(clips_per_item=1 + config.data.num_sources), ProgressBar("pre-training", shown)]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch.utils.data import Dataset
 
 from mv2mae.config import ComputeConfig, LogConfig, OptimConfig
+from mv2mae.data.datamodule import make_loader
+from mv2mae.data.sampling import StepSampler
 from mv2mae.errors import InputError
 from mv2mae.runs import LOG_NAME, last_checkpoint
 from mv2mae.train.log import RunLog
@@ -21,25 +26,97 @@ from mv2mae.train.log import RunLog
 class StepModule(pl.LightningModule):
     """A training that counts in steps, and whose data goes on from the step at hand.
 
-    Subclasses set `loader_from`: (start step, rank, world size) -> loader of the rest of the run.
+    Args:
+        seed: of the draws that are made here (drop path).
+        items: what `StepSampler` orders.
+        collate: items -> batch.
+        paths: the videos of the items; a run goes on only with the same ones.
+        batch_size: items a step.
+        total_steps: of the whole run.
+        compute: devices, parts of a batch, workers.
+        world_size: processes of the run.
     """
 
-    loader_from: Callable[[int, int, int], Any]
-    seed: int
-
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        items: Dataset[Any],
+        collate: Callable[[Sequence[Any]], Any],
+        paths: Sequence[str],
+        optim: OptimConfig,
+        total_steps: int,
+        compute: ComputeConfig,
+        world_size: int,
+    ) -> None:
         super().__init__()
+        self.seed, self.items, self.collate = seed, items, collate
+        self.num_items, self.optim, self.total_steps, self.compute = len(paths), optim, total_steps, compute
+        self.held, self.accumulate = accumulation(optim, compute, world_size)
+        self.fingerprint = hashlib.sha256("\n".join(Path(path).name for path in paths).encode()).hexdigest()
         self.latest: dict[str, float] = {}
         """What callbacks measured last, for the progress bar."""
 
     def train_dataloader(self) -> Any:
         """All that is left of the run; a restarted run begins in the middle."""
-        return self.loader_from(self.trainer.global_step, self.trainer.global_rank, self.trainer.world_size)
+        trainer = self.trainer
+        sampler = StepSampler(
+            self.num_items,
+            self.optim.batch_size,
+            self.total_steps,
+            self.seed,
+            start_step=trainer.global_step,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+        workers = self.compute.num_workers
+        return make_loader(self.items, sampler, device_batch_size=self.held, num_workers=workers, collate=self.collate)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make this batch's draws (drop path) depend on seed, position and rank, not on what ran before."""
         seed = (self.seed, batch_idx, self.trainer.global_rank)
         torch.manual_seed(hash(seed) % 2**63)  # the hash of integers is the same in every process
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember which videos the run counts on."""
+        checkpoint["fingerprint"] = self.fingerprint
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse other videos; and count parts of batches as they are now, if they are held in other parts.
+
+        Raises:
+            InputError: if the training videos are not those with which the run began.
+        """
+        if checkpoint["fingerprint"] != self.fingerprint:
+            raise InputError(
+                "the training videos are not those with which this run began (files added, removed or renamed?); "
+                "bring them back, or begin another run"
+            )
+        parts = checkpoint["global_step"] * self.accumulate
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            open_part = counts["ready"] - counts["completed"]  # a checkpoint is written before its part is closed
+            counts.update(ready=parts, started=parts, processed=parts, completed=parts - open_part)
+
+
+class SaveWeights(pl.Callback):
+    """Writes the weights file every so many steps and at the end, on the first process only."""
+
+    def __init__(self, save: Callable[[StepModule, int], None], every: int) -> None:
+        self.save, self.every = save, every
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Once a step, not once a part of it."""
+        if trainer.global_step % self.every == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self.on_train_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save."""
+        assert isinstance(pl_module, StepModule)
+        if trainer.is_global_zero:
+            self.save(pl_module, trainer.global_step)
 
 
 def accumulation(optim: OptimConfig, compute: ComputeConfig, world_size: int) -> tuple[int, int]:
@@ -77,36 +154,97 @@ def quiet_lightning() -> None:
 
 
 def num_devices(compute: ComputeConfig) -> int:
-    """Processes that the run will have over all machines."""
+    """Processes that the run will have over all machines.
+
+    Raises:
+        InputError: if there are no such devices.
+    """
     quiet_lightning()
     try:
         probe = pl.Trainer(
-            accelerator=compute.accelerator,
-            devices=compute.devices,
-            num_nodes=compute.num_nodes,
+            **_hardware(compute),
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
     except (pl.utilities.exceptions.MisconfigurationException, ValueError) as error:
-        raise InputError(f"compute.accelerator={compute.accelerator}, devices={compute.devices}: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"compute.accelerator={compute.accelerator}, devices={compute.devices}: {reason}") from error
     return probe.world_size
+
+
+def _hardware(compute: ComputeConfig) -> dict[str, Any]:
+    names = ("accelerator", "devices", "num_nodes", "strategy", "precision")
+    return {name: getattr(compute, name) for name in names}
+
+
+@rank_zero_only
+def say(*lines: str) -> None:
+    """Print, on the first process only."""
+    print("\n".join(lines), flush=True)
 
 
 def fit(
     module: StepModule,
     run: Path,
     *,
-    total_steps: int,
-    accumulate: int,
-    compute: ComputeConfig,
-    clip_grad_norm: float | None,
     log: LogConfig,
+    save: Callable[[StepModule, int], None],
     callbacks: list[pl.Callback],
 ) -> None:
-    """Train to the end, from the run's last checkpoint if there is one."""
-    checkpoints = pl.callbacks.ModelCheckpoint(
+    """Train to the end, from the run's last checkpoint if there is one.
+
+    Args:
+        module: what to train.
+        run: its folder.
+        log: how often to log and save.
+        save: writes the weights file of a module at a step.
+        callbacks: what else looks on.
+
+    Raises:
+        InputError: if the checkpoint does not belong to this training.
+        KeyboardInterrupt: if it was stopped by hand.
+    """
+    compute, total = module.compute, module.total_steps
+    if compute.num_threads is not None:
+        torch.set_num_threads(compute.num_threads)
+    run_log = RunLog(run / LOG_NAME)
+    resume = last_checkpoint(run)
+    if resume is not None:
+        checkpoint = torch.load(resume, map_location="cpu", weights_only=True)
+        step = int(checkpoint["global_step"])
+        run_log.forget_after(step)
+        if step >= total:
+            say("  this run is finished already")
+            module.load_state_dict(checkpoint["state_dict"])
+            save(module, step)  # it may have been killed between the last checkpoint and the weights file
+            return
+        say(f"  going on from step {step} of {total}")
+    trainer = pl.Trainer(
+        **_hardware(compute),
+        max_steps=total,
+        max_epochs=-1,
+        accumulate_grad_batches=module.accumulate,
+        gradient_clip_val=module.optim.clip_grad_norm,
+        log_every_n_steps=log.log_every,
+        logger=[run_log, TensorBoardLogger(run, name="", version="tensorboard")],
+        callbacks=[_checkpoints(run, log), *callbacks, SaveWeights(save, log.save_every)],
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+    )
+    try:
+        trainer.fit(module, ckpt_path=resume, weights_only=True)
+    except SystemExit as error:
+        # Lightning turns Ctrl-C into an exit; whoever called decides what it means
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    trainer.save_checkpoint(run / "checkpoints" / "last.ckpt")
+
+
+def _checkpoints(run: Path, log: LogConfig) -> pl.callbacks.ModelCheckpoint:
+    return pl.callbacks.ModelCheckpoint(
         dirpath=run / "checkpoints",
         filename="{step:08d}",
         every_n_train_steps=log.save_every,
@@ -115,33 +253,3 @@ def fit(
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
-    if compute.num_threads is not None:
-        torch.set_num_threads(compute.num_threads)
-    run_log = RunLog(run / LOG_NAME)
-    trainer = pl.Trainer(
-        accelerator=compute.accelerator,
-        devices=compute.devices,
-        num_nodes=compute.num_nodes,
-        strategy=compute.strategy,
-        precision=compute.precision,  # type: ignore[arg-type]
-        max_steps=total_steps,
-        max_epochs=-1,
-        accumulate_grad_batches=accumulate,
-        gradient_clip_val=clip_grad_norm,
-        log_every_n_steps=log.log_every,
-        logger=[run_log, TensorBoardLogger(run, name="", version="tensorboard")],
-        callbacks=[checkpoints, *callbacks],
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-    )
-    resume = last_checkpoint(run)
-    if resume is not None:
-        step = int(torch.load(resume, map_location="cpu", weights_only=True)["global_step"])
-        print(f"  going on from step {step} of {total_steps}", flush=True)
-        run_log.forget_after(step)
-        if step >= total_steps:
-            print("  this run is finished already", flush=True)
-            module.trainer = trainer
-            return
-    trainer.fit(module, ckpt_path=resume, weights_only=True)
-    trainer.save_checkpoint(run / "checkpoints" / "last.ckpt")
