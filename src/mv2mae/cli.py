@@ -190,7 +190,7 @@ def _visualize(args: Any) -> None:
 
 def _demo_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=str, default="runs/demo", help="folder for runs and report")
-    parser.add_argument("--minutes", type=float, default=8, help="time to plan for on two cores; less = fewer steps")
+    parser.add_argument("--minutes", type=float, default=9, help="time to plan for on two cores; less = fewer steps")
     parser.add_argument("--fresh", type=bool, default=False, help="forget an earlier demo in this folder")
 
 
