@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.table import Table
 
 from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.evaluate.metrics import Figures, fuse_views, top1_with_interval
 from mv2mae.recipes import load_recipe
+from mv2mae.runs import write_json
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
 from mv2mae.weights import read_weights
@@ -89,9 +91,10 @@ def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Pa
         for name, (about, init) in starts.items()
     ]
     for contender in contenders:
-        console.rule(f"{contender.name}: {contender.about}", align="left")
+        console.rule(contender.name, align="left")
+        console.print(f"  {contender.about}", highlight=False)
         _finetune_and_test(contender, scale)
-    seconds = time.perf_counter() - begin
+    seconds = _seconds_so_far(out, time.perf_counter() - begin)
     report = write_demo_report(
         out / "report.html", contenders, pretrained, packaged=PACKAGED, test_split=TEST_SPLIT, seconds=seconds
     )
@@ -139,11 +142,20 @@ def _finetune_and_test(contender: Contender, scale: float) -> None:
 
 def _print_summary(contenders: list[Contender], console: Console) -> None:
     classes = len(contenders[0].figures["classes"])
-    console.rule(f"Top-1 on people that no training saw ({classes} actions, chance {1 / classes:.2f})", align="left")
+    table = Table(title=f"Top-1 on people that no training saw ({classes} actions, chance {1 / classes:.2f})")
+    for column in ("encoder", "unseen camera", "95 % interval", "all cameras", "fused", "clips"):
+        table.add_column(column, justify="left" if column == "encoder" else "right")
     for contender in contenders:
         top1, low, high, num = contender.on_unseen_view()
-        console.print(
-            f"  {contender.name:22} unseen camera [bold]{top1:.2f}[/bold] ({low:.2f} to {high:.2f}, {num} clips)   "
-            f"all cameras {contender.figures['single_view']['top1']:.2f}   fused {contender.fused()[0]:.2f}",
-            highlight=False,
-        )
+        single, fused = contender.figures["single_view"]["top1"], contender.fused()[0]
+        figures = (f"{top1:.2f}", f"{low:.2f} to {high:.2f}", f"{single:.2f}", f"{fused:.2f}", str(num))
+        table.add_row(contender.name, *figures)
+    console.print(table)
+
+
+def _seconds_so_far(out: Path, seconds: float) -> float:
+    """Time that the demo took, the parts before it was stopped among it."""
+    file = out / "report.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["seconds"] if file.exists() else 0.0
+    write_json(file, {"seconds": before + seconds})
+    return before + seconds

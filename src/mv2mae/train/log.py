@@ -50,7 +50,7 @@ class RunLog(Logger):
             step = (step or 0) + 1
         new = not self.path.exists()
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             if new:
                 writer.writerow(["step", "name", "value"])
             writer.writerows((step, name, f"{value:.6g}") for name, value in metrics.items() if name != "epoch")
