@@ -8,7 +8,7 @@ Frozen, keyword-only dataclasses, one a topic. A recipe (``mv2mae recipes``) is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mv2mae.errors import InputError
 
@@ -102,6 +102,18 @@ class ModelConfig:
             self.effective_tokens is None or 0 < self.effective_tokens <= 1,
             f"effective_tokens={self.effective_tokens} must lie in (0, 1], a share of the tokens",
         )
+
+    @classmethod
+    def of_size(cls, size: str, **settings: Any) -> ModelConfig:
+        """A model whose encoder is ViT-T, S, B or L (Table 8): `tiny`, `small`, `base`, `large`.
+
+        Raises:
+            InputError: for another name.
+        """
+        if size not in ENCODER_SIZES:
+            raise InputError(f"size={size!r} is unknown; choose one of {', '.join(ENCODER_SIZES)}")
+        width, depth, heads = ENCODER_SIZES[size]
+        return cls(encoder_width=width, encoder_depth=depth, encoder_heads=heads, **settings)
 
     @property
     def grid(self) -> tuple[int, int, int]:

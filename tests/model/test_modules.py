@@ -38,6 +38,17 @@ def test_parameter_counts_are_the_papers():
     assert millions(model.cross_decoder) == pytest.approx(2.67, abs=0.005)
 
 
+@pytest.mark.parametrize(("size", "wanted"), [("tiny", 5.63), ("small", 21.88), ("base", 86.23), ("large", 303.86)])
+def test_encoder_sizes(size, wanted):
+    with torch.device("meta"):
+        assert millions(Encoder(ModelConfig.of_size(size))) == pytest.approx(wanted, abs=0.005)
+
+
+def test_an_unknown_size_is_refused():
+    with pytest.raises(InputError, match="size='huge' is unknown; choose one of tiny, small, base, large"):
+        ModelConfig.of_size("huge")
+
+
 def test_paper_sizes():
     config = ModelConfig()
     assert (config.num_tokens, config.num_masked) == (512, 358)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
@@ -30,7 +29,8 @@ class Encoder(nn.Module):
             table = interpolate_positions(table, table_grid, config.grid)
         self.positions: Tensor
         self.register_buffer("positions", table, persistent=False)
-        chances = torch.linspace(0, drop_path, config.encoder_depth).tolist()
+        last = max(1, config.encoder_depth - 1)
+        chances = [drop_path * block / last for block in range(config.encoder_depth)]
         self.blocks = nn.ModuleList(Block(config.encoder_width, config.encoder_heads, chance) for chance in chances)
         self.norm = nn.LayerNorm(config.encoder_width, eps=NORM_EPS) if final_norm else nn.Identity()
         self.apply(init_weights)
