@@ -14,9 +14,9 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import crop_resize, cut_eval_crops, draw_box, eval_short_side, flip
-from mv2mae.data.sampling import ItemKey, candidates
+from mv2mae.data.sampling import ItemKey
 from mv2mae.data.video import VideoError
-from mv2mae.data.videos import Videos
+from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.views import aligned_times, reading_size
 from mv2mae.data.windows import Span, even_offsets, video_span
 from mv2mae.errors import InputError
@@ -108,18 +108,12 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
     def __getitem__(self, key: ItemKey | int) -> Clips:
         """The clips of a key (epoch, index), an index alone meaning epoch 0.
 
-        A broken video is set aside and listed, and the clips of another key take its place (`candidates`).
+        A broken video is set aside and listed, and the clips of another key take its place (`readable_item`).
 
         Raises:
             InputError: this one and all that could take its place are broken.
         """
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        for candidate in candidates(self.seed, epoch, index, len(self)):
-            try:
-                return self._clips(epoch, candidate)
-            except VideoError as error:
-                self.videos.problems.add(error.path, error.reason)
-        raise InputError(f"{self.paths[index]} and 20 other videos cannot be read; look at the list of problems")
+        return readable_item(self._clips, key, self.seed, self.paths, self.videos.problems)
 
     def _clips(self, epoch: int, index: int) -> Clips:
         rng = np.random.default_rng((self.seed, epoch, index))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,6 +15,7 @@ from rich.progress import track
 from torch import Tensor
 
 from mv2mae.data.augment import resize_short_side
+from mv2mae.data.sampling import ItemKey, candidates
 from mv2mae.data.video import (
     DecodedVideo,
     VideoError,
@@ -23,7 +25,9 @@ from mv2mae.data.video import (
     probe,
     read_frames,
 )
+from mv2mae.errors import InputError
 
+Item = TypeVar("Item")
 _log = logging.getLogger(__name__)
 
 
@@ -144,3 +148,26 @@ class Videos:
         reason = self.problems.reason(path)
         if reason is not None:
             raise VideoError(path, reason)
+
+
+def readable_item(
+    make: Callable[[int, int], Item], key: ItemKey | int, seed: int, paths: Sequence[str], problems: ProblemLog
+) -> Item:
+    """The training item of a key; a broken video is noted, and the item of another key takes its place.
+
+    Args:
+        make: (epoch, index) -> item.
+        key: (epoch, index), an index alone meaning epoch 0.
+        seed, paths: of the data set.
+        problems: where broken videos are noted.
+
+    Raises:
+        InputError: this one and all that could take its place are broken.
+    """
+    epoch, index = key if isinstance(key, tuple) else (0, key)
+    for candidate in candidates(seed, epoch, index, len(paths)):
+        try:
+            return make(epoch, candidate)
+        except VideoError as error:
+            problems.add(error.path, error.reason)
+    raise InputError(f"{paths[index]} and 20 other videos cannot be read; look at the list of problems")

@@ -15,9 +15,8 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig
 from mv2mae.data.augment import crop_resize, draw_box
-from mv2mae.data.sampling import ItemKey, candidates
-from mv2mae.data.video import VideoError
-from mv2mae.data.videos import Videos
+from mv2mae.data.sampling import ItemKey
+from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.windows import Span, clip_step, first_on_grid, overlap, shared_clock, video_span, window_times
 from mv2mae.errors import InputError
 
@@ -94,18 +93,12 @@ class PairDataset(Dataset[Pair]):
     def __getitem__(self, key: ItemKey | int) -> Pair:
         """The pair of a key (epoch, index), an index alone meaning epoch 0.
 
-        A broken video is set aside and listed, and the pair of another key takes its place (`candidates`).
+        A broken video is set aside and listed, and the pair of another key takes its place (`readable_item`).
 
         Raises:
             InputError: this one and all that could take its place are broken.
         """
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        for candidate in candidates(self.seed, epoch, index, len(self)):
-            try:
-                return self._pair(epoch, candidate)
-            except VideoError as error:
-                self.videos.problems.add(error.path, error.reason)
-        raise InputError(f"{self.paths[index]} and 20 other videos cannot be read; look at the list of problems")
+        return readable_item(self._pair, key, self.seed, self.paths, self.videos.problems)
 
     def _pair(self, epoch: int, index: int) -> Pair:
         rng = np.random.default_rng((self.seed, epoch, index))

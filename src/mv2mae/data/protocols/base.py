@@ -37,8 +37,6 @@ class Protocol:
     name: str
     index: Callable[[Path, str], Indexed]
     splits: dict[str, Split] = field(default_factory=dict)
-    synchronised: bool = True
-    """Whether the videos of a group show the same moments, as pre-training over views needs."""
     class_names: tuple[str, ...] = ()
 
 
