@@ -18,8 +18,9 @@ import torch
 from mv2mae.data.synthetic import Group, SynthConfig, contact_sheet, generate, generate_frames
 from mv2mae.data.synthetic.actions import ACTIONS
 from mv2mae.data.synthetic.bodies import NUM_SUBJECTS, load_body
-from mv2mae.data.synthetic.generate import COLUMNS, animate, build_setup, make_group, versions
+from mv2mae.data.synthetic.generate import COLUMNS, build_setup, make_group, versions
 from mv2mae.data.synthetic.motion import Skeleton, two_bone
+from mv2mae.data.synthetic.performance import animate
 from mv2mae.data.synthetic.performing import Style, perform
 from mv2mae.data.synthetic.render import SUBPIXEL, rasterize
 from mv2mae.data.synthetic.sample import sample_config
@@ -285,9 +286,10 @@ def test_contact_sheet(tmp_path: Path) -> None:
 
 def test_the_body_that_is_filmed_is_the_one_of_the_ground_truth() -> None:
     group = SMALL.groups()[0]
-    vertices, skeleton = animate(SMALL, group)
-    assert vertices.shape == (6, len(load_body(group.subject).vertices), 3)
-    assert skeleton.positions.shape == (6, len(load_body(group.subject).joints), 3)
+    performance = animate(SMALL, group)
+    person = performance.movers[0]
+    assert person.vertices().shape == (6, len(load_body(group.subject).vertices), 3)
+    assert performance.skeleton.positions.shape == (6, len(load_body(group.subject).joints), 3)
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------

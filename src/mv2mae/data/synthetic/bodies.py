@@ -1,7 +1,4 @@
-"""The 40 baked people: loading them, and posing them by linear blend skinning.
-
-Axes everywhere in this package: x to the person's right, y to the front, z up; metres; soles on z = 0.
-"""
+"""The 40 baked people."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,25 +6,27 @@ from importlib import resources
 
 import numpy as np
 
+from mv2mae.data.synthetic.mesh import PARTS, Model, vertex_areas
 from mv2mae.errors import InputError
 
 NUM_SUBJECTS = 40
 _HIDDEN = 255
+_LIMBS = {
+    "ForeArm": "forearm",
+    "Arm": "upper_arm",
+    "Hand": "hand",
+    "UpLeg": "thigh",
+    "Leg": "shank",
+    "Foot": "foot",
+    "ToeBase": "foot",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Body:
-    """One person at rest: vertices [v, 3], faces [f, 3], colours [f, 3] uint8, skin weights [v, j], joints
-    {name: [3]}, areas [v] in m2.
-    """
+class Body(Model):
+    """One person at rest; height in metres, age in years."""
 
     subject: int
-    vertices: np.ndarray
-    faces: np.ndarray
-    colours: np.ndarray
-    weights: np.ndarray
-    joints: dict[str, np.ndarray]
-    areas: np.ndarray
     sex: str
     age: int
     height: float
@@ -66,8 +65,9 @@ def load_body(subject: int) -> Body:
         subject=subject,
         vertices=vertices,
         faces=faces,
-        areas=_vertex_areas(vertices, faces),
+        areas=vertex_areas(vertices, faces),
         colours=data["palette"][i][slot[shown]],
+        parts=_face_parts(weights, faces, list(joints)),
         weights=weights,
         joints=joints,
         sex=sex,
@@ -77,27 +77,16 @@ def load_body(subject: int) -> Body:
     )
 
 
-def _vertex_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """A third of the area of the faces round each vertex, [v]."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    third = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-    return np.bincount(faces.ravel(), weights=np.repeat(third, 3), minlength=len(vertices))
+def _face_parts(weights: np.ndarray, faces: np.ndarray, names: list[str]) -> np.ndarray:
+    """The part [f] whose joint weighs most on a face."""
+    joint = weights[faces].sum(1).argmax(1)
+    return np.array([_part_of_joint(name) for name in names], np.uint8)[joint]
 
 
-def skin(body: Body, rotations: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Linear blend skinning.
-
-    Args:
-        body: the person at rest.
-        rotations: [t, j, 3, 3] orientation of each joint relative to the rest pose, joints in the order of
-            `body.joints`.
-        positions: [t, j, 3] where each joint is.
-
-    Returns:
-        Posed vertices [t, v, 3] in float64 (so that rounding cannot move a snapped vertex between machines).
-    """
-    rest = np.stack(list(body.joints.values()))
-    shift = positions - np.einsum("tjab,jb->tja", rotations, rest)
-    affine = np.concatenate([rotations, shift[..., None]], axis=-1).reshape(*rotations.shape[:2], 12)
-    blended = (body.weights @ affine).reshape(len(affine), -1, 3, 4)
-    return np.einsum("tvab,vb->tva", blended[..., :3], body.vertices, optimize=False) + blended[..., 3]
+def _part_of_joint(name: str) -> int:
+    """Which of `PARTS` a joint moves."""
+    side = "left" if name.startswith("Left") else "right"
+    for ending, part in _LIMBS.items():
+        if name.endswith(ending):
+            return PARTS.index(f"{side}_{part}")
+    return PARTS.index("head" if name.startswith(("Neck", "Head")) else "torso")

@@ -9,7 +9,7 @@ import numpy as np
 from mv2mae.data.synthetic.actions import ACTIONS
 from mv2mae.data.synthetic.bodies import NUM_SUBJECTS
 from mv2mae.data.synthetic.cameras import NTU_AZIMUTHS, check_free
-from mv2mae.data.synthetic.scene import DIFFICULTIES
+from mv2mae.data.synthetic.difficulty import DIFFICULTIES
 from mv2mae.errors import InputError
 
 CAMERA_PRESETS = ("ntu", "free")

@@ -17,14 +17,13 @@ import torch
 from rich.progress import track
 
 from mv2mae.data.synthetic.actions import ACTIONS
-from mv2mae.data.synthetic.bodies import load_body, skin
 from mv2mae.data.synthetic.cameras import draw_azimuths, draw_camera
-from mv2mae.data.synthetic.config import AZIMUTH, CAMERA, FILM, ROOM, STYLE, Group, SynthConfig
+from mv2mae.data.synthetic.config import AZIMUTH, CAMERA, FILM, ROOM, Group, SynthConfig
+from mv2mae.data.synthetic.difficulty import DIFFICULTIES
 from mv2mae.data.synthetic.encode import write_png, write_video
-from mv2mae.data.synthetic.motion import Skeleton
-from mv2mae.data.synthetic.performing import Style, perform
+from mv2mae.data.synthetic.performance import animate
 from mv2mae.data.synthetic.rooms import draw_room
-from mv2mae.data.synthetic.scene import DIFFICULTIES, Stage
+from mv2mae.data.synthetic.scene import Stage
 from mv2mae.errors import InputError
 
 COLUMNS = ("path", "group", "view", "label", "subject", "setup", "start", "end", "fps", "frames", "width", "height")
@@ -41,23 +40,14 @@ def build_setup(config: SynthConfig, setup: int) -> dict[int, Stage]:
     }
 
 
-def animate(config: SynthConfig, group: Group) -> tuple[np.ndarray, Skeleton]:
-    """The moving person of a performance: vertices [t, v, 3] in metres, and the solved skeleton."""
-    body = load_body(group.subject)
-    style = Style.draw(config.rng(STYLE, *group.key))
-    skeleton = Skeleton(body, perform(ACTIONS[group.action], style, config.num_frames, config.fps))
-    return skin(body, skeleton.rotations, skeleton.positions), skeleton
-
-
 def generate_frames(config: SynthConfig, group: Group, views: tuple[int, ...] | None = None) -> dict[int, np.ndarray]:
     """The videos of one performance, not encoded: {view: [t, size, size, 3] uint8}. Nothing that ran before
     changes them.
     """
     stages = build_setup(config, group.setup)
-    vertices, _ = animate(config, group)
-    body, disturbance = load_body(group.subject), DIFFICULTIES[config.difficulty]
+    movers, disturbance = animate(config, group).movers, DIFFICULTIES[config.difficulty]
     return {
-        view: stages[view].film(body, vertices, disturbance, config.rng(FILM, *group.key, view))
+        view: stages[view].film(movers, disturbance, config.rng(FILM, *group.key, view))
         for view in views or config.views
     }
 

@@ -1,13 +1,14 @@
 """Draws a moving person into a room, as one camera sees it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from mv2mae.data.synthetic.backdrop import cast
-from mv2mae.data.synthetic.bodies import Body
 from mv2mae.data.synthetic.cameras import Camera
+from mv2mae.data.synthetic.difficulty import Disturbance
+from mv2mae.data.synthetic.mesh import Mover
 from mv2mae.data.synthetic.render import DEPTH_SCALE, SUBPIXEL, rasterize
 from mv2mae.data.synthetic.rooms import Room
 
@@ -15,24 +16,6 @@ SUPERSAMPLE = 2
 _MARGIN = 8  # samples around the frame that camera shake may bring into it
 _BATCH = 8  # frames rasterised together: more do not fit the processor's cache
 _SHADOW_GRID = 2  # the shadow is soft: half the frame's resolution is enough
-
-
-@dataclass(frozen=True, kw_only=True)
-class Disturbance:
-    """What a real camera adds, per difficulty. Noise in grey levels, flicker as a part of brightness, shake in
-    pixels.
-    """
-
-    noise: float
-    flicker: float
-    shake: float
-
-
-DIFFICULTIES = {
-    "easy": Disturbance(noise=0.0, flicker=0.0, shake=0.0),
-    "normal": Disturbance(noise=2.0, flicker=0.008, shake=0.6),
-    "hard": Disturbance(noise=5.0, flicker=0.03, shake=1.6),
-}
 
 
 class Stage:
@@ -65,30 +48,31 @@ class Stage:
             self.frames[dx, dy] = _shrink(self._window(self.colour, dx, dy))
         return self.frames[dx, dy]
 
-    def film(self, body: Body, vertices: np.ndarray, disturbance: Disturbance, rng: np.random.Generator) -> np.ndarray:
-        """The video of a posed person.
+    def film(self, movers: Sequence[Mover], disturbance: Disturbance, rng: np.random.Generator) -> np.ndarray:
+        """The video of a person and other moving things.
 
         Args:
-            body: faces and colours.
-            vertices: [t, v, 3] in the world.
+            movers: what moves, each over the same t frames.
             rng: for shake, flicker and noise.
 
         Returns:
             [t, size, size, 3] uint8.
         """
+        moving = _Moving(movers)
+        vertices = moving.vertices
         t = len(vertices)
         shift = _shake(rng, t, disturbance.shake)
-        colours = self._lit(body, vertices)
+        colours = self._lit(moving)
         xy, depth = self.camera.project(vertices, self.size * SUPERSAMPLE)
         xy = xy - shift[:, None]
-        shadows = self._shadows(body, vertices, shift)
+        shadows = self._shadows(moving, shift)
         gain = 1 + disturbance.flicker * _drift(rng, t)
         noise = rng.standard_normal((self.size * 2, self.size * 2, 3), dtype=np.float32) * disturbance.noise
         corners = rng.integers(0, self.size + 1, (t, 2))
         out = np.empty((t, self.size, self.size, 3), np.uint8)
         for start in range(0, t, _BATCH):
             part = slice(start, min(start + _BATCH, t))
-            people = self._people(body, xy[part], depth[part], colours[part], shift[part])
+            people = self._people(moving.faces, xy[part], depth[part], colours[part], shift[part])
             for k, (box, pixels, cover) in enumerate(people):
                 i = start + k
                 frame = self.empty(*shift[i]) * (0.25 * (1 - 0.5 * shadows[i]))[..., None].astype(np.float32)
@@ -98,13 +82,13 @@ class Stage:
                 out[i] = np.clip(frame + 0.5, 0, 255).astype(np.uint8)
         return out
 
-    def _lit(self, body: Body, vertices: np.ndarray) -> np.ndarray:
+    def _lit(self, moving: "_Moving") -> np.ndarray:
         """Colours [t, f, 3] of the faces: ambient, sky, and Lambert's cosine."""
         # Written out by coordinate: numpy.cross is slow, and a matrix product may round differently elsewhere.
-        v = np.ascontiguousarray(vertices.transpose(2, 0, 1), dtype=np.float32)
-        first = v[:, :, body.faces[:, 0]]
-        ax, ay, az = v[:, :, body.faces[:, 1]] - first
-        bx, by, bz = v[:, :, body.faces[:, 2]] - first
+        v = np.ascontiguousarray(moving.vertices.transpose(2, 0, 1), dtype=np.float32)
+        first = v[:, :, moving.faces[:, 0]]
+        ax, ay, az = v[:, :, moving.faces[:, 1]] - first
+        bx, by, bz = v[:, :, moving.faces[:, 2]] - first
         nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
         inverse = 1 / np.sqrt(np.maximum(nx * nx + ny * ny + nz * nz, 1e-18))
         lx, ly, lz = self.room.light.astype(np.float32)
@@ -112,10 +96,10 @@ class Stage:
         sun = np.maximum((nx * lx + ny * ly + nz * lz) * inverse, 0) * (np.float32(1.2) - ambient)
         sky = ambient * (np.float32(0.88) + np.float32(0.12) * nz * inverse)
         light = sky[..., None] + sun[..., None] * self.room.light_colour.astype(np.float32)
-        return np.clip(body.colours.astype(np.float32) * light, 0, 255).astype(np.uint8)
+        return np.clip(moving.colours.astype(np.float32) * light, 0, 255).astype(np.uint8)
 
     def _people(
-        self, body: Body, xy: np.ndarray, depth: np.ndarray, colours: np.ndarray, shift: np.ndarray
+        self, faces: np.ndarray, xy: np.ndarray, depth: np.ndarray, colours: np.ndarray, shift: np.ndarray
     ) -> list[tuple[tuple[slice, slice], np.ndarray, np.ndarray]]:
         """For each frame: the pixels' box, the person's colour there (premultiplied, [h, w, 3]) and coverage
         [h, w].
@@ -128,8 +112,8 @@ class Stage:
         w, h = ((high - low) * SUPERSAMPLE).tolist()
         x0, y0 = (low * SUPERSAMPLE + _MARGIN).tolist()
         behind = torch.stack([self.depth[y0 + dy : y0 + dy + h, x0 + dx : x0 + dx + w] for dx, dy in shift.tolist()])
-        faces = torch.from_numpy(body.faces[:, [0, 2, 1]])  # the screen's y runs down
-        seen = rasterize(snapped, inverse, faces, h, w, behind).numpy()
+        flipped = torch.from_numpy(faces[:, [0, 2, 1]])  # the screen's y runs down
+        seen = rasterize(snapped, inverse, flipped, h, w, behind).numpy()
         box = (slice(low[1], high[1]), slice(low[0], high[0]))
         out = []
         for ids, table in zip(seen, colours, strict=True):
@@ -139,10 +123,11 @@ class Stage:
             )
         return out
 
-    def _shadows(self, body: Body, vertices: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    def _shadows(self, moving: "_Moving", shift: np.ndarray) -> np.ndarray:
         """How much of the sun the person takes from the floor, [t, size, size] in 0 to 1: vertices cast along
         the light, blurred.
         """
+        vertices = moving.vertices
         t, n = len(vertices), -(-self.size // _SHADOW_GRID)
         along = vertices[..., 2:] / self.room.light[2] * self.room.light
         xy, _ = self.camera.project(vertices - along, self.size)
@@ -150,7 +135,7 @@ class Stage:
         inside = ((cell >= 0) & (cell < n)).all(-1)
         flat = (np.arange(t)[:, None] * n + cell[..., 1]) * n + cell[..., 0]
         count = np.bincount(
-            flat[inside], weights=np.broadcast_to(body.areas, flat.shape)[inside], minlength=t * n * n
+            flat[inside], weights=np.broadcast_to(moving.areas, flat.shape)[inside], minlength=t * n * n
         ).reshape(t, n, n)
         # Skin area per cell against a cell's own area at the subject's distance: how well the cell is covered.
         cell_side = np.linalg.norm(self.camera.position) / (self.camera.focal * self.size) * _SHADOW_GRID
@@ -162,6 +147,18 @@ class Stage:
                 soft = (first + second + third) / np.float32(3)
         soft = np.repeat(np.repeat(soft, _SHADOW_GRID, 1), _SHADOW_GRID, 2)[:, : self.size, : self.size]
         return soft * self.floor
+
+
+class _Moving:
+    """All movers as one mesh: vertices [t, v, 3], faces [f, 3], colours [f, 3], areas [v]."""
+
+    def __init__(self, movers: Sequence[Mover]) -> None:
+        models = [mover.model for mover in movers]
+        first = np.cumsum([0] + [len(model.vertices) for model in models])
+        self.vertices = np.concatenate([mover.vertices() for mover in movers], axis=1)
+        self.faces = np.concatenate([model.faces + k for model, k in zip(models, first[:-1], strict=True)])
+        self.colours = np.concatenate([model.colours for model in models])
+        self.areas = np.concatenate([model.areas for model in models])
 
 
 def _shrink(samples: np.ndarray) -> np.ndarray:
