@@ -84,7 +84,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(manifest: Path, cache: s
     here, there = batches(0), batches(2)
     assert len(here) == len(there) == 6
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
-    assert data.videos.in_memory == (cache == "memory")
+    assert data.train.videos.in_memory == (cache == "memory")
 
 
 def test_workers_share_one_list_of_broken_videos(takes: pd.DataFrame, tmp_path: Path) -> None:
@@ -99,14 +99,14 @@ def test_workers_share_one_list_of_broken_videos(takes: pd.DataFrame, tmp_path: 
     sampler = StepSampler(len(whole), 3, 6, seed=0)
     loader = make_loader(whole, sampler, device_batch_size=3, num_workers=2, collate=len)
     assert list(loader) == [3] * 6  # batches keep their size
-    assert [path for path, _ in data.videos.problems.items()] == [str(bad)]
+    assert [path for path, _ in data.problems.items()] == [str(bad)]
 
 
 def test_memory_is_filled_once_at_the_asked_size(manifest: Path) -> None:
     data = pretrain_data(
         DataConfig(manifest=str(manifest), cache="memory", cache_size=24), **SHAPE, seed=0, progress=False
     )
-    assert data.videos.num_bytes == 40 * 32 * 24 * 3 + 48 * 24 * 32 * 3
+    assert data.train.videos.num_bytes == 40 * 32 * 24 * 3 + 48 * 24 * 32 * 3
 
 
 def test_files_that_are_not_there_are_set_aside(takes: pd.DataFrame, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_files_that_are_not_there_are_set_aside(takes: pd.DataFrame, tmp_path: P
     file = write_manifest(frame, tmp_path / "m.csv")
     data = pretrain_data(DataConfig(manifest=str(file)), **SHAPE, seed=0, problems_file=tmp_path / "problems.jsonl")
     assert data.summary["set_aside"] == 1
-    assert data.videos.problems.items() == [(str(tmp_path / "gone.mp4"), "no such file")]
+    assert data.problems.items() == [(str(tmp_path / "gone.mp4"), "no such file")]
     gone = frame.assign(path=[str(tmp_path / f"{i}.mp4") for i in range(6)])
     with pytest.raises(InputError, match="none of the 6 videos can be read"):
         pretrain_data(DataConfig(manifest=str(write_manifest(gone, file))), **SHAPE, seed=0)

@@ -11,7 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_videos import even_times, write_video
 
-from mv2mae.data.manifest import COLUMNS, make_frame, read_manifest, sample_manifest, with_media_info, write_manifest
+from mv2mae.data.manifest import (
+    COLUMNS,
+    REQUIRED,
+    check_synchronised,
+    make_frame,
+    read_manifest,
+    sample_manifest,
+    with_media_info,
+    write_manifest,
+)
+from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
 
 ROWS = [
@@ -32,6 +42,7 @@ def test_what_is_written_is_read(tmp_path: Path, ending: str) -> None:
     again = read_manifest(file)
     pd.testing.assert_frame_equal(again, frame)
     assert tuple(again.columns) == COLUMNS
+    assert again["synchronised"].all()
     assert again["group"].tolist() == ["g1", "g1", "007"]
     assert again["label"].isna().tolist() == [False, False, True]
     assert str(again["label"].dtype) == str(again["view"].dtype) == "Int64"
@@ -96,6 +107,14 @@ def test_a_hand_written_table_needs_three_columns(tmp_path: Path) -> None:
         ("path,group,view,label\na.mp4,g,1,1.5\n", "column label must hold whole numbers"),
         ("path,group,view,label\na.mp4,g,1,1e30\n", "column label must hold whole numbers"),
         ("path,group,view,label\na.mp4,g,1,inf\n", "column label must hold whole numbers"),
+        ("path,group,view,label\na.mp4,g,1,0\nb.mp4,g,2,-1\n", "b.mp4 has the label -1 .*leave the label .* empty"),
+        (
+            "path,group,view,part\na.mp4,g,1,valid\n",
+            "column part must hold one of train, val, test or nothing, not 'valid'",
+        ),
+        ("path,group,view,synchronised\na.mp4,g,1,2\n", "column synchronised must hold one of true, yes, false, no"),
+        ("path,group,view,start,end\na.mp4,g,1,2,4\na.mp4,h,1,2,4\n", "a.mp4, start 2.0, end 4.0 is listed twice"),
+        ("path,group,view,view\na.mp4,g,1,2\n", "unknown columns view.1"),
         ("path,group,view,fps\na.mp4,g,1,fast\n", "column fps must hold numbers"),
         ("path,group,view,start,end\na.mp4,g,1,2,1.5\n", "a.mp4 ends at 1.5 s, before it starts"),
         ("path,group,view\na.mp4,g,1,2,3,4\nb,c,d,e,f,g,h,i\n", "m.csv"),
@@ -123,13 +142,59 @@ def test_missing_files_and_other_endings_are_refused(tmp_path: Path) -> None:
         write_manifest(make_frame(ROWS), tmp_path / "m.json")
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(alphabet='path,group,view\n"1;\x00é NA', max_size=80))
-def test_any_text_is_a_manifest_or_an_input_error(tmp_path: Path, text: str) -> None:
+def test_columns_that_say_nothing_are_not_written(tmp_path: Path) -> None:
+    write_manifest(make_frame(ROWS), tmp_path / "m.csv")
+    assert (tmp_path / "m.csv").read_text().splitlines()[0].endswith("width,height")
+    marked = make_frame([{**ROWS[0], "part": "train"}, {**ROWS[1], "synchronised": False}])
+    again = read_manifest(write_manifest(marked, tmp_path / "m.csv"))
+    assert again["part"].fillna("").tolist() == ["train", ""]
+    assert again["synchronised"].tolist() == [True, False]
+
+
+def test_the_mark_survives_queries_and_merging(tmp_path: Path) -> None:
+    one = make_frame([{"path": f"/a{v}.mp4", "group": "a", "view": v, "synchronised": "No"} for v in (1, 2)])
+    two = make_frame([{"path": f"/b{v}.mp4", "group": "b", "view": v} for v in (1, 2)])
+    files = [write_manifest(frame, tmp_path / name) for frame, name in ((one, "1.parquet"), (two, "2.csv"))]
+    merged = write_manifest(pd.concat([read_manifest(file) for file in files]), tmp_path / "3.parquet")
+    frame = read_manifest(merged)
+    with pytest.raises(
+        InputError, match=r"1 of 2 groups are not synchronised .*first: a\).*data.train_query=synchronised"
+    ):
+        check_synchronised(frame)
+    check_synchronised(select(frame, query="synchronised"))
+    check_synchronised(select(frame, query="view == 1"))  # alone in its group, it makes no pair that could be wrong
+
+
+def test_parts_of_one_video_may_begin_together(tmp_path: Path) -> None:
     file = tmp_path / "m.csv"
-    file.write_text("path,group,view\n" + text, encoding="utf-8")
+    file.write_text("path,group,view,start,end\na.mp4,g,1,2,4\na.mp4,h,1,2,5\n")
+    assert read_manifest(file)["end"].tolist() == [4, 5]
+
+
+@settings(deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    columns=st.lists(st.sampled_from(COLUMNS), unique=True, max_size=6),
+    text=st.text(alphabet='path,group,view\n\n,,,"1;\x00é NA-.e9', max_size=80),
+)
+def test_any_text_is_a_manifest_or_an_input_error(tmp_path: Path, columns: list[str], text: str) -> None:
+    file = tmp_path / "m.csv"
+    head = ["path", "group", "view", *(column for column in columns if column not in REQUIRED)]
+    file.write_text(",".join(head) + "\n" + text, encoding="utf-8")
     try:
         assert len(read_manifest(file)) >= 1
+    except InputError as error:
+        assert str(file) in str(error)  # noqa: PT017
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+@settings(deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=st.lists(st.tuples(st.sampled_from(COLUMNS[3:]), st.text(max_size=6) | st.floats().map(str)), max_size=4))
+def test_any_cell_is_read_or_refused(tmp_path: Path, cells: list[tuple[str, str]]) -> None:
+    file = tmp_path / "m.csv"
+    row = {"path": "a.mp4", "group": "g", "view": "1", **dict(cells)}
+    pd.DataFrame([row]).to_csv(file, index=False)
+    try:
+        assert len(read_manifest(file)) == 1
     except InputError as error:
         assert str(file) in str(error)  # noqa: PT017
 

@@ -162,7 +162,6 @@ def test_pairs_are_stacked(takes: pd.DataFrame) -> None:
     assert batch["sources"].shape == (2, 1, 3, 8, 32, 32)
     assert batch["target"].dtype == torch.uint8
     assert batch["index"].tolist() == [0, 4]
-    assert batch["source_index"].shape == (2, 1)
 
 
 def test_frames_are_read_no_larger_than_crops_need() -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import crop_resize, cut_eval_crops, draw_box, eval_short_side, flip
-from mv2mae.data.sampling import ItemKey
+from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.video import VideoError
 from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.views import aligned_times, reading_size
@@ -93,6 +93,7 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
     ) -> None:
         super().__init__(frame, config, num_frames, size, videos)
         self.num_repeats, self.seed = num_repeats, seed
+        self.shuffled, self.fingerprint = True, fingerprint_of(self.paths)
         bad = [path for path, label in zip(self.paths, self.labels, strict=True) if label < 0]
         if bad:
             raise InputError(

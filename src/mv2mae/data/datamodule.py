@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import eval_short_side
 from mv2mae.data.clips import ClipDataset, EvalDataset
-from mv2mae.data.manifest import read_manifest
+from mv2mae.data.manifest import check_synchronised, read_manifest
 from mv2mae.data.protocols import select
-from mv2mae.data.sampling import StepSampler
+from mv2mae.data.sampling import StepSampler, TrainingItems
+from mv2mae.data.stream import STREAM, PairStream
+from mv2mae.data.video import is_there
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
 from mv2mae.errors import InputError
@@ -29,9 +30,9 @@ from mv2mae.errors import InputError
 class PretrainData:
     """Pairs for pre-training and for its held-out batch."""
 
-    train: PairDataset
-    held_out: PairDataset
-    videos: Videos
+    train: PairDataset | PairStream
+    held_out: PairDataset | PairStream
+    problems: ProblemLog
     summary: dict[str, int] = field(default_factory=dict)
     """Counts: groups, videos, views, skipped_groups, held_out_groups, set_aside."""
 
@@ -70,8 +71,11 @@ def pretrain_data(
     Raises:
         InputError: manifest, selection or views do not allow it.
     """
+    if config.manifest == STREAM:
+        return _stream_data(config, num_frames=num_frames, size=size, seed=seed)
     videos = _videos(config, size, problems_file)
     frame = _rows(config, "train")
+    check_synchronised(frame)  # here too, before anything is decoded
     total = len(frame)
     frame = _readable(frame, config, videos, progress)
     everything = PairDataset(frame, config, num_frames=num_frames, size=size, seed=seed, videos=videos)
@@ -85,13 +89,13 @@ def pretrain_data(
     held_out = pairs(everything.frame[is_held]) if held else everything
     summary = {
         "groups": train.num_groups,
-        "videos": len(train),
+        "videos": len(train.paths),
         "views": train.num_views,
         "skipped_groups": everything.skipped_groups,
         "held_out_groups": len(held),
         "set_aside": total - len(frame),
     }
-    return PretrainData(train=train, held_out=held_out, videos=videos, summary=summary)
+    return PretrainData(train=train, held_out=held_out, problems=videos.problems, summary=summary)
 
 
 def finetune_data(
@@ -147,7 +151,7 @@ def eval_data(
     return EvalDataset(rows, config, num_frames=num_frames, size=size, test=test, videos=videos)
 
 
-def held_out_batch(dataset: PairDataset, num_pairs: int) -> PairBatch:
+def held_out_batch(dataset: PairDataset | PairStream, num_pairs: int) -> PairBatch:
     """A fixed batch of `num_pairs` pairs, spread evenly over the data set; beyond its length, of further epochs.
 
     Raises:
@@ -160,7 +164,7 @@ def held_out_batch(dataset: PairDataset, num_pairs: int) -> PairBatch:
 
 
 def make_loader(
-    dataset: Dataset[Any],
+    dataset: Dataset[Any] | TrainingItems,
     sampler: Sampler[Any] | None,
     *,
     device_batch_size: int | None,
@@ -185,7 +189,7 @@ def make_loader(
             "a device takes a step; choose a divisor"
         )
     return DataLoader(
-        dataset,
+        cast(Dataset[Any], dataset),
         batch_size=device_batch_size,
         sampler=sampler,
         num_workers=num_workers,
@@ -200,11 +204,21 @@ def make_loader(
 # ---------------------------------------------------------------------------------------------------------
 
 
+def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int) -> PretrainData:
+    """Pairs that are drawn as they are asked for, and others to look at."""
+    if config.split or config.train_query:
+        raise InputError(f"data.manifest={STREAM} takes no split and no query; choose with data.stream.subjects, ...")
+    train = PairStream(config, num_frames=num_frames, size=size, seed=seed)
+    held_out = PairStream(config, num_frames=num_frames, size=size, seed=seed, held_out=True)
+    summary = {"rooms_at_a_time": config.stream.num_rooms, "views": train.num_views, "held_out_groups": len(held_out)}
+    return PretrainData(train=train, held_out=held_out, problems=ProblemLog(None), summary=summary)
+
+
 def _unchanged(item: Any) -> Any:
     return item
 
 
-def _worker_context(dataset: Dataset[Any]) -> Any:
+def _worker_context(dataset: Any) -> Any:
     """How workers start: by fork where they share decoded videos, else from a server without threads.
 
     A forked copy of a process that has threads (Lightning, TensorBoard, CUDA) may hang on their locks. The
@@ -240,7 +254,7 @@ def _preload(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: 
 def _readable(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> pd.DataFrame:
     """The rows whose file is there and, where videos are kept in memory, could be decoded; lists the others."""
     for path in frame["path"]:
-        if not os.path.isfile(path):
+        if not is_there(path):
             videos.problems.add(path, "no such file")
     _preload(frame, config, videos, progress)
     good = frame[[videos.problems.reason(path) is None for path in frame["path"]]]

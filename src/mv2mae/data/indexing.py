@@ -3,56 +3,128 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from mv2mae.data.manifest import sample_manifest, with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
 
 
-def index(name: str, root: str | Path, out: Path, *, pattern: str = "", probe: bool = True) -> Path:
+def index(
+    name: str,
+    root: str | Path,
+    out: Path,
+    *,
+    pattern: str = "",
+    table: str = "",
+    drop: str = "",
+    probe: bool = True,
+) -> Path:
     """Find the videos of a data set, write the manifest and say what was found.
 
-    Beside the manifest go `STEM.classes.json` where the labels have names, and `STEM.report.json` with the files
-    that were left out: names that do not fit, videos that cannot be opened.
+    Beside the manifest go `STEM.classes.json` where the labels have names, and `STEM.report.json` with what was
+    left out: files whose names do not fit, what belongs to the data set but cannot be used, videos that cannot be
+    opened, videos left out by `drop`.
 
     Args:
-        name: data set (`ntu60`, `synthetic`, `folder`).
+        name: data set (`PROTOCOLS`).
         root: folder of the videos.
         out: manifest to write, .parquet or .csv.
         pattern: of `folder`: where group, view and label stand in a path.
+        table: of `folder`: a table with a manifest's columns in place of a pattern; its paths are relative to `root`.
+        drop: text file with the name of a video in each line; they are left out. NTU's lists of missing skeletons
+            are such files; their videos exist, so that nothing is left out unless asked for.
         probe: open each video for its rate, length and size.
 
     Raises:
         InputError: if nothing fits, or nothing that fits can be opened.
     """
-    found = build_index(name, root, pattern)
-    frame, broken = with_media_info(found.frame) if probe else (found.frame, [])
+    found = build_index(name, root, pattern, table)
+    frame, dropped = _without(found.frame, Path(root).absolute(), drop) if drop else (found.frame, [])
+    total = len(frame)
+    frame, broken = with_media_info(frame) if probe else (frame, [])
     if frame.empty:
-        raise InputError(f"none of the {len(found.frame)} videos below {root} can be opened; first: {broken[0][1]}")
+        raise InputError(f"none of the {total} videos below {root} can be opened; first: {': '.join(broken[0])}")
     write_manifest(frame, out)
     if found.class_names:
         _write_json(out.with_name(f"{out.stem}.classes.json"), list(found.class_names))
-    report: dict[str, list[Any]] = {"unmatched": list(found.unmatched), "broken": [list(entry) for entry in broken]}
+    report: dict[str, list[Any]] = {
+        "unmatched": list(found.unmatched),
+        "set_aside": [list(entry) for entry in found.problems],
+        "broken": [list(entry) for entry in broken],
+        "dropped": dropped,
+    }
     _write_json(out.with_name(f"{out.stem}.report.json"), report)
-    views = frame.groupby("group")["view"].size()
-    sizes = ", ".join(f"{count:,} with {num}" for num, count in views.value_counts().sort_index().items())
-    print(f"{len(frame):,} videos in {len(views):,} groups (views a group: {sizes}); wrote {out}")
-    for what, entries in (("do not fit the names", report["unmatched"]), ("cannot be opened", report["broken"])):
-        if entries:
-            print(f"  {len(entries)} files {what}, listed in {out.stem}.report.json; first: {entries[0]}")
+    _say(frame, report, out)
     return out
 
 
+def _without(frame: pd.DataFrame, root: Path, file: str) -> tuple[pd.DataFrame, list[str]]:
+    """The rows whose video is not listed in a text file, and the paths of the others."""
+    if not Path(file).is_file():
+        raise InputError(f"no list at {file}; `drop` takes a text file with the name of a video in each line")
+    lines = Path(file).read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+    listed = {line.strip() for line in lines if line.strip()}
+    is_listed = [not listed.isdisjoint(_spellings(path, root)) for path in frame["path"]]
+    if not any(is_listed):
+        raise InputError(f"no line of {file} names one of the {len(frame)} videos below {root}; give their file names")
+    if all(is_listed):
+        raise InputError(f"{file} names all of the {len(frame)} videos below {root}; nothing would be left")
+    kept = frame[[not dropped for dropped in is_listed]].reset_index(drop=True)
+    return kept, sorted(set(frame["path"][is_listed]))
+
+
+def _spellings(path: str, root: Path) -> set[str]:
+    """How a list may name a video: by its path or its name, with the ending or without, without NTU's `_rgb`."""
+    relative = path.removeprefix(f"{root}{os.sep}").replace(os.sep, "/")
+    stem = os.path.splitext(relative)[0]
+    long = {relative, stem, stem.removesuffix("_rgb")}
+    return long | {name.rsplit("/", 1)[-1] for name in long}
+
+
+def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
+    """Prints what was found and what was left out."""
+    views = frame.groupby("group")["view"].size()
+    sizes = ", ".join(f"{count:,} with {num}" for num, count in views.value_counts().sort_index().items())
+    videos, rows = frame["path"].nunique(), len(frame)
+    parts = "" if videos == rows else f" cut into {rows:,} parts"
+    print(f"{videos:,} videos{parts} in {len(views):,} groups (views a group: {sizes}); wrote {out}")
+    if not frame["synchronised"].all():
+        print("  not synchronised: good for fine-tuning and fusion, no pairs for pre-training")
+    said = {
+        "unmatched": "do not fit the names",
+        "set_aside": "were set aside",
+        "broken": "cannot be opened",
+        "dropped": "were left out as asked",
+    }
+    for what, meaning in said.items():
+        if report[what]:
+            entry = report[what][0]
+            first = ": ".join(entry) if isinstance(entry, list) else entry
+            print(f"  {len(report[what]):,} {meaning}, listed in {out.stem}.report.json; first: {first}")
+
+
 def class_names(manifest: str, num_classes: int) -> list[str]:
-    """Names of the classes 0, 1, ... of a manifest: from the file beside it, or else the numbers themselves."""
+    """Names of the classes 0, 1, ... of a manifest: from the file beside it, or else the numbers themselves.
+
+    Raises:
+        InputError: a file with something else in it.
+    """
     file = sample_manifest() if manifest == "sample" else Path(manifest)
     names = [str(i) for i in range(num_classes)]
     for beside in (file.with_name(f"{file.stem}.classes.json"), file.with_name("classes.json")):
         if beside.exists():
-            values = json.loads(beside.read_text(encoding="utf-8"))
-            known = dict(enumerate(values)) if isinstance(values, list) else {int(k): v for k, v in values.items()}
+            try:
+                values = json.loads(beside.read_text(encoding="utf-8"))
+                known = dict(enumerate(values)) if isinstance(values, list) else {int(k): v for k, v in values.items()}
+            except (ValueError, AttributeError) as error:
+                raise InputError(
+                    f"{beside} must hold the classes' names: a JSON list, or an object by label"
+                ) from error
             return [str(known.get(i, names[i])) for i in range(num_classes)]
     return names
 

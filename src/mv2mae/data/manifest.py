@@ -2,15 +2,16 @@
 
 Columns: `path` (relative to the manifest's folder, or absolute), `group` (the performance), `view` (the
 camera: a number or a name), `label` (class, from 0), `subject`, `setup`, `start`, `end` (the part of the file
-to use, in seconds of its time stamps), `fps`, `frames`, `width`, `height` (as displayed). Only the first three
-must be there.
+to use, in seconds of its time stamps), `fps`, `frames`, `width`, `height` (as displayed), `part` (`train`, `val` or
+`test` where an official list of the data set says so), `synchronised` (false where the videos of a group do not run on
+one clock; such a group serves fusion, not pre-training pairs). Only the first three must be there.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import track
 
+from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
 from mv2mae.errors import InputError
 
@@ -34,11 +36,15 @@ COLUMNS = (
     "frames",
     "width",
     "height",
+    "part",
+    "synchronised",
 )
-"""A manifest's columns, in the order in which they are written."""
+"""A manifest's columns, in the order in which they are written; the last two only where they say something."""
 REQUIRED = ("path", "group", "view")
 _INTEGERS = ("label", "subject", "setup", "frames", "width", "height")
 _FLOATS = ("start", "end", "fps")
+PARTS = ("train", "val", "test")
+_TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
 
 
 def sample_manifest() -> Path:
@@ -50,22 +56,22 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     """Reads and checks a manifest.
 
     Args:
-        path: a .csv or .parquet file, or `sample` for the set that comes with the package.
+        path: a .csv or .parquet file or its URL, or `sample` for the set that comes with the package.
 
     Returns:
-        one row a video with all of `COLUMNS`, missing values empty: paths absolute, `view` integers if
-        all of them are and text otherwise, so that queries such as `view in [2, 3]` work.
+        one row a video with all of `COLUMNS`, missing values empty (`synchronised` true): paths absolute,
+        `view` integers if all of them are and text otherwise, so that queries such as `view in [2, 3]` work.
 
     Raises:
         InputError: no such file, unknown or missing columns, values of the wrong kind, duplicate rows, no rows.
     """
-    file = sample_manifest() if str(path) == "sample" else Path(path)
+    file = sample_manifest() if str(path) == "sample" else local_copy(path)
     if not file.is_file():
         raise InputError(f"no manifest at {file}; make one with `mv2mae index`, or give `sample` for the sample set")
-    frame = _typed(_read_table(file), str(file))
+    frame = _typed(read_table(file), str(file))
     _check_rows(frame, str(file))
-    folder = file.absolute().parent
-    frame["path"] = [os.path.normpath(folder / p) for p in frame["path"]]
+    folder = str(path).rpartition("/")[0] if is_url(path) else str(file.absolute().parent)
+    frame["path"] = [_absolute(p, folder) for p in frame["path"]]
     return frame
 
 
@@ -83,7 +89,8 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
     _check_rows(frame, str(file))
     folder = file.absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
-    frame["path"] = [_relative(p, folder) for p in frame["path"]]
+    frame["path"] = [_relative(p, f"{folder}{os.sep}") for p in frame["path"]]
+    frame = frame.drop(columns=_empty_columns(frame))
     temporary = folder / f".{file.name}.{os.getpid()}.tmp"
     try:
         if file.suffix == ".csv":
@@ -96,9 +103,57 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
     return file
 
 
-def make_frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """A manifest's table from rows that name the columns they fill."""
-    return _typed(pd.DataFrame(list(rows), columns=list(COLUMNS)), "the table")
+def make_frame(rows: pd.DataFrame | Iterable[dict[str, object]], name: str = "the table") -> pd.DataFrame:
+    """A manifest's table from rows that name the columns they fill, or from a table that has some of the columns.
+
+    Raises:
+        InputError: unknown or missing columns, values of the wrong kind; `name` stands for the table in it.
+    """
+    known = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(COLUMNS))
+    return _typed(known, name)
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """Reads a .csv (every value as text) or .parquet file as it is.
+
+    Raises:
+        InputError: another ending, or a file that cannot be read.
+    """
+    _check_ending(file)
+    try:
+        if file.suffix == ".csv":
+            return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
+        return pd.read_parquet(file)
+    except Exception as error:  # pandas and pyarrow raise a dozen kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{file} cannot be read as a table ({reason})") from error
+
+
+def check_columns(frame: pd.DataFrame, name: str) -> None:
+    """Raises InputError unless a table has a manifest's columns only, and those that it needs, filled."""
+    unknown = [str(c) for c in frame.columns if c not in COLUMNS]
+    if unknown:
+        raise InputError(f"{name} has unknown columns {', '.join(unknown)}; a manifest has {', '.join(COLUMNS)}")
+    missing = [c for c in REQUIRED if c not in frame.columns]
+    if missing:
+        raise InputError(f"{name} lacks the column {', '.join(missing)}; a manifest needs {', '.join(REQUIRED)}")
+    for column in REQUIRED:
+        empty = (frame[column].isna() | (frame[column].astype(str) == "")).to_numpy()
+        if empty.any():
+            rows = ", ".join(str(i + 1) for i in empty.nonzero()[0][:5])
+            raise InputError(f"{name}: column {column} is empty in {empty.sum()} rows (data row {rows}); fill it")
+
+
+def check_synchronised(frame: pd.DataFrame) -> None:
+    """Raises InputError if the videos of a group do not run on one clock, so that they make no pairs."""
+    several = frame.groupby("group")["view"].transform("size") > 1
+    apart = frame[several & ~frame["synchronised"]]
+    if not apart.empty:
+        raise InputError(
+            f"{apart['group'].nunique()} of {frame['group'].nunique()} groups are not synchronised (manifest column "
+            f"`synchronised`; first: {apart['group'].iloc[0]}): their views do not show the same moments, as pairs for "
+            "pre-training must; leave them out with data.train_query=synchronised, or choose another manifest"
+        )
 
 
 def with_media_info(
@@ -146,33 +201,18 @@ def _check_ending(file: Path) -> None:
         raise InputError(f"{file} ends in {file.suffix or 'nothing'}; a manifest is a .csv or a .parquet file")
 
 
-def _read_table(file: Path) -> pd.DataFrame:
-    _check_ending(file)
-    try:
-        if file.suffix == ".csv":
-            return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
-        return pd.read_parquet(file)
-    except Exception as error:  # pandas and pyarrow raise a dozen kinds
-        raise InputError(f"{file} cannot be read as a table ({str(error).splitlines()[0]})") from error
-
-
 def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """All columns, in order and with their types."""
-    unknown = [str(c) for c in frame.columns if c not in COLUMNS]
-    if unknown:
-        raise InputError(f"{name} has unknown columns {', '.join(unknown)}; a manifest has {', '.join(COLUMNS)}")
-    missing = [c for c in REQUIRED if c not in frame.columns]
-    if missing:
-        raise InputError(f"{name} lacks the column {', '.join(missing)}; a manifest needs {', '.join(REQUIRED)}")
+    check_columns(frame, name)
     frame = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
-    for column in REQUIRED:
-        _check_filled(frame, column, name)
     columns: dict[str, object] = {"path": frame["path"].map(str), "group": frame["group"].map(_text)}
     columns["view"] = _views(frame["view"].map(_text))
     for column in _INTEGERS:
         columns[column] = _numbers(frame[column], column, name, "Int64")
     for column in _FLOATS:
         columns[column] = _numbers(frame[column], column, name, "float64")
+    columns["part"] = _words(frame["part"], "part", name, dict(zip(PARTS, PARTS, strict=True))).astype("string")
+    columns["synchronised"] = _words(frame["synchronised"], "synchronised", name, _TRUTH).fillna(True).astype(bool)
     return pd.DataFrame(columns, columns=list(COLUMNS))
 
 
@@ -183,8 +223,9 @@ def _text(value: object) -> str:
 
 def _views(views: pd.Series) -> pd.Series:
     """Views as integers if every one is written as an integer is (01 is a name), as text otherwise."""
-    if all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", view) for view in views):
-        return pd.Series([int(v) for v in views], dtype="Int64", index=views.index)
+    names = views.unique()
+    if all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", view) for view in names):
+        return views.map({view: int(view) for view in names}).astype("Int64")
     return views
 
 
@@ -201,21 +242,39 @@ def _numbers(values: pd.Series, column: str, name: str, dtype: str) -> pd.Series
         raise InputError(f"{name}: column {column} must hold {kind} or nothing ({error})") from error
 
 
-def _check_filled(frame: pd.DataFrame, column: str, name: str) -> None:
-    empty = frame[column].isna() | (frame[column].astype(str) == "")
-    if empty.any():
-        rows = ", ".join(str(i + 1) for i in frame.index[empty][:5])
-        raise InputError(f"{name}: column {column} is empty in {empty.sum()} rows (data row {rows}); fill it")
+def _words(values: pd.Series, column: str, name: str, meaning: Mapping[str, object]) -> pd.Series:
+    """The meaning of each word of a column, in any case; empty values stay empty."""
+    words = values.dropna().astype(object).map(lambda word: str(word).strip().lower())
+    odd = sorted(set(words) - meaning.keys())
+    if odd:
+        choices = ", ".join(word for word in meaning if word.isalpha())
+        raise InputError(f"{name}: column {column} must hold one of {choices} or nothing, not {odd[0][:40]!r}")
+    return words.map(dict(meaning)).reindex(values.index).astype(object)
+
+
+def _empty_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns that need not be written because they say nothing."""
+    return [
+        *(["part"] if frame["part"].isna().all() else []),
+        *(["synchronised"] if frame["synchronised"].all() else []),
+    ]
 
 
 def _check_rows(frame: pd.DataFrame, name: str) -> None:
     if frame.empty:
         raise InputError(f"{name} has no rows; a manifest has one row a video")
+    negative = (frame["label"] < 0).fillna(False)
+    if negative.any():
+        row = frame[negative].iloc[0]
+        raise InputError(
+            f"{name}: {row['path']} has the label {row['label']} ({negative.sum()} such rows); "
+            "classes count from 0; leave the label of an unlabelled video empty"
+        )
     backwards = frame["end"] <= frame["start"].fillna(0)
     if backwards.any():
         row = frame[backwards].iloc[0]
         raise InputError(f"{name}: {row['path']} ends at {row['end']} s, before it starts; correct start and end")
-    for keys, what in ((["path", "start"], "is listed twice"), (["group", "view"], "stands for two videos")):
+    for keys, what in ((["path", "start", "end"], "is listed twice"), (["group", "view"], "stands for two videos")):
         double = frame.duplicated(keys)
         if double.any():
             row = frame[double].iloc[0]
@@ -223,6 +282,16 @@ def _check_rows(frame: pd.DataFrame, name: str) -> None:
             raise InputError(f"{name}: {said} {what} ({double.sum()} such rows); remove the duplicates")
 
 
-def _relative(path: str, folder: Path) -> str:
-    absolute = Path(path).absolute()
-    return absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else str(absolute)
+def _absolute(path: str, folder: str) -> str:
+    """A path or URL on its own; a relative one is one below `folder`, which may be a URL too."""
+    if is_url(path):
+        return path
+    return f"{folder}/{path}" if is_url(folder) else os.path.normpath(os.path.join(folder, path))
+
+
+def _relative(path: str, folder: str) -> str:
+    """A path below `folder`, which ends in a separator, relative to it; any other one absolute; URLs as they are."""
+    if is_url(path):
+        return path
+    absolute = os.path.abspath(path)
+    return absolute[len(folder) :].replace(os.sep, "/") if absolute.startswith(folder) else absolute

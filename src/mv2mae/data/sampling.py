@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -11,6 +14,27 @@ from mv2mae.errors import InputError
 
 ItemKey = tuple[int, int]
 """(epoch, index): together with the seed, all that an item's draws depend on."""
+
+
+class TrainingItems(Protocol):
+    """What a training draws its batches from."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells whether the items are those with which a run began."""
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether an epoch visits them in random order; a stream of fresh items has no need to."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: ItemKey) -> Any: ...
+
+
+def fingerprint_of(names: Iterable[str]) -> str:
+    """A hash of names; the folders that hold them do not count."""
+    return hashlib.sha256("\n".join(Path(name).name for name in names).encode()).hexdigest()
 
 
 class StepSampler(Sampler[ItemKey]):
@@ -26,6 +50,7 @@ class StepSampler(Sampler[ItemKey]):
         batch_size: items a step over all ranks.
         total_steps: steps of the whole run.
         seed: of the permutations.
+        shuffle: whether an epoch is permuted.
         start_step: steps already done.
         rank, world_size: which part of each batch.
 
@@ -40,6 +65,7 @@ class StepSampler(Sampler[ItemKey]):
         total_steps: int,
         seed: int,
         *,
+        shuffle: bool = True,
         start_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -49,6 +75,7 @@ class StepSampler(Sampler[ItemKey]):
         if batch_size < 1 or batch_size % world_size:
             raise InputError(f"batch_size={batch_size} does not divide by {world_size} processes; change one of them")
         self.num_items, self.batch_size, self.total_steps, self.seed = num_items, batch_size, total_steps, seed
+        self.shuffle = shuffle
         self.start_step, self.rank, self.world_size = start_step, rank, world_size
 
     def __len__(self) -> int:
@@ -61,7 +88,9 @@ class StepSampler(Sampler[ItemKey]):
         return self.batch_size // self.world_size
 
     def order(self, epoch: int) -> np.ndarray:
-        """The permutation of an epoch."""
+        """The items of an epoch, one after the other."""
+        if not self.shuffle:
+            return np.arange(self.num_items)
         return np.random.default_rng((self.seed, epoch)).permutation(self.num_items)
 
     def __iter__(self) -> Iterator[ItemKey]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,11 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig
 from mv2mae.data.augment import crop_resize, draw_box
-from mv2mae.data.sampling import ItemKey
+from mv2mae.data.manifest import check_synchronised
+from mv2mae.data.pairing import pair_views
+from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.windows import Span, clip_step, first_on_grid, overlap, shared_clock, video_span, window_times
-from mv2mae.errors import InputError
 
 
 class Pair(TypedDict):
@@ -27,9 +28,9 @@ class Pair(TypedDict):
     target: UInt8[Tensor, "3 t h w"]
     sources: UInt8[Tensor, "v 3 t h w"]
     index: int
-    """Row of the target video in `PairDataset.frame`."""
-    source_index: list[int]
-    """Rows of the source videos."""
+    """Of the item in its data set."""
+    source_index: NotRequired[list[int]]
+    """Rows of the source videos in `PairDataset.frame`."""
     seed: int
     """From which the masks of this item follow."""
 
@@ -40,12 +41,13 @@ class PairBatch(TypedDict):
     target: UInt8[Tensor, "b 3 t h w"]
     sources: UInt8[Tensor, "b v 3 t h w"]
     index: Tensor
-    source_index: Tensor
     seed: Tensor
 
 
 class PairDataset(Dataset[Pair]):
     """Every video as target once an epoch, with `num_sources` random other views of its group as sources.
+
+    The configuration may leave fewer views to choose from (`pairing`).
 
     Target and sources show the same moments (`windows`); each is cropped on its own, and a crop stays
     where it is over its clip (Section 3.2; Table 15). Every draw follows from (seed, epoch, index).
@@ -60,35 +62,30 @@ class PairDataset(Dataset[Pair]):
 
     Attributes:
         frame: the rows in use.
+        groups: the performance of each item.
         num_groups, num_views, skipped_groups: counts; a group with too few views for a pair is skipped.
 
     Raises:
-        InputError: no group has enough views.
+        InputError: views are asked for that are not there, no group has enough of them, or they are not synchronised.
     """
 
     def __init__(
         self, frame: pd.DataFrame, config: DataConfig, *, num_frames: int, size: int, seed: int, videos: Videos
     ) -> None:
         self.config, self.num_frames, self.size, self.seed, self.videos = config, num_frames, size, seed, videos
-        counts = frame.groupby("group")["view"].transform("size")
-        needed = config.num_sources + 1
-        self.frame = frame[counts >= needed].reset_index(drop=True)
-        self.num_groups = self.frame["group"].nunique()
+        check_synchronised(frame)
+        pairing = pair_views(frame, config)
+        self.frame, self.targets, self.others = pairing.frame, pairing.targets, pairing.sources
+        self.num_groups, self.skipped_groups = self.frame["group"].nunique(), pairing.skipped_groups
         self.num_views = self.frame["view"].nunique()
-        self.skipped_groups = frame["group"].nunique() - self.num_groups
-        if self.frame.empty:
-            most = 0 if frame.empty else int(counts.max())
-            raise InputError(
-                f"manifest has no group with {needed} views (most: {most} in {self.skipped_groups} groups); "
-                "pre-training pairs need videos of the same `group` and different `view`"
-            )
         self.paths: list[str] = self.frame["path"].tolist()
+        self.groups: list[str] = self.frame["group"].iloc[self.targets].tolist()
+        self.target_paths = [self.paths[row] for row in self.targets]
+        self.shuffled, self.fingerprint = True, fingerprint_of(self.target_paths)
         self.spans = list(zip(_optional(self.frame["start"]), _optional(self.frame["end"]), strict=True))
-        rows_of = self.frame.groupby("group").indices
-        self.others = [rows_of[group] for group in self.frame["group"]]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.targets)
 
     def __getitem__(self, key: ItemKey | int) -> Pair:
         """The pair of a key (epoch, index), an index alone meaning epoch 0.
@@ -98,13 +95,12 @@ class PairDataset(Dataset[Pair]):
         Raises:
             InputError: this one and all that could take its place are broken.
         """
-        return readable_item(self._pair, key, self.seed, self.paths, self.videos.problems)
+        return readable_item(self._pair, key, self.seed, self.target_paths, self.videos.problems)
 
     def _pair(self, epoch: int, index: int) -> Pair:
         rng = np.random.default_rng((self.seed, epoch, index))
-        others = self.others[index][self.others[index] != index]
-        sources = [int(i) for i in rng.choice(others, self.config.num_sources, replace=False)]
-        clips = self._clips([index, *sources], rng)
+        sources = [int(i) for i in rng.choice(self.others[index], self.config.num_sources, replace=False)]
+        clips = self._clips([self.targets[index], *sources], rng)
         return {
             "target": clips[0],
             "sources": torch.stack(clips[1:]),
@@ -154,7 +150,6 @@ def collate_pairs(items: Sequence[Pair]) -> PairBatch:
         "target": torch.stack([item["target"] for item in items]),
         "sources": torch.stack([item["sources"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
-        "source_index": torch.tensor([item["source_index"] for item in items]),
         "seed": torch.tensor([item["seed"] for item in items]),
     }
 

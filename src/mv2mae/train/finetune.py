@@ -46,7 +46,6 @@ class FinetuneModule(StepModule):
             seed=config.seed,
             items=data.train,
             collate=collate_clips,
-            paths=data.train.paths,
             optim=optim,
             total_steps=optim.total_steps(len(data.train)),
             compute=dataclasses.replace(config.compute, device_batch_size=videos),

@@ -11,8 +11,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mv2mae.config import ModelConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, ModelConfig, PretrainConfig
 from mv2mae.data.datamodule import PretrainData, held_out_batch, pretrain_data
+from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.views import collate_pairs
 from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
@@ -29,11 +30,11 @@ class PretrainModule(StepModule):
     """One step of Equation 3."""
 
     def __init__(self, config: PretrainConfig, data: PretrainData, world_size: int) -> None:
+        self.stream = data.train if isinstance(data.train, PairStream) and draws_on_device(config.compute) else None
         super().__init__(
             seed=config.seed,
-            items=data.train,
-            collate=collate_pairs,
-            paths=data.train.paths,
+            items=data.train if self.stream is None else ScriptedPairs(self.stream),
+            collate=collate_pairs if self.stream is None else list,
             optim=config.optim,
             total_steps=config.optim.total_steps(len(data.train)),
             compute=config.compute,
@@ -41,6 +42,12 @@ class PretrainModule(StepModule):
         )
         self.config = config
         self.model = build_model(config)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Batch:
+        """Draw what comes as a script."""
+        if self.stream is not None:
+            batch = collate_pairs(self.stream.draw(batch, device))
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch of pairs; logs the four losses against their baselines."""
@@ -56,6 +63,12 @@ class PretrainModule(StepModule):
             self.model, config.optim, depth=config.model.encoder_depth, num_items=self.num_items
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def draws_on_device(compute: ComputeConfig) -> bool:
+    """Whether a synthetic stream is drawn on the training device: as asked, or if that is a GPU."""
+    on_gpu = torch.cuda.is_available() and compute.accelerator in ("auto", "gpu", "cuda")
+    return on_gpu if compute.draw_on == "auto" else compute.draw_on == "device"
 
 
 def loss_summary(out: PretrainOutput) -> dict[str, Tensor]:
@@ -213,7 +226,7 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
 
     callbacks = [HeldOut(_held_out(config, data), config.log.check_every), *_onlookers(config, module)]
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
-    summary = {**about, "steps": module.total_steps, "set_aside": data.videos.problems.items()}
+    summary = {**about, "steps": module.total_steps, "set_aside": data.problems.items()}
     write_json(run / SUMMARY_NAME, summary)
     say(f"  wrote {run / WEIGHTS_NAME}")
     return run
@@ -222,8 +235,8 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
 def _held_out(config: PretrainConfig, data: PretrainData) -> Batch:
     """The batch to look at, with another performance's source for each item (`swap`)."""
     batch: Batch = {**held_out_batch(data.held_out, config.log.held_out_pairs)}
-    groups = data.held_out.frame["group"].to_numpy()[batch["index"].numpy()]
-    batch["swap"] = swap_sources(list(groups), config.seed)
+    groups = [data.held_out.groups[i] for i in batch["index"].tolist()]
+    batch["swap"] = swap_sources(groups, config.seed)
     return batch
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,11 +12,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
-from torch.utils.data import Dataset
 
 from mv2mae.config import ComputeConfig, LogConfig, OptimConfig
 from mv2mae.data.datamodule import make_loader
-from mv2mae.data.sampling import StepSampler
+from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.errors import InputError
 from mv2mae.runs import LOG_NAME, last_checkpoint
 from mv2mae.train.log import RunLog
@@ -28,9 +26,8 @@ class StepModule(pl.LightningModule):
 
     Args:
         seed: of the draws that are made here (drop path).
-        items: what `StepSampler` orders.
+        items: what `StepSampler` orders; a run goes on only with those with which it began.
         collate: items -> batch.
-        paths: the videos of the items; a run goes on only with the same ones.
         batch_size: items a step.
         total_steps: of the whole run.
         compute: devices, parts of a batch, workers.
@@ -41,9 +38,8 @@ class StepModule(pl.LightningModule):
         self,
         *,
         seed: int,
-        items: Dataset[Any],
+        items: TrainingItems,
         collate: Callable[[Sequence[Any]], Any],
-        paths: Sequence[str],
         optim: OptimConfig,
         total_steps: int,
         compute: ComputeConfig,
@@ -51,9 +47,8 @@ class StepModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.seed, self.items, self.collate = seed, items, collate
-        self.num_items, self.optim, self.total_steps, self.compute = len(paths), optim, total_steps, compute
+        self.num_items, self.optim, self.total_steps, self.compute = len(items), optim, total_steps, compute
         self.held, self.accumulate = accumulation(optim, compute, world_size)
-        self.fingerprint = hashlib.sha256("\n".join(Path(path).name for path in paths).encode()).hexdigest()
         self.latest: dict[str, float] = {}
         """What callbacks measured last, for the progress bar."""
 
@@ -65,6 +60,7 @@ class StepModule(pl.LightningModule):
             self.optim.batch_size,
             self.total_steps,
             self.seed,
+            shuffle=self.items.shuffled,
             start_step=trainer.global_step,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
@@ -79,7 +75,7 @@ class StepModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember which videos the run counts on."""
-        checkpoint["fingerprint"] = self.fingerprint
+        checkpoint["fingerprint"] = self.items.fingerprint
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse other videos; and count parts of batches as they are now, if they are held in other parts.
@@ -87,7 +83,7 @@ class StepModule(pl.LightningModule):
         Raises:
             InputError: if the training videos are not those with which the run began.
         """
-        if checkpoint["fingerprint"] != self.fingerprint:
+        if checkpoint["fingerprint"] != self.items.fingerprint:
             raise InputError(
                 "the training videos are not those with which this run began (files added, removed or renamed?); "
                 "bring them back, or begin another run"

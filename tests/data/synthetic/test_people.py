@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 import pytest
 
-from mv2mae.data.synthetic import Group, SynthConfig, generate_frames
-from mv2mae.data.synthetic.actions import ACTIONS
 from mv2mae.data.synthetic.bodies import NUM_SUBJECTS, load_body
-from mv2mae.data.synthetic.motion import Skeleton, two_bone
-from mv2mae.data.synthetic.performing import Style, perform
-
-SMALL = SynthConfig(
-    actions=("wave", "squat"), subjects=(3, 17), setups=(1, 4), num_frames=6, fps=5, size=48, num_groups=5, seed=3
-)
+from mv2mae.data.synthetic.kinematics import two_bone
+from mv2mae.data.synthetic.motion import Motion
+from mv2mae.data.synthetic.skeleton import Skeleton, measure_face, measure_hand
 
 
 def test_forty_people_of_both_sexes_and_many_ages_stand_on_the_floor() -> None:
@@ -42,52 +36,43 @@ def test_limbs_keep_their_length_and_reach_their_goal() -> None:
     np.testing.assert_allclose(end, goal, atol=1e-9)
 
 
-def performance(name: str, seed: int, subject: int = 5) -> tuple[Skeleton, np.ndarray]:
-    """A skeleton, and its joints [t, j, 3] from the hips, in body heights."""
-    motion = perform(ACTIONS[name], Style.draw(np.random.default_rng([seed, ACTIONS[name].id])), 64, 30)
-    skeleton = Skeleton(load_body(subject), motion)
-    return skeleton, (skeleton.positions - skeleton.positions[:, :1]) / load_body(subject).height
+def test_hands_are_turned_to_where_they_are_aimed() -> None:
+    body, motion = load_body(12), Motion(num_frames=2)
+    for side in range(2):
+        motion.reach(side, "chest", np.array([0.3, 0.5, -0.2]), np.ones(2), at="palm")
+        motion.aim(side, (-0.3, 0.9, 0.3), (-0.9, -0.3, 0.0), np.array([0.0, 1.0]))
+    skeleton = Skeleton(body, motion)
+    chest = (skeleton.P["LeftArm0"] + skeleton.P["RightArm0"])[1] / 2
+    for side, name, out in ((0, "LeftHand", -1), (1, "RightHand", 1)):
+        hand = skeleton.hands[side]
+        fingers, palm = (skeleton.R[name][1] @ v for v in (hand.fingers, hand.palm))
+        axes = skeleton.R["Spine1"][1] * np.array([out, 1, 1])
+        assert fingers @ axes @ [-0.3, 0.9, 0.3] / np.sqrt(0.99) > 0.999
+        assert palm @ axes @ [-0.9, -0.3, 0.0] / np.sqrt(0.90) > 0.999
+        middle = skeleton.P[name][1] + fingers * hand.length / 2 - chest
+        np.testing.assert_allclose(middle, axes @ [0.3, 0.5, -0.2] * skeleton.arm, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ACTIONS)
-def test_planted_feet_do_not_slide(name: str) -> None:
-    for seed in range(4):
-        skeleton, _ = performance(name, seed)
-        motion, joints = skeleton.motion, list(load_body(5).joints)
-        for side, foot in enumerate(("LeftFoot", "RightFoot")):
-            still = (motion.planted[side] > 0.999) & (np.abs(motion.feet[side] - motion.feet[side][0]).max(1) < 1e-9)
-            places = skeleton.positions[still, joints.index(foot)]
-            assert np.ptp(places, axis=0).max(initial=0) < 0.002, (seed, foot)
+def test_wrists_bend_no_further_than_wrists_do() -> None:
+    motion = Motion(num_frames=1)
+    motion.reach(1, "chest", np.array([0.3, 0.9, 0.0]), np.ones(1))
+    motion.aim(1, (0.0, -1.0, 0.1), (0.0, 0.0, -1.0), np.ones(1))
+    skeleton = Skeleton(load_body(4), motion)
+    fore = (skeleton.P["RightHand"] - skeleton.P["RightForeArm"])[0]
+    fingers = skeleton.R["RightHand"][0] @ skeleton.hands[1].fingers
+    assert fingers @ fore / np.linalg.norm(fore) > np.cos(1.26)
 
 
-def test_actions_differ_in_motion_but_not_in_their_first_pose() -> None:
-    names = list(ACTIONS)[:10]
-    moving, first, labels = [], [], []
-    for name in names:
-        for seed in range(16):
-            skeleton, joints = performance(name, seed, subject=1 + (seed * 5) % NUM_SUBJECTS)
-            speed = np.abs(np.diff(skeleton.positions, axis=0)).mean(0)
-            moving.append(np.concatenate([joints.std(0), joints.mean(0), 10 * speed]).ravel())
-            first.append(joints[0].ravel())
-            labels.append(names.index(name))
-
-    def accuracy(features: list[np.ndarray]) -> float:
-        """Nearest neighbour, from the even performances to the odd ones."""
-        x, y = np.array(features), np.array(labels)
-        x = (x - x.mean(0)) / (x.std(0) + 1e-3)
-        known, asked = slice(0, None, 2), slice(1, None, 2)
-        nearest = ((x[asked, None] - x[None, known]) ** 2).sum(-1).argmin(1)
-        return float((y[known][nearest] == y[asked]).mean())
-
-    assert accuracy(moving) > 0.9
-    assert accuracy(first) < 0.3  # chance is 0.1
-
-
-@pytest.mark.parametrize("name", ACTIONS)
-def test_every_action_is_seen_to_move(name: str) -> None:
-    config = replace(SMALL, actions=(name,), num_frames=20, fps=10, difficulty="easy", num_groups=None)
-    frames = generate_frames(config, Group(setup=1, subject=3, repetition=1, action=name), (2,))[2]
-    assert frames.shape == (20, 48, 48, 3)
-    assert frames.dtype == np.uint8
-    change = np.abs(np.diff(frames.astype(int), axis=0)).mean((1, 2, 3))
-    assert change.max() > 0.4
+def test_hands_and_faces_are_measured_on_all_bodies() -> None:
+    for subject in range(1, NUM_SUBJECTS + 1):
+        body = load_body(subject)
+        for side, out in ((0, -1), (1, 1)):
+            hand = measure_hand(body, side)
+            assert 0.13 < hand.length < 0.24
+            assert hand.palm[0] * out < -0.3  # palms face the thighs
+            assert abs(hand.palm @ hand.fingers) < 1e-9
+            assert hand.fingers[2] < -0.3
+        face = measure_face(body)
+        assert 0.09 < face.front < 0.15
+        assert 0.06 < face.width < 0.13
+        assert 0.10 < face.crown < 0.24

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from filming import DEVICES
 
-from mv2mae.data.synthetic.render import SUBPIXEL, rasterize
+from mv2mae.data.synthetic.render import FACE_BITS, SUBPIXEL, empty_keys, faces_of, rasterize, snap
 
 
 def slow_rasterize(xy: np.ndarray, depth: np.ndarray, faces: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -34,18 +35,47 @@ def slow_rasterize(xy: np.ndarray, depth: np.ndarray, faces: np.ndarray, height:
     return out
 
 
-@pytest.mark.parametrize("reach", [3, 20, 80])
-def test_rasterizer_equals_the_slow_reference(reach: int) -> None:
+def draw(
+    xy: np.ndarray, depth: np.ndarray, faces: np.ndarray, height: int, width: int, device: str = "cpu"
+) -> np.ndarray:
+    """The fast rasteriser: [t, h, w] face index, -1 where nothing is."""
+    keys = empty_keys((1, len(xy), height, width), device)
+    x, y, nearness = (torch.from_numpy(a.astype(float)).to(device) for a in (xy[..., 0], xy[..., 1], depth))
+    rasterize(keys, x, y, nearness, torch.from_numpy(faces.T.copy()).to(device))
+    return faces_of(keys)[0].cpu().numpy() - 1
+
+
+def random_triangles(reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(reach)
-    height, width, count = 19, 26, 40
+    count = 40
     middle = rng.integers(-5 * SUBPIXEL, 30 * SUBPIXEL, (2, count, 1, 2))
     corners = middle + rng.integers(-reach * SUBPIXEL, reach * SUBPIXEL + 1, (2, count, 3, 2))
     corners[:, ::3] = (corners[:, ::3] + SUBPIXEL // 2) // SUBPIXEL * SUBPIXEL + SUBPIXEL // 2  # exactly on samples
     xy, faces = corners.reshape(2, -1, 2), np.arange(count * 3).reshape(-1, 3)
-    depth = rng.integers(1, 1 << 18, xy.shape[:2])
-    fast = rasterize(torch.from_numpy(xy), torch.from_numpy(depth), torch.from_numpy(faces), height, width)
+    return xy, rng.integers(1, 1 << 18, xy.shape[:2]), faces
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("reach", [1, 3, 20, 80])
+def test_rasterizer_equals_the_slow_reference(reach: int, device: str) -> None:
+    height, width = 19, 26
+    xy, depth, faces = random_triangles(reach)
+    fast = draw(xy, depth, faces, height, width, device)
     for k in range(2):
-        np.testing.assert_array_equal(fast[k].numpy(), slow_rasterize(xy[k], depth[k], faces, height, width))
+        np.testing.assert_array_equal(fast[k], slow_rasterize(xy[k], depth[k], faces, height, width))
+
+
+def test_takes_drawn_together_equal_takes_drawn_apart() -> None:
+    xy, depth, faces = random_triangles(20)
+    keys = empty_keys((2, 2, 19, 26))
+    x, y, nearness = (torch.from_numpy(a.astype(float)) for a in (xy[..., 0], xy[..., 1], depth))
+    owner = torch.arange(len(faces)) % 2
+    number = torch.arange(len(faces)) + 1000
+    rasterize(keys, x, y, nearness, torch.from_numpy(faces.T.copy()), owner=owner, number=number)
+    for k in range(2):
+        apart = draw(xy, depth, faces[k::2], 19, 26)
+        named = np.where(apart < 0, 0, apart * 2 + k + 1000)
+        np.testing.assert_array_equal(faces_of(keys)[k].numpy(), named)
 
 
 def test_neighbouring_faces_share_no_sample_and_leave_none_out() -> None:
@@ -55,18 +85,28 @@ def test_neighbouring_faces_share_no_sample_and_leave_none_out() -> None:
     grid[1:-1, 1:-1] += rng.integers(-1, 2, (n - 2, n - 2, 2)) * (SUBPIXEL // 2)
     at = np.arange(n * n).reshape(n, n)
     a, b, c, d = (x.ravel() for x in (at[:-1, :-1], at[:-1, 1:], at[1:, 1:], at[1:, :-1]))
-    faces = torch.from_numpy(np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]))
-    xy, depth = torch.from_numpy(grid.reshape(1, -1, 2)), torch.ones((1, n * n), dtype=torch.int64)
-    size = (n - 1) * 4
-    covered = sum((rasterize(xy, depth, face[None], size, size) == 0).long() for face in faces)
-    assert isinstance(covered, torch.Tensor)
-    assert torch.equal(covered, torch.ones_like(covered))
+    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    xy, depth, size = grid.reshape(1, -1, 2), np.ones((1, n * n)), (n - 1) * 4
+    covered = sum((draw(xy, depth, face[None], size, size) == 0).astype(int) for face in faces)
+    np.testing.assert_array_equal(covered, np.ones((1, size, size)))
 
 
 def test_a_nearer_background_hides_the_face() -> None:
-    xy = torch.tensor([[[0, 0], [8, 0], [0, 8]]]) * SUBPIXEL
-    wall = torch.zeros((1, 4, 4), dtype=torch.int64)
-    wall[:, :, 2:] = 200
-    seen = rasterize(xy, torch.full((1, 3), 100), torch.tensor([[0, 1, 2]]), 4, 4, wall)
-    assert (seen[:, :, :2] == 0).all()
-    assert (seen[:, :, 2:] == -1).all()
+    xy = torch.tensor([[0.0, 8, 0], [0, 0, 8]])[:, None] * SUBPIXEL
+    keys = empty_keys((1, 1, 4, 4))
+    keys[..., 2:] = 200 << FACE_BITS
+    rasterize(keys, xy[0].double(), xy[1].double(), torch.full((1, 3), 100.0).double(), torch.tensor([[0], [1], [2]]))
+    assert (faces_of(keys)[..., :2] == 1).all()
+    assert (faces_of(keys)[..., 2:] == 0).all()
+
+
+@pytest.mark.parametrize("lost", [{"depth": -1.0}, {"depth": 0.1}, {"x": 1e7}])
+def test_faces_behind_the_camera_or_far_beside_it_are_left_out(lost: dict[str, float]) -> None:
+    corners = {"x": torch.tensor([[0.0, 4, 0]]), "y": torch.tensor([[0.0, 0, 4]]), "depth": torch.full((1, 3), 2.0)}
+    faces = torch.tensor([[0], [1], [2]])
+    for values, drawn in (({}, True), (lost, False)):
+        for name, value in values.items():
+            corners[name][0, 1] = value
+        keys = empty_keys((1, 1, 4, 4))
+        rasterize(keys, *snap(*(corners[name].double() for name in ("x", "y", "depth"))), faces)
+        assert bool((keys > 0).any()) == drawn

@@ -1,31 +1,36 @@
 """Data sets: how each names its files, and its splits. One small file a data set; `PROTOCOLS` lists them.
 
-To add one, write a module beside these with a `PROTOCOL` and add it below.
+To add one, write a module beside these with a `PROTOCOL` and add it below (`docs/protocols.md` has an example).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from mv2mae.data.protocols import folder, ntu60, synthetic
-from mv2mae.data.protocols.base import Indexed, Protocol, Split
+from mv2mae.data.protocols import etri, folder, ntu60, ntu120, nucla, pkummd2, rocog, synadl, synthetic
+from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split, list_folder
 from mv2mae.errors import InputError
 
-__all__ = ["PROTOCOLS", "Indexed", "Protocol", "Split", "build_index", "select"]
+__all__ = ["PROTOCOLS", "Indexed", "Listing", "Protocol", "Split", "build_index", "select"]
 
-PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (folder.PROTOCOL, ntu60.PROTOCOL, synthetic.PROTOCOL)}
+PROTOCOLS: dict[str, Protocol] = {
+    module.PROTOCOL.name: module.PROTOCOL
+    for module in (folder, ntu60, ntu120, etri, nucla, pkummd2, rocog, synadl, synthetic)
+}
 """Data sets by name."""
 
 
-def build_index(protocol: str, root: str | Path, pattern: str = "") -> Indexed:
+def build_index(protocol: str, root: str | Path, pattern: str = "", table: str = "") -> Indexed:
     """Finds the videos of a data set below a folder.
 
     Args:
         protocol: name of a data set (`PROTOCOLS`).
         root: its folder.
         pattern: of `folder` only: how groups and views are written in the paths.
+        table: of `folder` only: a file that says it of each video, in place of a pattern.
 
     Raises:
         InputError: unknown data set, no such folder, or no video that fits its names.
@@ -33,7 +38,16 @@ def build_index(protocol: str, root: str | Path, pattern: str = "") -> Indexed:
     known = _protocol(protocol)
     if not Path(root).is_dir():
         raise InputError(f"no folder at {root}; give the folder that holds the videos of {protocol}")
-    return known.index(Path(root), pattern)
+    for option, value in (("pattern", pattern), ("table", table)):
+        if value and option not in known.options:
+            raise InputError(f"{protocol} has fixed names and takes no {option} ({value!r}); `folder` takes one")
+    listing = list_folder(Path(root), pattern=pattern, table=table)
+    found = known.index(listing)
+    if found.frame.empty:
+        place, reason = found.problems[0]
+        raise InputError(f"no video of {protocol} below {root} can be used; first: {place}: {reason}")
+    odd = tuple((name, "its name is no valid UTF-8; rename the file or its folder") for name in listing.undecodable)
+    return replace(found, class_names=found.class_names or known.class_names, problems=found.problems + odd)
 
 
 def select(frame: pd.DataFrame, *, split: str = "", part: str = "train", query: str = "") -> pd.DataFrame:

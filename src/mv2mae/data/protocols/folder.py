@@ -1,16 +1,20 @@
-"""Your own videos: a folder whose paths say which group and view each video belongs to.
+"""Your own videos: a folder whose paths say which group and view each video belongs to, or a table that does.
 
 A pattern such as `{group}/{view}.mp4` or `{label}/{group}_{view}.avi` names the parts of a path. A part takes
 any characters but `/`; the same name may come twice and must then agree. `*` stands for any characters but `/`.
+A table is a CSV or Parquet file with a manifest's columns, whose paths are relative to the folder.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
-from mv2mae.data.manifest import make_frame
-from mv2mae.data.protocols.base import Indexed, Protocol, video_files
+import pandas as pd
+
+from mv2mae.data.manifest import check_columns, make_frame, read_table
+from mv2mae.data.protocols.base import Indexed, Listing, Protocol
 from mv2mae.errors import InputError
 
 PLACEHOLDERS = ("group", "view", "label", "subject", "setup")
@@ -39,34 +43,58 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-def index(root: Path, pattern: str = "") -> Indexed:
-    """All videos below `root` whose relative path fits the pattern (default `{group}/{view}.mp4`).
+def index(listing: Listing) -> Indexed:
+    """All videos whose relative path fits the pattern (default `{group}/{view}.mp4`), or that the table names.
 
     Labels, subjects and setups written as numbers keep them; words become 0, 1, ... in sorted order, and the
     words of the labels are returned as class names. Files that do not fit are returned as unmatched.
 
     Raises:
-        InputError: a wrong pattern, or no file that fits.
+        InputError: a wrong pattern or table, both of them, or no file that fits.
     """
-    pattern = pattern or DEFAULT_PATTERN
+    if listing.pattern and listing.table:
+        raise InputError(f"pattern {listing.pattern!r} and table {listing.table!r} exclude each other; give one")
+    return _from_table(listing) if listing.table else _from_paths(listing)
+
+
+def _from_paths(listing: Listing) -> Indexed:
+    pattern = listing.pattern or DEFAULT_PATTERN
     regex = compile_pattern(pattern)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, str]] = []
     unmatched: list[str] = []
-    for file in video_files(root):
+    for file in listing.files:
         match = regex.fullmatch(file)
         if match is None:
             unmatched.append(file)
         else:
-            rows.append({"path": str(root.absolute() / file), **match.groupdict()})
+            rows.append({"path": f"{listing.root}/{file}", **match.groupdict()})
     if not rows:
         found = f"found for instance {unmatched[0]}" if unmatched else "found no video files"
-        raise InputError(f"no file below {root} fits the pattern {pattern!r}; {found}")
+        raise InputError(f"no file below {listing.root} fits the pattern {pattern!r}; {found}")
     _separate_groups(rows)
-    names = {column: _number(rows, column) for column in ("label", "subject", "setup")}
-    return Indexed(frame=make_frame(rows), unmatched=tuple(unmatched), class_names=names["label"])
+    frame, class_names = _numbered(pd.DataFrame(rows, dtype=object))
+    return Indexed(frame=make_frame(frame), unmatched=tuple(unmatched), class_names=class_names)
 
 
-def _separate_groups(rows: list[dict[str, object]]) -> None:
+def _from_table(listing: Listing) -> Indexed:
+    """The rows of a table; files that are not there are set aside, those that it does not name are unmatched."""
+    file = Path(listing.table)
+    if not file.is_file():
+        raise InputError(f"no table at {file}; give a .csv or .parquet file with the columns path, group and view")
+    frame = read_table(file)
+    check_columns(frame, str(file))
+    frame["path"] = [os.path.normpath(os.path.join(listing.root, str(path))) for path in frame["path"]]
+    is_there = frame["path"].map(os.path.isfile).astype(bool)
+    named = set(frame["path"])
+    unmatched = tuple(video for video in listing.files if os.path.normpath(f"{listing.root}/{video}") not in named)
+    problems = tuple((path, f"is in {file}, but there is no such file") for path in frame["path"][~is_there])
+    if not is_there.any():
+        raise InputError(f"none of the {len(frame)} videos of {file} is there; paths are relative to {listing.root}")
+    frame, class_names = _numbered(frame[is_there].reset_index(drop=True))
+    return Indexed(frame=make_frame(frame, str(file)), unmatched=unmatched, class_names=class_names, problems=problems)
+
+
+def _separate_groups(rows: list[dict[str, str]]) -> None:
     """Where one name stands for several performances (walk/take1, run/take1), the other parts join the group's name."""
     if len({(row["group"], row["view"]) for row in rows}) == len(rows):
         return
@@ -74,19 +102,23 @@ def _separate_groups(rows: list[dict[str, object]]) -> None:
         row["group"] = "/".join(str(value) for key, value in row.items() if key not in ("path", "view"))
 
 
-def _number(rows: list[dict[str, object]], column: str) -> tuple[str, ...]:
-    """Replaces the words of a column by numbers, in place; returns the words (none if they were numbers)."""
-    words = {str(row[column]) for row in rows if column in row}
-    if all(word.isdecimal() for word in words):
-        return ()
-    ordered = sorted(words)
-    for row in rows:
-        row[column] = ordered.index(str(row[column]))
-    return tuple(ordered)
+def _numbered(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Words in place of numbers become numbers; also the words of the labels, if they are words."""
+    class_names: tuple[str, ...] = ()
+    for column in ("label", "subject", "setup"):
+        if column not in frame or pd.api.types.is_numeric_dtype(frame[column]):
+            continue
+        words = sorted({str(word) for word in frame[column].dropna()})
+        if all(re.fullmatch(r"-?[0-9.]+", word) for word in words):
+            continue
+        number = {word: i for i, word in enumerate(words)}
+        frame = frame.assign(**{column: frame[column].map(lambda word, number=number: number.get(str(word)))})
+        class_names = tuple(words) if column == "label" else class_names
+    return frame, class_names
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"{{{name}}}" for name in names)
 
 
-PROTOCOL = Protocol(name="folder", index=index)
+PROTOCOL = Protocol(name="folder", index=index, options=("pattern", "table"))

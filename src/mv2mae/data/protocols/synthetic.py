@@ -10,25 +10,27 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from mv2mae.data.protocols.base import Indexed, Protocol, Split, video_files
-from mv2mae.data.protocols.ntu60 import index_names
+from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split
+from mv2mae.data.protocols.ntu import ntu_index
 from mv2mae.errors import InputError
 
+_by_name = ntu_index("synthetic", setups=range(1, 10_000), actions=range(1, 1000), cameras=range(1, 1000))
 
-def index(root: Path, pattern: str = "") -> Indexed:
-    """All videos with NTU's names below `root`, whatever their numbers."""
-    if pattern:
-        raise InputError(f"synthetic has fixed names and takes no pattern ({pattern!r}); use `folder` for other names")
-    found = index_names(root.absolute(), video_files(root), "synthetic", max_action=999, max_setup=9999)
-    return replace(found, class_names=_class_names(root / "classes.json"))
+
+def index(listing: Listing) -> Indexed:
+    """All videos with NTU's names, whatever their numbers."""
+    return replace(_by_name(listing), class_names=_class_names(listing.root / "classes.json"))
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
     """Names that `mv2mae synth` left beside its videos, by label; a set may hold only some of the labels."""
     if not path.exists():
         return ()
-    names = {int(label): str(name) for label, name in json.loads(path.read_text(encoding="utf-8")).items()}
-    return tuple(names.get(label, str(label)) for label in range(max(names) + 1))
+    try:
+        names = {int(label): str(name) for label, name in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (ValueError, AttributeError) as error:
+        raise InputError(f'{path} must hold the names of the labels, as {{"0": "wave", "1": "drink"}}') from error
+    return tuple(names.get(label, str(label)) for label in range(max(names, default=-1) + 1))
 
 
 _TEST_SUBJECT = "(subject % 5 == 0 or subject % 5 == 4)"

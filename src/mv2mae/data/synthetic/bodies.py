@@ -1,5 +1,6 @@
 """The 40 baked people."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -31,6 +32,10 @@ class Body(Model):
     age: int
     height: float
     hair: str
+
+    def __reduce__(self) -> tuple[Callable[[int], "Body"], tuple[int]]:
+        """Between processes only the number travels: everyone has the baked people."""
+        return load_body, (self.subject,)
 
 
 @lru_cache(maxsize=1)

@@ -1,35 +1,70 @@
 """Writing frames: H.264 in MP4 by PyAV, and PNG."""
 
+import errno
 import os
+import shutil
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
+from mv2mae.errors import InputError
 
-def write_video(path: Path, frames: np.ndarray, *, fps: int, crf: int) -> None:
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def room_on_disk(path: Path) -> Iterator[None]:
+    """Turns what writing to `path` raises when the disk (or the user's share of it) is full into one clear line.
+
+    Raises:
+        InputError: there is no room left.
+    """
+    try:
+        yield
+    except OSError as error:  # FFmpeg's own errors are OSErrors too
+        if error.errno not in _FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise InputError(
+            f"no room left for {path} (the disk has {free / 1e6:,.1f} MB free); free some or give another folder, and "
+            "run the same command again: it goes on where it stopped"
+        ) from error
+
+
+def write_video(path: Path, frames: np.ndarray, *, fps: float, crf: int) -> None:
     """Encodes [t, h, w, 3] uint8 as H.264 (yuv420p); the file appears under its name only when it is whole.
 
     One thread and no time stamp of creation: equal frames give equal bytes.
+
+    Raises:
+        InputError: the disk is full; no part of the file is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            # mbtree off: its AVX-512 code reads memory it did not write, so equal frames give unequal bytes
-            # from run to run.
-            options = {"crf": str(crf), "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
-            stream = container.add_stream("libx264", rate=fps, options=options)
-            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-            stream.codec_context.thread_count = 1
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-        os.replace(partial, path)
+        with room_on_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _encode(partial, frames, fps, crf)
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _encode(path: Path, frames: np.ndarray, fps: float, crf: int) -> None:
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        # mbtree off: its AVX-512 code reads memory it did not write, so equal frames would give unequal bytes.
+        options = {"crf": str(crf), "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

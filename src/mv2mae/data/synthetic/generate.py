@@ -16,67 +16,126 @@ import pandas as pd
 import torch
 from rich.progress import track
 
-from mv2mae.data.synthetic.actions import ACTIONS
-from mv2mae.data.synthetic.cameras import draw_azimuths, draw_camera
-from mv2mae.data.synthetic.config import AZIMUTH, CAMERA, FILM, ROOM, Group, SynthConfig
+from mv2mae.data.manifest import COLUMNS, write_manifest
+from mv2mae.data.protocols.synthetic import PROTOCOL
+from mv2mae.data.synthetic.cameras import Camera, draw_rig
+from mv2mae.data.synthetic.config import CAMERA, DISTRACTOR, FILM, RIG, ROOM, Group, SynthConfig
 from mv2mae.data.synthetic.difficulty import DIFFICULTIES
-from mv2mae.data.synthetic.encode import write_png, write_video
+from mv2mae.data.synthetic.distractors import draw_distractors
+from mv2mae.data.synthetic.encode import room_on_disk, write_video
+from mv2mae.data.synthetic.mesh import Mover
 from mv2mae.data.synthetic.performance import animate
-from mv2mae.data.synthetic.rooms import draw_room
-from mv2mae.data.synthetic.scene import Stage
+from mv2mae.data.synthetic.rooms import Room, draw_room
+from mv2mae.data.synthetic.scene import Footage, Take, film
+from mv2mae.data.synthetic.stage import Stage
+from mv2mae.data.synthetic.truth import write_truth
+from mv2mae.data.videos import ProblemLog
 from mv2mae.errors import InputError
-
-COLUMNS = ("path", "group", "view", "label", "subject", "setup", "start", "end", "fps", "frames", "width", "height")
 
 
 @lru_cache(maxsize=2)
 def build_setup(config: SynthConfig, setup: int) -> dict[int, Stage]:
     """The room of a setup as each of its cameras sees it, by view."""
-    azimuths = draw_azimuths(config.rng(AZIMUTH, setup), config.cameras, config.num_cameras, config.azimuth_ranges)
-    room = draw_room(config.rng(ROOM, setup), azimuths)
-    return {
-        view: Stage(room, draw_camera(config.rng(CAMERA, setup, view), view, azimuth), config.size)
-        for view, azimuth in zip(config.views, azimuths, strict=True)
-    }
+    cameras, room = plan_setup(config, setup)
+    return {camera.view: Stage(room, camera, config.size) for camera in cameras}
+
+
+def plan_setup(config: SynthConfig, setup: int) -> tuple[list[Camera], Room]:
+    """Where the cameras of a setup stand, and in which room; nothing is drawn yet."""
+    rig = 0 if config.same_cameras else setup
+
+    def draw(view: int) -> np.random.Generator:
+        return config.rng(CAMERA, rig, view) if view else config.rng(RIG, rig)
+
+    cameras = draw_rig(draw, config.cameras, config.num_cameras, config.azimuth_ranges)
+    return cameras, draw_room(config.rng(ROOM, setup), cameras, DIFFICULTIES[config.difficulty].occluders)
 
 
 def generate_frames(config: SynthConfig, group: Group, views: tuple[int, ...] | None = None) -> dict[int, np.ndarray]:
     """The videos of one performance, not encoded: {view: [t, size, size, 3] uint8}. Nothing that ran before
     changes them.
     """
-    stages = build_setup(config, group.setup)
-    movers, disturbance = animate(config, group).movers, DIFFICULTIES[config.difficulty]
-    return {
-        view: stages[view].film(movers, disturbance, config.rng(FILM, *group.key, view))
-        for view in views or config.views
-    }
+    return {view: footage.frames.numpy() for view, footage in film_group(config, group, views).items()}
+
+
+def film_group(config: SynthConfig, group: Group, views: tuple[int, ...] | None = None) -> dict[int, Footage]:
+    """The footage of one performance by view, with the ground truth that the configuration asks for."""
+    stages, views = build_setup(config, group.setup), views or config.views
+    cameras = [stage.camera for stage in stages.values()]
+    movers = cast_group(config, group, cameras, next(iter(stages.values())).room)
+    takes = [make_take(config, group, stages[view], movers) for view in views]
+    return dict(zip(views, film(takes, truth=config.truth), strict=True))
+
+
+def cast_group(config: SynthConfig, group: Group, cameras: list[Camera], room: Room) -> tuple[Mover, ...]:
+    """All that moves in a performance: the person, then props, then what moves on its own before these cameras."""
+    others = draw_distractors(
+        config.rng(DISTRACTOR, *group.key),
+        DIFFICULTIES[config.difficulty].distractors,
+        room,
+        cameras,
+        np.arange(config.num_frames) / config.fps,
+        group.subject,
+    )
+    return (*animate(config, group).movers, *others)
+
+
+def make_take(config: SynthConfig, group: Group, stage: Stage, movers: tuple[Mover, ...]) -> Take:
+    """A performance before one camera."""
+    seed = int(config.rng(FILM, *group.key, stage.camera.view).integers(1 << 63))
+    return Take(stage=stage, movers=movers, disturbance=DIFFICULTIES[config.difficulty].disturbance, seed=seed)
 
 
 def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress: bool = True) -> pd.DataFrame:
     """Writes a data set and returns its manifest.
 
-    Into `out` go videos/, manifest.csv, cameras.json (poses by setup and view), classes.json (names by label)
-    and synth.json (the
-    configuration). Videos that are already there are kept, so that an interrupted run goes on where it stopped;
-    the bytes do not
-    depend on `num_processes`.
+    Into `out` go videos/, manifest.csv, splits.json (the splits of the protocol `synthetic`: queries over the manifest,
+    and how many videos they pick), cameras.json (poses by setup and view: `cameras.read_cameras`), classes.json (names
+    by label) and synth.json (the configuration). Videos that are already there are kept, so that an interrupted run
+    goes on where it stopped; the bytes do not depend on `num_processes`.
+
+    Raises:
+        InputError: the folder holds videos made with other settings, or the disk is full.
     """
     out = Path(out)
     groups = config.groups()
     _check_resumable(out / "synth.json", config)
-    (out / "videos").mkdir(parents=True, exist_ok=True)
-    _write_json(out / "synth.json", {"config": config.to_json(), "versions": versions()})
-    _write_json(out / "classes.json", {str(ACTIONS[name].label): name for name in config.actions})
+    setups = dict.fromkeys(group.setup for group in groups)
+    with room_on_disk(out / "synth.json"):
+        (out / "videos").mkdir(parents=True, exist_ok=True)
+        _write_json(out / "synth.json", {"config": config.to_json(), "versions": versions()})
+        _write_json(out / "classes.json", {str(k): name for k, name in config.class_names.items()})
+        _write_json(out / "cameras.json", {str(setup): _describe(config, setup) for setup in setups})
+        if config.library is not None:
+            _write_problems(out / "problems.jsonl", config.library.problems)
     tasks = [(out, config, group) for group in groups]
-    steps: Iterator[None] = _run(tasks, num_processes)
-    for _ in track(steps, total=len(tasks), description="synth", disable=not progress):
-        pass
-    _write_json(
-        out / "cameras.json", {str(setup): _describe(config, setup) for setup in dict.fromkeys(g.setup for g in groups)}
-    )
+    try:
+        steps = _run(tasks, num_processes)
+        for _ in track(steps, total=len(tasks), description="synth", disable=not progress):
+            pass
+    finally:
+        for partial in (out / "videos").glob(".*.part"):  # of processes that another's error ended
+            partial.unlink(missing_ok=True)
     table = manifest(config, groups)
-    table.to_csv(out / "manifest.csv", index=False)
+    with room_on_disk(out / "manifest.csv"):
+        _write_json(out / "splits.json", describe_splits(table))
+        write_manifest(table.assign(path=[str(out / path) for path in table["path"]]), out / "manifest.csv")
     return table
+
+
+def describe_splits(table: pd.DataFrame) -> dict[str, dict[str, str | int]]:
+    """The splits of the protocol `synthetic` for splits.json: queries over a manifest, and how many of its videos they
+    pick (none where the set has, for instance, only one setup).
+    """
+    return {
+        name: {
+            "train": split.train,
+            "test": split.test,
+            "train_videos": len(table.query(split.train)),
+            "test_videos": len(table.query(split.test)),
+        }
+        for name, split in PROTOCOL.splits.items()
+    }
 
 
 def _check_resumable(recorded: Path, config: SynthConfig) -> None:
@@ -102,20 +161,23 @@ def _run(tasks: list[tuple[Path, SynthConfig, Group]], num_processes: int) -> It
             torch.set_num_threads(threads)
         return
     # Spawned, not forked: a fork of a process that has used torch's threads may hang.
-    with multiprocessing.get_context("spawn").Pool(
-        num_processes, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(num_processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.imap_unordered(make_group, tasks, chunksize=max(1, min(8, len(tasks) // (4 * num_processes))))
 
 
 def make_group(task: tuple[Path, SynthConfig, Group]) -> None:
-    """Renders and encodes those videos of a performance that are missing."""
+    """Renders and encodes those videos of a performance that are missing, and writes their ground truth."""
     out, config, group = task
     paths = {view: out / "videos" / group.file_name(view) for view in config.views}
-    missing = tuple(view for view, path in paths.items() if not path.exists())
+    truths = {view: out / "truth" / path.with_suffix(".npz").name for view, path in paths.items()}
+    needed = {view: [path, truths[view]] if config.truth else [path] for view, path in paths.items()}
+    missing = tuple(view for view, files in needed.items() if not all(path.exists() for path in files))
     if missing:
-        for view, frames in generate_frames(config, group, missing).items():
-            write_video(paths[view], frames, fps=config.fps, crf=config.crf)
+        for view, footage in film_group(config, group, missing).items():
+            if config.truth:
+                write_truth(truths[view], footage.truth)
+            write_video(paths[view], footage.frames.numpy(), fps=config.fps, crf=config.quality)
 
 
 def manifest(config: SynthConfig, groups: list[Group]) -> pd.DataFrame:
@@ -125,7 +187,7 @@ def manifest(config: SynthConfig, groups: list[Group]) -> pd.DataFrame:
             "path": f"videos/{group.file_name(view)}",
             "group": group.name,
             "view": view,
-            "label": ACTIONS[group.action].label,
+            "label": group.label,
             "subject": group.subject,
             "setup": group.setup,
             "start": None,
@@ -141,32 +203,25 @@ def manifest(config: SynthConfig, groups: list[Group]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def contact_sheet(
-    path: Path, config: SynthConfig, groups: list[Group], moments: tuple[float, ...] = (0.3, 0.5, 0.7)
-) -> np.ndarray:
-    """A PNG to look at: a row per performance, its views side by side for each moment (0 = first frame, 1 = last)."""
-    rows = []
-    for group in groups:
-        videos = generate_frames(config, group)
-        at = [round(m * (config.num_frames - 1)) for m in moments]
-        rows.append(np.concatenate([video[i] for i in at for video in videos.values()], axis=1))
-    sheet = np.concatenate(rows)
-    write_png(Path(path), sheet)
-    return sheet
-
-
 def versions() -> dict[str, Any]:
     """The libraries that decide the bytes of a video."""
     return {"av": av.__version__, "libavcodec": list(av.library_versions["libavcodec"]), "numpy": np.__version__}
 
 
 def _describe(config: SynthConfig, setup: int) -> dict[str, Any]:
-    stages = build_setup(config, setup)
-    light = next(iter(stages.values())).room.light
+    cameras, room = plan_setup(config, setup)
     return {
-        "light_direction": light.round(6).tolist(),
-        "cameras": {str(view): stage.camera.to_json(config.size) for view, stage in stages.items()},
+        "light_direction": room.light.round(6).tolist(),
+        "cameras": {str(camera.view): camera.to_json(config.size) for camera in cameras},
     }
+
+
+def _write_problems(path: Path, problems: tuple[tuple[str, str], ...]) -> None:
+    """Lists the motion files that were set aside, in the form of `videos.ProblemLog`; no file if there are none."""
+    path.unlink(missing_ok=True)
+    log = ProblemLog(path)
+    for file, reason in problems:
+        log.add(file, reason)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -1,131 +1,169 @@
-"""A batched, exact triangle rasteriser, and the drawing of a person into a cached background.
+"""A batched, exact triangle rasteriser in torch.
 
-Coverage is decided by integer edge functions on vertices snapped to 1/256 of a sample, so it is the same on
-every machine;
-the edge functions are evaluated in float64, where integers below 2**53 are exact and vectorise better than int64.
+Coverage is decided by integer edge functions on vertices snapped to 1/256 of a sample, so it is the same on every
+machine and device. The integers are held in float64, which is exact below 2**53 and vectorises better than int64.
+Triangles are cut into rows, and rows into the samples that they cover, by exact division: no sample is visited in vain,
+and triangles of all sizes go through the same few operations, with three waits for the device (counts) in all.
 """
 
 import torch
 from torch import Tensor
 
 SUBPIXEL = 256  # snapping positions per sample
-DEPTH_SCALE = 1 << 18  # quantised inverse depth: 1 / (1 m) maps to this; 0.1 mm steps at 3 m
-_FACE_BITS = 16
-_BUCKETS = (2, 3, 4, 6, 8, 16, 32, 64, 128, 256, 512, 1024)
+DEPTH_SCALE = 1 << 18  # nearness = DEPTH_SCALE / depth in metres; 0.03 mm steps at 3 m
+NEAR = 0.25  # metres; nearness stays below 2**21
+FACE_BITS = 24  # of a key; the bits above hold the nearness
+_GUARD = float(1 << 20)  # snapped positions beyond this are not drawn: products must stay below 2**53
+
+
+def empty_keys(shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
+    """A key buffer in which nothing is drawn yet: [b, t, h, w] zeros."""
+    return torch.zeros(shape, dtype=torch.int64, device=device)
+
+
+def background_keys(depth: Tensor) -> Tensor:
+    """A key buffer filled with surfaces at a depth in metres, which count as face 0."""
+    return torch.round(DEPTH_SCALE / depth.double().clamp_min(NEAR)).long() << FACE_BITS
+
+
+def faces_of(keys: Tensor) -> Tensor:
+    """Which face is seen: 1 is the first; 0 where nothing or the background is."""
+    return keys & ((1 << FACE_BITS) - 1)
+
+
+def depth_of(keys: Tensor) -> Tensor:
+    """Depth in metres, float32, to the rasteriser's precision; infinite where nothing is."""
+    return (DEPTH_SCALE / (keys >> FACE_BITS).double()).float()
+
+
+def snap(x: Tensor, y: Tensor, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions in samples and depth in metres, as the rasteriser wants them; NaN marks what cannot be drawn."""
+    x, y = torch.round(x * SUBPIXEL), torch.round(y * SUBPIXEL)
+    lost = (depth < NEAR) | (x.abs() > _GUARD) | (y.abs() > _GUARD)
+    return x.masked_fill(lost, float("nan")), y, torch.round(DEPTH_SCALE / depth)
 
 
 def rasterize(
-    xy: Tensor, inverse_depth: Tensor, faces: Tensor, height: int, width: int, background: Tensor | None = None
-) -> Tensor:
-    """Which face is seen at every sample.
+    keys: Tensor,
+    x: Tensor,
+    y: Tensor,
+    nearness: Tensor,
+    faces: Tensor,
+    *,
+    owner: Tensor | None = None,
+    number: Tensor | None = None,
+) -> None:
+    """Draws triangles into a key buffer, nearest first, in place.
 
-    A sample at column i, row k lies at ((i + 1/2), (k + 1/2)) * 256 in the units of `xy`. Faces are drawn when
-    they are
-    counter-clockwise on a y-down screen seen from the front (`area > 0` below); shared edges belong to exactly
-    one face.
+    The sample at column i, row k lies at ((i + 1/2), (k + 1/2)) * 256 in the units of `x` and `y`. A face is drawn
+    where its corners run clockwise on a screen whose y runs down (area > 0 below); shared edges belong to exactly one
+    face; of two faces at equal nearness the higher number wins.
 
     Args:
-        xy: [b, v, 2] int64 snapped positions.
-        inverse_depth: [b, v] int64, larger is nearer, below 2**20.
-        faces: [f, 3] int64, f < 65535.
-        height, width: of the sample grid.
-        background: [b, h, w] int64 inverse depth of what is already there; nothing if None.
-
-    Returns:
-        [b, h, w] int64 face index, -1 where the background is seen. Of two faces at equal depth the higher
-        index wins.
+        keys: [b, t, h, w] int64, contiguous: pictures of b takes at t moments; see `empty_keys`, `background_keys`.
+        x, y: [t, v] float64 whole numbers, snapped positions; NaN in x leaves out the faces of this vertex.
+        nearness: [t, v] float64 whole numbers below 2**21, larger is nearer.
+        faces: [3, f] int64 indices into the vertices.
+        owner: [f] int64, the take 0..b-1 that a face belongs to; the first for all if None.
+        number: [f] int64, what a face is called in the buffer, 1 to 2**24 - 1; 1 to f if None.
     """
-    b = xy.shape[0]
-    keys = (
-        torch.full((b, height, width), -1, dtype=torch.int64, device=xy.device)
-        if background is None
-        else background << _FACE_BITS
-    )
-    keys = keys.reshape(-1).clone()
-    tri = _Triangles.prepare(xy, inverse_depth, faces, height, width)
-    for size, chosen in tri.buckets():
-        tri.splat(keys, size, chosen, height, width)
-    # Faces are stored as 1..f, so that a bare background key ends in 0.
-    return ((keys & ((1 << _FACE_BITS) - 1)) - 1).masked_fill(keys < 0, -1).view(b, height, width)
+    t, height, width = keys.shape[1:]
+    drawn = _Drawn.gather(x, y, nearness, faces)
+    name = drawn.face + 1 if number is None else number.index_select(0, drawn.face)
+    picture = drawn.moment if owner is None else owner.index_select(0, drawn.face) * t + drawn.moment
+    low, rows = drawn.rows(height, width)
+    labels = ((picture * height + low.long()) << FACE_BITS) | name
+    linear = [*drawn.edges(low), *drawn.plane(low), drawn.area]
+    linear, labels, line = _expand(rows, linear, labels)
+    line_f = line.double()
+    left, right = _span(linear, line_f, width)
+    count = right.sub_(left).add_(1).clamp_min_(0).long()
+    at = ((labels >> FACE_BITS) + line) * width + left.long()
+    plane = linear[9].addcmul_(linear[10], line_f).addcmul_(linear[11], left)
+    (plane, along_x, area, at_f), labels, step = _expand(count, [plane, linear[11], linear[12], at.double()], labels)
+    near = plane.add_(along_x.mul_(step)).div_(area).floor_().long()
+    keys.view(-1).scatter_reduce_(0, at_f.long() + step, (near << FACE_BITS) | faces_of(labels), "amax")
 
 
-class _Triangles:
-    """Edge functions of the faces that may cover a sample, one row each."""
+class _Drawn:
+    """Faces turned to the camera: corners x, y, z (each three tensors [k]), area [k]; which face and moment [k]."""
 
     def __init__(
-        self, origin: Tensor, step: Tensor, bias: Tensor, depth: Tensor, area: Tensor, extent: Tensor, place: Tensor
+        self, x: list[Tensor], y: list[Tensor], z: list[Tensor], area: Tensor, face: Tensor, moment: Tensor
     ) -> None:
-        self.origin, self.step, self.bias, self.depth, self.area, self.extent, self.place = (
-            origin,
-            step,
-            bias,
-            depth,
-            area,
-            extent,
-            place,
-        )
+        self.x, self.y, self.z, self.area, self.face, self.moment = x, y, z, area, face, moment
 
     @classmethod
-    def prepare(cls, xy: Tensor, inverse_depth: Tensor, faces: Tensor, height: int, width: int) -> "_Triangles":
-        f = faces.shape[0]
-        # Column by column: reductions over a last axis of 3 are slow.
-        x0, x1, x2 = (xy[:, :, 0][:, faces[:, k]].view(-1) for k in range(3))
-        y0, y1, y2 = (xy[:, :, 1][:, faces[:, k]].view(-1) for k in range(3))
-        area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
-        half, minimum, maximum = SUBPIXEL // 2, torch.minimum, torch.maximum
-        low_x = ((minimum(minimum(x0, x1), x2) + half - 1) >> 8).clamp_min_(0)
-        low_y = ((minimum(minimum(y0, y1), y2) + half - 1) >> 8).clamp_min_(0)
-        high_x = ((maximum(maximum(x0, x1), x2) - half) >> 8).clamp_max_(width - 1)
-        high_y = ((maximum(maximum(y0, y1), y2) - half) >> 8).clamp_max_(height - 1)
-        kept = torch.nonzero((area > 0) & (high_x >= low_x) & (high_y >= low_y)).squeeze(1)
-        x = torch.stack([x0[kept], x1[kept], x2[kept]], 1)
-        y = torch.stack([y0[kept], y1[kept], y2[kept]], 1)
-        low_x, low_y = low_x[kept], low_y[kept]
-        # Edge k runs from vertex k+1 to k+2, so that its value is the weight of vertex k.
-        next_x, next_y = x.roll(-1, 1), y.roll(-1, 1)
-        dx, dy = x.roll(-2, 1) - next_x, y.roll(-2, 1) - next_y
-        px, py = (low_x * SUBPIXEL + half)[:, None], (low_y * SUBPIXEL + half)[:, None]
-        origin = dx * (py - next_y) - dy * (px - next_x)
-        # Samples exactly on an edge belong to the face on one side only: the top-left rule.
-        bias = ((dy > 0) | ((dy == 0) & (dx < 0))).long()
-        frame = kept // f
-        depth = inverse_depth[frame[:, None], faces[kept - frame * f]]
-        extent = torch.maximum(high_x[kept] - low_x, high_y[kept] - low_y) + 1
-        place = torch.stack([frame, low_y, low_x, kept - frame * f], 1)
-        return cls(origin, torch.stack([-dy, dx], 2) * SUBPIXEL, bias, depth, area[kept], extent, place)
+    def gather(cls, x: Tensor, y: Tensor, nearness: Tensor, faces: Tensor) -> "_Drawn":
+        t, v = x.shape
+        f = faces.shape[1]
+        # Flat indices: torch selects along a flat axis several times faster than along the last of two.
+        at = (faces[:, None, :] + (torch.arange(t, device=x.device) * v)[:, None]).view(3, t * f)
+        cx, cy = ([a.reshape(-1).index_select(0, at[k]) for k in range(3)] for a in (x, y))
+        area = (cx[1] - cx[0]) * (cy[2] - cy[0]) - (cy[1] - cy[0]) * (cx[2] - cx[0])
+        kept = torch.nonzero(area > 0).squeeze(1)
+        moment = torch.div(kept, f, rounding_mode="floor")
+        cz = [nearness.reshape(-1).index_select(0, at[k].index_select(0, kept)) for k in range(3)]
+        cx, cy = ([a.index_select(0, kept) for a in c] for c in (cx, cy))
+        return cls(cx, cy, cz, area.index_select(0, kept), kept - moment * f, moment)
 
-    def buckets(self) -> list[tuple[int, Tensor]]:
-        """Faces sorted by the size of the square of samples that holds them: most are tiny, so squares waste
-        little.
+    def rows(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """The first row of samples that a face may lie on, float64, and on how many it may, int64."""
+        low, high = _between(self.y, height)
+        left, right = _between(self.x, width)
+        # A face between two columns is common (tiny faces) and covers nothing.
+        return low, (high - low + 1).clamp_min_(0).masked_fill_(right < left, 0).long()
+
+    def edges(self, low: Tensor) -> list[Tensor]:
+        """For each edge: its function at column 0 of row `low`, its growth by row, its loss by column.
+
+        An edge's function is the weight of the opposite corner; 1/2 is added and, where samples on the edge belong to
+        the neighbour (the top-left rule), 1 taken off: a sample is inside where all three are positive; none is ever 0.
         """
-        found, low = [], 0
-        for size in _BUCKETS:
-            chosen = torch.nonzero((self.extent > low) & (self.extent <= size)).squeeze(1)
-            low = size
-            rows = max(1, (1 << 21) // size**2)
-            found += [(size, part) for part in chosen.split(rows) if len(part)]
-        assert not len(self.extent) or int(self.extent.max()) <= _BUCKETS[-1], "the frame is larger than 1024 samples"
+        found = []
+        for a, b in ((1, 2), (2, 0), (0, 1)):
+            dx, dy = self.x[b] - self.x[a], self.y[b] - self.y[a]
+            foreign = (dy > 0) | ((dy == 0) & (dx < 0))
+            value = dx * (low * SUBPIXEL + SUBPIXEL / 2 - self.y[a]) - dy * (SUBPIXEL / 2 - self.x[a])
+            found += [value.add_(0.5).sub_(foreign.double()), dx.mul_(SUBPIXEL), dy.mul_(SUBPIXEL)]
         return found
 
-    def splat(self, keys: Tensor, size: int, chosen: Tensor, height: int, width: int) -> None:
-        """Writes the nearest of the chosen faces into the flat key buffer [b * h * w]."""
-        steps = torch.arange(size, device=keys.device, dtype=torch.float64)
-        origin = (self.origin[chosen] - self.bias[chosen]).double()
-        step = self.step[chosen].double()
-        edges = []
-        for k in range(3):
-            along_x = origin[:, k, None] + step[:, k, 0, None] * steps
-            edges.append(along_x[:, None, :] + (step[:, k, 1, None] * steps)[:, :, None])
-        inside = torch.minimum(torch.minimum(edges[0], edges[1]), edges[2]).view(len(chosen), -1) >= 0
-        row, cell = torch.nonzero(inside, as_tuple=True)
-        face = chosen[row]
-        place = self.place[face]
-        y, x = place[:, 1] + cell // size, place[:, 2] + cell % size
-        weights = torch.stack([e.view(len(chosen), -1)[row, cell] for e in edges], 1).long() + self.bias[face]
-        depth = (weights * self.depth[face]).sum(1) // self.area[face]
-        key = (depth << _FACE_BITS) | (place[:, 3] + 1)
-        at = (place[:, 0] * height + y) * width + x
-        fits = (x < width) & (y < height)
-        if size > 1 and not bool(fits.all()):
-            at, key = at[fits], key[fits]
-        keys.scatter_reduce_(0, at, key, "amax")
+    def plane(self, low: Tensor) -> list[Tensor]:
+        """Nearness times area at column 0 of row `low`, its growth by row and by column."""
+        (ax, bx, cx), (ay, by, cy), (az, bz, cz) = self.x, self.y, self.z
+        over_x, over_y = (bx - ax) * (cz - az) - (cx - ax) * (bz - az), (by - ay) * (cz - az) - (cy - ay) * (bz - az)
+        # The plane through the corners: az * area + (y - ay) * over_x - (x - ax) * over_y.
+        value = az * self.area + (low * SUBPIXEL + SUBPIXEL / 2 - ay) * over_x - (SUBPIXEL / 2 - ax) * over_y
+        return [value, over_x.mul_(SUBPIXEL), over_y.mul_(-SUBPIXEL)]
+
+
+def _between(corners: list[Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """The first and last of `count` lines of samples between three corners, float64."""
+    low = torch.minimum(torch.minimum(corners[0], corners[1]), corners[2])
+    high = torch.maximum(torch.maximum(corners[0], corners[1]), corners[2])
+    return (
+        low.div_(SUBPIXEL).sub_(0.5).ceil_().clamp_min_(0),
+        high.div_(SUBPIXEL).sub_(0.5).floor_().clamp_max_(count - 1),
+    )
+
+
+def _span(linear: list[Tensor], line: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """The first and last column that a face covers on a line, inclusive; last < first where it covers none."""
+    left, right = torch.zeros_like(line), torch.full_like(line, width - 1)
+    for k in range(0, 9, 3):
+        value, along_y, falling = linear[k : k + 3]
+        # A level edge has falling = +0: it bounds nothing (+inf) or leaves nothing (-inf), never 0/0.
+        bound = torch.addcmul(value, along_y, line).div_(falling)
+        lower = falling < 0
+        left = torch.maximum(left, bound.ceil().masked_fill_(~lower, 0))
+        right = torch.minimum(right, bound.floor_().masked_fill_(lower, width))
+    return left, right
+
+
+def _expand(count: Tensor, values: list[Tensor], labels: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Repeats each entry of all columns `count` times; also says which repetition each is, from 0."""
+    end = count.cumsum(0)
+    total = int(end[-1]) if len(count) else 0
+    row = torch.repeat_interleave(count, output_size=total)
+    step = torch.arange(total, device=count.device) - (end - count).index_select(0, row)
+    return [value.index_select(0, row) for value in values], labels.index_select(0, row), step

@@ -1,10 +1,15 @@
-"""Rooms: textured walls and floor, a few pieces of furniture, a light. `backdrop.py` draws them."""
+"""Rooms: textured walls and floor, furniture, a light; `backdrop.py` draws them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-_WALL_COLOURS = [
+from mv2mae.data.synthetic.cameras import Camera
+from mv2mae.data.synthetic.furniture import CLOTHS, WOODS, Box, Piece, draw_piece
+from mv2mae.data.synthetic.surfaces import Palette, Surface, draw_surface, plain
+
+_WALL_COLOURS: Palette = [
     (206, 198, 184),
     (182, 196, 204),
     (190, 200, 178),
@@ -16,7 +21,7 @@ _WALL_COLOURS = [
     (150, 164, 184),
     (226, 210, 176),
 ]
-_FLOOR_COLOURS = [
+_FLOOR_COLOURS: Palette = [
     (150, 112, 76),
     (112, 84, 62),
     (176, 146, 108),
@@ -26,268 +31,222 @@ _FLOOR_COLOURS = [
     (134, 120, 102),
     (110, 122, 104),
 ]
-_FURNITURE_COLOURS = [
-    (122, 84, 54),
-    (168, 126, 84),
-    (86, 62, 46),
-    (200, 196, 188),
-    (70, 92, 116),
-    (110, 120, 92),
-    (136, 72, 64),
-    (96, 98, 104),
-    (190, 160, 110),
-]
-_WALL_TEXTURES = ("plain", "plain", "bricks", "panels", "stripes", "blocks")
-_FLOOR_TEXTURES = ("planks", "planks", "tiles", "checker", "carpet")
-CEILING = 2.9  # metres
+_WALL_TEXTURES = ("plain", "plain", "plain", "bricks", "panels", "stripes", "blocks", "wainscot")
+_FLOOR_TEXTURES = ("planks", "planks", "planks", "tiles", "checker", "carpet")
+_BEHIND = ("cabinet", "cabinet", "shelf", "table", "sofa", "chair", "plant", "plant", "lamp", "television", "desk")
+_BETWEEN = ("chair", "chair", "sofa", "plant", "plant", "table", "cabinet")
+CEILING = 2.9
+"""Metres."""
+CLEARANCE = 1.15
+"""Metres round the origin that furniture leaves free: people walk 0.9 m from it."""
+MOST_HIDDEN = 1 / 3
+"""The largest part of a standing body that furniture may hide from a camera; of a crouching one, half."""
+_PLACES = np.array([1, 1, 1, 1, 1, MOST_HIDDEN / 0.5])  # what the rows of `hidden` count
+_ELBOW_ROOM = 0.7  # metres between a camera and furniture, which would fill its picture
+_UNNOTICED = 0.05  # what furniture that is not meant to hide anything may hide all the same
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surface:
-    """How a wall, the floor or a box looks; colours are rgb 0-255."""
+class Picture:
+    """Something flat: on wall 0-3 (u along it, v up), the floor 4 or the ceiling 5 (u = x, v = y); in metres."""
 
-    texture: str
-    colour: tuple[float, ...]
-    second: tuple[float, ...]
-    seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Box:
-    """A piece of furniture: centre and half size [3] in metres, turned about z by `yaw`."""
-
-    centre: np.ndarray
-    half: np.ndarray
-    yaw: float
+    plane: int
+    u: tuple[float, float]
+    v: tuple[float, float]
     surface: Surface
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """walls: distances of the walls at x-, x+, y-, y+; surfaces of the four walls and then the floor; light:
-    direction to it, unit [3].
+    """walls: distances of the walls at x-, x+, y-, y+; surfaces: of the four walls, the floor and the ceiling; light:
+    direction to it, unit [3]; light_colour [3] and ambient are factors; light_colour is that of the sun alone.
     """
 
     walls: tuple[float, float, float, float]
     surfaces: tuple[Surface, ...]
-    boxes: tuple[Box, ...]
-    pictures: tuple[tuple[int, float, float, float, float, Surface], ...]
+    pieces: tuple[Piece, ...]
+    pictures: tuple[Picture, ...]
     light: np.ndarray
     light_colour: np.ndarray
     ambient: float
 
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """All boxes of the furniture."""
+        return tuple(box for piece in self.pieces for box in piece.boxes)
 
-def draw_room(rng: np.random.Generator, azimuths: list[float]) -> Room:
-    """A room whose furniture stands behind the subject as seen from the cameras."""
-    away = np.radians(float(np.mean(azimuths)) + 180)
-    away_xy = np.array([-np.sin(away), np.cos(away)])
 
-    # The room is turned in steps of 90 degrees only through its wall distances: far where the cameras are, near
-    # behind.
-    def distance(sign: float, along: float) -> float:
-        return float(rng.uniform(2.0, 3.0) if sign * along > 0.5 else rng.uniform(2.3, 3.6))
+def draw_room(rng: np.random.Generator, cameras: Sequence[Camera], occluders: float = 0.0) -> Room:
+    """A room for these cameras.
 
-    walls = (distance(-1, away_xy[0]), distance(1, away_xy[0]), distance(-1, away_xy[1]), distance(1, away_xy[1]))
-    wall = [_draw_surface(rng, _WALL_TEXTURES, _WALL_COLOURS, 0.8) for _ in range(2)]
-    pick = rng.integers(0, 2, 4)
-    surfaces = (*(wall[int(k)] for k in pick), _draw_surface(rng, _FLOOR_TEXTURES, _FLOOR_COLOURS, 0.72))
-    boxes: list[Box] = []
-    for k in range(int(rng.integers(2, 5))):
-        angle = away + np.radians((k - 1) * 48 + rng.uniform(-16, 16))
-        boxes += _furniture(rng, angle, walls)
-    light_angle = np.radians(float(np.mean(azimuths))) + rng.uniform(-1.3, 1.3)
+    Args:
+        cameras: furniture stands in their backgrounds, and hides no more than `MOST_HIDDEN` of the person from any.
+        occluders: how likely it is that a piece or two stand between a camera and a part of the body.
+    """
+    walls = tuple(rng.uniform(2.4, 3.5, 4).tolist())
+    wall = [draw_surface(rng, _WALL_TEXTURES, _WALL_COLOURS, 0.8) for _ in range(2)]
+    surfaces = [wall[int(k)] for k in rng.integers(0, 2, 4)]
+    surfaces += [draw_surface(rng, _FLOOR_TEXTURES, _FLOOR_COLOURS, 0.72), plain((228.0, 227, 223))]
+    towards = np.radians(_middle([camera.azimuth for camera in cameras]) + rng.uniform(-75, 75))
     elevation = rng.uniform(0.75, 1.2)
-    light = np.array(
-        [-np.sin(light_angle) * np.cos(elevation), np.cos(light_angle) * np.cos(elevation), np.sin(elevation)]
-    )
+    light = [-np.sin(towards) * np.cos(elevation), np.cos(towards) * np.cos(elevation), np.sin(elevation)]
     warmth = rng.uniform(-0.06, 0.08)
     return Room(
         walls=walls,
-        surfaces=surfaces,
-        boxes=tuple(boxes),
+        surfaces=tuple(surfaces),
+        pieces=_furnish(rng, cameras, walls, occluders),
         pictures=_draw_pictures(rng, walls),
-        light=light,
+        light=np.array(light),
         light_colour=np.array([1 + warmth, 1.0, 1 - warmth]) * rng.uniform(0.9, 1.1),
         ambient=float(rng.uniform(0.5, 0.65)),
     )
 
 
-def _draw_surface(
-    rng: np.random.Generator, textures: tuple[str, ...], colours: list[tuple[int, int, int]], contrast: float
-) -> Surface:
-    colour = np.array(colours[int(rng.integers(len(colours)))]) * rng.uniform(0.85, 1.08) + rng.normal(0, 5, 3)
-    second = colour * rng.uniform(contrast, contrast + 0.15) + rng.normal(0, 6, 3)
-    return Surface(
-        texture=str(rng.choice(textures)), colour=tuple(colour), second=tuple(second), seed=int(rng.integers(1 << 20))
-    )
+def _middle(azimuths: Sequence[float]) -> float:
+    """The mean direction in degrees; of a whole ring, some direction."""
+    angles = np.radians(azimuths)
+    return float(np.degrees(np.arctan2(np.sin(angles).sum(), np.cos(angles).sum())))
 
 
-def _draw_pictures(
-    rng: np.random.Generator, walls: tuple[float, ...]
-) -> tuple[tuple[int, float, float, float, float, Surface], ...]:
-    """Windows, doors and pictures: (wall, u0, u1, z0, z1, surface)."""
+def hidden(pieces: Sequence[Piece], eye: np.ndarray) -> np.ndarray:
+    """Which points of a standing body the furniture hides from `eye` [3].
+
+    Returns:
+        [6, n] bool, for a person at the origin, 0.45 m from it to four sides, and crouching at the origin.
+    """
+    heights = np.linspace(0.08, 1.68, 14)
+    width = np.interp(heights, [0.0, 0.8, 1.1, 1.4, 1.5, 1.7], [0.16, 0.2, 0.28, 0.26, 0.1, 0.08])
+    level = -eye[:2] / np.hypot(*eye[:2])
+    across = np.array([-level[1], level[0]])
+    body = np.array([[*(across * w * s), z] for z, w in zip(heights, width, strict=True) for s in (-1, -0.4, 0.4, 1)])
+    places = 0.45 * np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0.0]])
+    ends = np.concatenate([places[:, None] + body, body[None] * [1, 1, 0.62]]).reshape(-1, 3)
+    out = np.zeros(len(ends), bool)
+    for box in (box for piece in pieces for box in piece.boxes):
+        origin, ray = box.axes @ (eye - box.centre), (ends - eye) @ box.axes.T
+        ray = np.where(np.abs(ray) < 1e-9, 1e-9, ray)
+        near = ((-np.sign(ray) * box.half - origin) / ray).max(1)
+        far = ((np.sign(ray) * box.half - origin) / ray).min(1)
+        out |= (near < far) & (near > 0) & (near < 1)
+    return out.reshape(-1, len(body))
+
+
+class _Furnisher:
+    """Puts pieces into a room as long as they leave the person, and each other, room."""
+
+    def __init__(self, cameras: Sequence[Camera], walls: tuple[float, ...]) -> None:
+        self.cameras, self.walls = cameras, walls
+        self.pieces: list[Piece] = []
+        self.places: list[tuple[np.ndarray, float]] = []
+        self.hidden = [hidden((), camera.position) for camera in cameras]
+
+    def add(self, piece: Piece, at: np.ndarray, yaw: float, least: float, most: float) -> bool:
+        """Whether the piece could be placed. The part of the body that it hides from the camera that sees least of
+        the body is at least `least`; what all pieces hide from any, wherever the person stands, at most `most`.
+        """
+        reach = float(np.hypot(piece.size[0], piece.size[1])) / 2
+        left, right, back, front = self.walls
+        inside = -left < at[0] < right and -back < at[1] < front
+        if not inside or np.hypot(*at) - min(reach, max(piece.size[:2]) / 2) < CLEARANCE:
+            return False
+        if any(np.hypot(*(at - other)) < 0.85 * (reach + radius) for other, radius in self.places):
+            return False
+        if any(np.hypot(*(at - camera.position[:2])) < reach + _ELBOW_ROOM for camera in self.cameras):
+            return False
+        placed = piece.placed(at, yaw)
+        new = [hidden([placed], camera.position) for camera in self.cameras]
+        own = max(float(h[0].mean()) for h in new)
+        total = [old | h for old, h in zip(self.hidden, new, strict=True)]
+        if own < least or any(h.any() and (t.mean(1) * _PLACES).max() > most for h, t in zip(new, total, strict=True)):
+            return False
+        self.pieces.append(placed)
+        self.places.append((at, reach))
+        self.hidden = total
+        return True
+
+
+def _furnish(
+    rng: np.random.Generator, cameras: Sequence[Camera], walls: tuple[float, ...], occluders: float
+) -> tuple[Piece, ...]:
+    work = _Furnisher(cameras, walls)
+    if rng.random() < occluders:
+        for _ in range(int(rng.integers(1, 3))):
+            _stand_between(rng, work)
+    for _ in range(int(rng.integers(4, 8))):
+        for _ in range(4):
+            piece = draw_piece(rng, str(rng.choice(_BEHIND)))
+            camera = cameras[int(rng.integers(len(cameras)))]
+            angle = np.radians(camera.azimuth + 180 + rng.normal(0, 32))
+            at, yaw = _against_wall(angle, piece, walls)
+            if rng.random() < 0.25:
+                at = at * rng.uniform(0.7, 0.95)
+                yaw += float(rng.normal(0, 0.2))
+            if work.add(piece, at, yaw, 0.0, _UNNOTICED):
+                break
+    return tuple(work.pieces)
+
+
+def _stand_between(rng: np.random.Generator, work: _Furnisher) -> None:
+    """A piece before the legs or at a side of the body, as one camera sees it, if one fits within some attempts."""
+    for _ in range(25):
+        camera = work.cameras[int(rng.integers(len(work.cameras)))]
+        eye, kind = camera.position, str(rng.choice(_BETWEEN))
+        towards = eye[:2] / np.hypot(*eye[:2])
+        far = float(rng.uniform(1.35, 1.75))
+        aside = float(rng.normal(0, 0.3))
+        at = towards * far + np.array([-towards[1], towards[0]]) * aside
+        # High enough to hide the legs up to here.
+        up_to = float(rng.uniform(0.35, 0.8))
+        height = up_to + (eye[2] - up_to) * far / float(np.hypot(*eye[:2]))
+        height *= 1.35 if kind == "plant" else 1.0
+        piece = draw_piece(rng, kind, float(np.clip(height, 0.6, 1.7)))
+        yaw = float(rng.integers(4)) * np.pi / 2 + float(rng.normal(0, 0.3))
+        if work.add(piece, at, yaw, 0.06, MOST_HIDDEN):
+            return
+
+
+def _against_wall(angle: float, piece: Piece, walls: tuple[float, ...]) -> tuple[np.ndarray, float]:
+    """The place [2] with its back to the wall that lies in this direction, and the yaw that turns it so."""
+    direction = np.array([-np.sin(angle), np.cos(angle)])
+    reach = [walls[2 * a + (direction[a] > 0)] / max(abs(direction[a]), 1e-6) for a in range(2)]
+    axis = int(reach[1] < reach[0])
+    at = direction * reach[axis]
+    sign = 1.0 if direction[axis] > 0 else -1.0
+    at[axis] -= sign * (piece.size[1] / 2 + 0.03)
+    other = 1 - axis
+    room = piece.size[0] / 2 + 0.05
+    at[other] = np.clip(at[other], -walls[2 * other] + room, walls[2 * other + 1] - room)
+    yaw = -sign * np.pi / 2 if axis == 0 else (0.0 if sign > 0 else np.pi)
+    return at, yaw
+
+
+def _draw_pictures(rng: np.random.Generator, walls: tuple[float, ...]) -> tuple[Picture, ...]:
+    """Windows, doors, pictures and clocks on the walls, perhaps a rug, lamps at the ceiling."""
     out = []
     for wall in range(4):
-        length = (walls[2] + walls[3]) if wall < 2 else (walls[0] + walls[1])
-        start = -walls[2] if wall < 2 else -walls[0]
-        for _ in range(int(rng.integers(1, 3))):
-            kind = str(rng.choice(["window", "picture", "picture", "door"]))
-            width, low, tall = {
-                "window": (1.2, 0.95, 1.2),
+        low, high = (-walls[2], walls[3]) if wall < 2 else (-walls[0], walls[1])
+        taken: list[tuple[float, float]] = []
+        for _ in range(int(rng.integers(1, 4))):
+            kind = str(rng.choice(["window", "picture", "picture", "door", "clock", "board"]))
+            width, bottom, tall = {
+                "window": (1.7, 0.9, 1.35),
                 "door": (0.9, 0.0, 2.05),
-                "picture": (rng.uniform(0.4, 0.9), 1.3, rng.uniform(0.4, 0.7)),
+                "picture": (rng.uniform(0.4, 0.9), 1.35, rng.uniform(0.4, 0.7)),
+                "clock": (0.32, 1.8, 0.32),
+                "board": (1.3, 1.1, 0.9),
             }[kind]
-            u = start + rng.uniform(0.15, max(0.2, length - width - 0.15))
-            surface = _draw_surface(
-                rng, (kind,), _FURNITURE_COLOURS if kind != "picture" else _WALL_COLOURS + _FURNITURE_COLOURS, 0.6
-            )
-            out.append((wall, u, u + width, low, low + tall, surface))
+            u = float(low + rng.uniform(0.15, max(0.2, high - low - width - 0.15)))
+            palette = {"picture": _WALL_COLOURS + CLOTHS, "window": _WALL_COLOURS + CLOTHS}.get(kind, WOODS)
+            surface = draw_surface(rng, (kind,), palette, 0.72)
+            if all(u > b + 0.08 or u + width < a - 0.08 for a, b in taken):
+                taken.append((u, u + width))
+                out.append(Picture(plane=wall, u=(u, u + width), v=(bottom, bottom + tall), surface=surface))
+    if rng.random() < 0.5:
+        kind, (x, y) = str(rng.choice(["rug", "round"])), rng.normal(0, 0.3, 2)
+        w, d = rng.uniform(0.9, 1.3, 2) * (1.0 if kind == "round" else 1.2)
+        surface = draw_surface(rng, (kind,), CLOTHS, 0.75)
+        out.append(Picture(plane=4, u=(x - w, x + w), v=(y - d, y + d), surface=surface))
+    glow = plain((255.0, 252, 240), glow=True)
+    for x in (-1.1, 1.1):
+        out.append(Picture(plane=5, u=(x - 0.55, x + 0.55), v=(-0.15, 0.15), surface=glow))
     return tuple(out)
-
-
-def _furniture(rng: np.random.Generator, angle: float, walls: tuple[float, ...]) -> list[Box]:
-    """One piece, made of boxes, standing at this azimuth (radians) at least 1.4 m from the subject."""
-    direction = np.array([-np.sin(angle), np.cos(angle)])
-    kind = str(rng.choice(["cabinet", "shelf", "table", "sofa", "crate", "plant"]))
-    surface = _draw_surface(rng, ("wood",), _FURNITURE_COLOURS, 0.75)
-    other = _draw_surface(rng, ("wood",), _FURNITURE_COLOURS, 0.75)
-    w, d, h = {
-        "cabinet": (0.9, 0.5, rng.uniform(0.8, 1.9)),
-        "shelf": (0.9, 0.35, 1.8),
-        "table": (1.2, 0.7, 0.75),
-        "sofa": (1.5, 0.8, 0.8),
-        "crate": (rng.uniform(0.4, 0.8),) * 3,
-        "plant": (0.4, 0.4, 1.2),
-    }[kind]
-    reach = rng.uniform(1.5, 2.3)
-    centre = np.array(
-        [
-            np.clip(direction[0] * reach, -walls[0] + 0.5, walls[1] - 0.5),
-            np.clip(direction[1] * reach, -walls[2] + 0.45, walls[3] - 0.45),
-        ]
-    )
-    if np.hypot(*centre) < 1.25:  # a wall is near: rather no furniture than a person inside it
-        return []
-    yaw = float(np.round(angle / (np.pi / 2)) * (np.pi / 2) + rng.normal(0, 0.12))
-    parts: list[tuple[tuple[float, float, float], tuple[float, float, float], Surface]]
-    if kind == "table":
-        legs = [
-            ((x * (w / 2 - 0.06), y * (d / 2 - 0.06), h / 2 - 0.03), (0.035, 0.035, h / 2 - 0.03), surface)
-            for x in (-1, 1)
-            for y in (-1, 1)
-        ]
-        parts = [((0, 0, h), (w / 2, d / 2, 0.03), surface), *legs]
-    elif kind == "sofa":
-        parts = [
-            ((0, 0, 0.21), (w / 2, d / 2, 0.21), surface),
-            ((0, d / 2 - 0.1, 0.42), (w / 2, 0.12, 0.42), surface),
-            ((-w / 2 + 0.1, 0, 0.3), (0.1, d / 2, 0.3), surface),
-            ((w / 2 - 0.1, 0, 0.3), (0.1, d / 2, 0.3), surface),
-        ]
-    elif kind == "shelf":
-        boards = [((0, 0, z), (w / 2, d / 2, 0.02), surface) for z in (0.1, 0.65, 1.2, 1.78)]
-        books = [
-            ((rng.uniform(-0.2, 0.2), 0, z + 0.17), (rng.uniform(0.1, 0.2), d / 2 - 0.08, 0.15), other)
-            for z in (0.1, 0.65, 1.2)
-        ]
-        parts = [
-            *boards,
-            ((-w / 2, 0, h / 2), (0.02, d / 2, h / 2), surface),
-            ((w / 2, 0, h / 2), (0.02, d / 2, h / 2), surface),
-            *books,
-        ]
-    elif kind == "plant":
-        green = Surface(texture="leaves", colour=(84, 128, 66), second=(52, 88, 44), seed=surface.seed)
-        parts = [((0, 0, 0.2), (0.16, 0.16, 0.2), surface), ((0, 0, 0.85), (0.3, 0.3, 0.42), green)]
-    else:
-        parts = [((0, 0, h / 2), (w / 2, d / 2, h / 2), surface)]
-    c, s = np.cos(yaw), np.sin(yaw)
-    return [
-        Box(
-            centre=np.array([centre[0] + c * p[0] - s * p[1], centre[1] + s * p[0] + c * p[1], p[2]]),
-            half=np.array(half),
-            yaw=yaw,
-            surface=look,
-        )
-        for p, half, look in parts
-    ]
-
-
-def noise(u: np.ndarray, v: np.ndarray, seed: int) -> np.ndarray:
-    """Value noise in [0, 1]: random numbers on the integer lattice, smoothly interpolated."""
-    iu, iv = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
-    fu, fv = u - iu, v - iv
-    fu, fv = fu * fu * (3 - 2 * fu), fv * fv * (3 - 2 * fv)
-
-    def at(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        h = (a * 374761393 + b * 668265263 + seed * 974634777) & 0xFFFFFFFF
-        h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
-        return ((h ^ (h >> 16)) & 0xFFFF) / 65535.0
-
-    low = at(iu, iv) * (1 - fu) + at(iu + 1, iv) * fu
-    return low * (1 - fv) + (at(iu, iv + 1) * (1 - fu) + at(iu + 1, iv + 1) * fu) * fv
-
-
-def _grid(
-    u: np.ndarray, v: np.ndarray, width: float, height: float, joint: float, shift: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cells of a brick-like grid: a number that identifies each cell, and where the joints are."""
-    row = np.floor(v / height)
-    uu = u / width + shift * (row % 2) + (0.37 * row if shift == 1 else 0)
-    column = np.floor(uu)
-    joints = ((uu - column) * width < joint) | ((v / height - row) * height < joint)
-    return row * 57 + column, joints
-
-
-def paint(surface: Surface, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Colours [n, 3] of a surface at (u, v) metres."""
-    one, two = np.array(surface.colour), np.array(surface.second)
-    grain = 0.94 + 0.12 * (0.6 * noise(u * 2.3, v * 2.3, surface.seed) + 0.4 * noise(u * 9, v * 9, surface.seed + 1))
-    layouts = {
-        "bricks": (0.34, 0.16, 0.022, 0.5),
-        "blocks": (0.8, 0.5, 0.02, 0.5),
-        "tiles": (0.45, 0.45, 0.02, 0.0),
-        "planks": (1.6, 0.16, 0.008, 1),
-        "panels": (0.34, 9.0, 0.03, 0.0),
-    }
-    if surface.texture in layouts:
-        cell, joint = _grid(u, v, *layouts[surface.texture])
-        shade = 0.9 + 0.2 * noise(cell * 3.7 + 0.5, np.full_like(cell, 0.5), surface.seed + 2)
-        if surface.texture == "planks":
-            grain = grain * (0.95 + 0.1 * noise(u * 3, v * 40, surface.seed + 3))
-        return np.where(joint[:, None], two, one * shade[:, None]) * grain[:, None]
-    share = _pattern(surface, u, v)[:, None]
-    return (one * (1 - share) + two * share) * grain[:, None]
-
-
-def _pattern(surface: Surface, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """How much of the second colour is seen, 0 to 1."""
-    kind = surface.texture
-    if kind == "checker":
-        return (np.floor(u / 0.5) + np.floor(v / 0.5)) % 2
-    if kind == "stripes":
-        return 0.6 * (np.floor(u / 0.18) % 2)
-    if kind == "wood":
-        return 0.7 * noise(u * 2, v * 22, surface.seed + 4) + 0.3 * ((v % 0.4) < 0.02)
-    if kind == "leaves":
-        return noise(u * 14, v * 14, surface.seed + 5)
-    if kind == "carpet":
-        return 0.35 * noise(u * 5, v * 5, surface.seed + 6) + 0.5 * (
-            (np.maximum(np.abs(u), np.abs(v)) > 1.05) & (np.maximum(np.abs(u), np.abs(v)) < 1.2)
-        )
-    return 0.25 * noise(u * 0.8, v * 0.8, surface.seed + 7)
-
-
-def paint_picture(surface: Surface, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Colours of a window, a door or a picture; (u, v) run from 0 to 1."""
-    one, two = np.array(surface.colour), np.array(surface.second)
-    edge = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))
-    if surface.texture == "window":
-        sky = np.array([196, 216, 236.0]) - 40 * (1 - v)[:, None]
-        bar = (np.abs(u - 0.5) < 0.03) | (np.abs(v - 0.5) < 0.03) | (edge < 0.05)
-        return np.where(bar[:, None], 236.0, sky)
-    if surface.texture == "door":
-        inner = (edge > 0.09) & (np.abs(v - 0.52) > 0.04)
-        return np.where(inner[:, None], one, two) * (0.97 + 0.06 * noise(u * 3, v * 20, surface.seed))[:, None]
-    share = noise(u * 3, v * 3, surface.seed)[:, None]
-    return np.where((edge < 0.07)[:, None], 58.0, one * share + two[::-1] * (1 - share))

@@ -1,180 +1,255 @@
-"""Draws a moving person into a room, as one camera sees it."""
+"""Films moving people in rooms: many takes at once, on any device."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from mv2mae.data.synthetic.backdrop import cast
-from mv2mae.data.synthetic.cameras import Camera
 from mv2mae.data.synthetic.difficulty import Disturbance
+from mv2mae.data.synthetic.light import COVER, MAP, Lighting, shaded
 from mv2mae.data.synthetic.mesh import Mover
-from mv2mae.data.synthetic.render import DEPTH_SCALE, SUBPIXEL, rasterize
-from mv2mae.data.synthetic.rooms import Room
+from mv2mae.data.synthetic.posing import Posed, pose
+from mv2mae.data.synthetic.render import faces_of, rasterize, snap
+from mv2mae.data.synthetic.sensor import Draws, noise_field
+from mv2mae.data.synthetic.sight import Sight
+from mv2mae.data.synthetic.stage import MARGIN, SUPERSAMPLE, Plates, Stage, centre_keys, cut
+from mv2mae.data.synthetic.truth import Measurer, check_truth
+from mv2mae.errors import InputError
 
-SUPERSAMPLE = 2
-_MARGIN = 8  # samples around the frame that camera shake may bring into it
-_BATCH = 8  # frames rasterised together: more do not fit the processor's cache
-_SHADOW_GRID = 2  # the shadow is soft: half the frame's resolution is enough
+_SHADOW = 0.85  # of the sun that a mover keeps from the room: the rest is scattered round it
 
 
-class Stage:
-    """A room seen by one camera, kept ready for any number of performances."""
+@dataclass(frozen=True, kw_only=True)
+class Take:
+    """One camera's film of a performance: the room it sees, what moves in it (the person first), what the camera adds,
+    and the seed of that.
+    """
 
-    def __init__(self, room: Room, camera: Camera, size: int) -> None:
-        self.room, self.camera, self.size = room, camera, size
-        colour, depth = cast(room, camera, size, SUPERSAMPLE, _MARGIN)
-        self.colour = colour.astype(np.uint8)
-        self.depth = torch.from_numpy(np.rint(DEPTH_SCALE / depth).astype(np.int64))
-        # The background at frame resolution, for each shift that shake has asked for.
-        self.frames: dict[tuple[int, int], np.ndarray] = {}
-        self.floor = self._find_floor(depth)
+    stage: Stage
+    movers: tuple[Mover, ...]
+    disturbance: Disturbance
+    seed: int
 
-    def _find_floor(self, depth: np.ndarray) -> np.ndarray:
-        """Where the floor is seen, [size, size] 0 or 1: walls and furniture take no shadow of the person."""
-        line = np.arange(self.size) + 0.5
-        x, y = (a.ravel() for a in np.meshgrid(line, line))
-        middle = self._window(depth, 0, 0)[::SUPERSAMPLE, ::SUPERSAMPLE].reshape(-1, 1)
-        height = (self.camera.position + self.camera.rays(x, y, self.size) * middle)[:, 2]
-        return (height < 0.03).astype(np.float32).reshape(self.size, self.size)
 
-    def _window(self, samples: np.ndarray, dx: int, dy: int) -> np.ndarray:
-        n = self.size * SUPERSAMPLE
-        return samples[_MARGIN + dy : _MARGIN + dy + n, _MARGIN + dx : _MARGIN + dx + n]
+@dataclass(frozen=True, kw_only=True)
+class Footage:
+    """frames [t, size, size, 3] uint8 on the device; truth: what was asked for, see `truth.py`."""
 
-    def empty(self, dx: int, dy: int) -> np.ndarray:
-        """The room [size, size, 3] uint16 sums over each pixel's samples, the camera shaken by (dx, dy) samples."""
-        if (dx, dy) not in self.frames:
-            self.frames[dx, dy] = _shrink(self._window(self.colour, dx, dy))
-        return self.frames[dx, dy]
+    frames: Tensor
+    truth: dict[str, Tensor] = field(default_factory=dict)
 
-    def film(self, movers: Sequence[Mover], disturbance: Disturbance, rng: np.random.Generator) -> np.ndarray:
-        """The video of a person and other moving things.
 
-        Args:
-            movers: what moves, each over the same t frames.
-            rng: for shake, flicker and noise.
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """How much is drawn together: at most so many takes, and frames of all of them together. It changes no pixel."""
 
-        Returns:
-            [t, size, size, 3] uint8.
+    takes: int
+    frames: int
+
+    @classmethod
+    def of(cls, device: torch.device, size: int) -> "Batch":
+        """On a CPU what stays in its cache; elsewhere enough to keep the device busy (some 5 MB a frame at 128 px)."""
+        part = (128 / size) ** 2
+        if device.type == "cpu":
+            return cls(takes=1, frames=max(1, round(8 * part)))
+        return cls(takes=max(1, round(256 * min(part, 1))), frames=max(1, round(2048 * part)))
+
+
+@torch.no_grad()
+def film(
+    takes: Sequence[Take], *, device: str | torch.device = "cpu", truth: Sequence[str] = (), batch: Batch | None = None
+) -> list[Footage]:
+    """Films takes, all of the same length and frame size; rooms, cameras, people and things may differ.
+
+    A pixel depends on its take alone, not on what is filmed with it. Movers that several takes share (the views of a
+    group: the same objects) are posed and lit once.
+
+    Raises:
+        InputError: lengths or sizes differ, a take has no movers, or `truth` names something unknown.
+    """
+    if not takes:
+        return []
+    t, size = _check(takes)
+    device = torch.device(device)
+    batch = batch or Batch.of(device, size)
+    wanted = check_truth(truth)
+    shots: dict[int, Footage] = {}
+    for load in _loads(takes, batch.takes):
+        chosen = [takes[i] for i in load]
+        frames = torch.empty((len(load), t, size, size, 3), dtype=torch.uint8, device=device)
+        shooting = _Shooting(chosen, t, size, device, batch, wanted)
+        measured = [shooting.shoot(frames, moments) for moments in _pieces(t, 32 * batch.frames // len(load))]
+        for k, (i, found) in enumerate(zip(load, _in_sequence(measured, len(load)), strict=True)):
+            shots[i] = Footage(frames=frames[k], truth=found)
+    return [shots[i] for i in range(len(takes))]
+
+
+def _check(takes: Sequence[Take]) -> tuple[int, int]:
+    """The length and frame size of all takes."""
+    for take in takes:
+        if not take.movers:
+            raise InputError("a take has no movers; give at least one, the person")
+    lengths = sorted({len(mover.positions) for take in takes for mover in take.movers})
+    sizes = sorted({take.stage.size for take in takes})
+    if len(lengths) > 1 or len(sizes) > 1:
+        raise InputError(
+            f"takes of {lengths} frames and {sizes} pixels; those filmed together must be equal: film them apart"
+        )
+    return lengths[0], sizes[0]
+
+
+def _loads(takes: Sequence[Take], count: int) -> Iterator[list[int]]:
+    """Takes whose movers are posed together, by number: whole scenes, `count` takes or one scene at least."""
+    scenes: dict[tuple[int, ...], list[int]] = {}
+    for i, take in enumerate(takes):
+        scenes.setdefault(_scene_key(take), []).append(i)
+    load: list[int] = []
+    for members in scenes.values():
+        if load and len(load) + len(members) > count:
+            yield load
+            load = []
+        load += members
+    yield load
+
+
+def _scene_key(take: Take) -> tuple[int, ...]:
+    return (id(take.stage.room), *map(id, take.movers))
+
+
+def _pieces(total: int, length: int) -> list[slice]:
+    length = max(1, length)
+    return [slice(start, min(start + length, total)) for start in range(0, total, length)]
+
+
+class _Shooting:
+    """Takes filmed together: what of them does not change from moment to moment."""
+
+    def __init__(
+        self, takes: list[Take], t: int, size: int, device: torch.device, batch: Batch, truth: tuple[str, ...]
+    ) -> None:
+        self.takes, self.t, self.size, self.device, self.batch, self.truth = takes, t, size, device, batch, truth
+        keys = [_scene_key(take) for take in takes]
+        distinct = list(dict.fromkeys(keys))
+        self.scene_of = [distinct.index(key) for key in keys]
+        first = [takes[self.scene_of.index(i)] for i in range(len(distinct))]
+        self.scenes, self.rooms = [take.movers for take in first], [take.stage.room for take in first]
+        seeds, added = [take.seed for take in takes], [take.disturbance for take in takes]
+        self.draws = Draws.of(seeds, added, t, size, MARGIN)
+        self.noisy = any(a.noise > 0 for a in added)
+
+    def shoot(self, out: Tensor, moments: slice) -> list[dict[str, Tensor]]:
+        """Fills frames of out [b, t, size, size, 3]; returns the ground truth of each take in these moments."""
+        # One moment more: flow leads to the next frame.
+        ahead = slice(moments.start, min(moments.stop + ("flow" in self.truth), self.t))
+        posed = pose(self.scenes, ahead, self.device)
+        lighting = Lighting(posed, self.rooms, max(1, self.batch.frames // len(self.scenes)))
+        found: list[dict[str, Tensor]] = []
+        for chosen in _pieces(len(self.takes), self.batch.takes):
+            crew = _Crew(self, posed, lighting, chosen)
+            measured = []
+            for piece in _pieces(moments.stop - moments.start, self.batch.frames // (chosen.stop - chosen.start)):
+                at = slice(moments.start + piece.start, moments.start + piece.stop)
+                crew.draw(out[chosen, at], piece, at)
+                if crew.measurer is not None:
+                    measured.append(crew.measure(crew.measurer, piece, at))
+            found += _in_sequence(measured, chosen.stop - chosen.start)
+        return found
+
+
+def _in_sequence(measured: Sequence[Sequence[Mapping[str, Tensor]]], count: int) -> list[dict[str, Tensor]]:
+    """The truth of `count` takes, measured piece by piece, each take's pieces put together."""
+    if not measured:
+        return [{} for _ in range(count)]
+    return [{name: torch.cat([piece[k][name] for piece in measured]) for name in measured[0][k]} for k in range(count)]
+
+
+class _Crew:
+    """b takes of a shooting: their cameras, rooms and noise on the device."""
+
+    def __init__(self, shooting: _Shooting, posed: Posed, lighting: Lighting, chosen: slice) -> None:
+        self.size, self.device = shooting.size, shooting.device
+        self.takes, self.lighting, self.posed = shooting.takes[chosen], lighting, posed
+        scene_of, cameras = shooting.scene_of[chosen], [take.stage.camera for take in self.takes]
+        self.plates = Plates.of([take.stage for take in self.takes], self.device)
+        self.shift, self.gain, self.corner = (
+            a[chosen].to(self.device) for a in (shooting.draws.shift, shooting.draws.gain, shooting.draws.corner)
+        )
+        seed, sigma = (a[chosen].to(self.device) for a in (shooting.draws.seed, shooting.draws.sigma))
+        self.noise = noise_field(seed, sigma, self.size) if shooting.noisy else None
+        self.scene = torch.tensor(scene_of, device=self.device)
+        self.sight = Sight(posed, scene_of, cameras, self.device)
+        self.measurer: Measurer | None = None
+        if shooting.truth:
+            people = [take.movers[0] for take in self.takes]
+            self.measurer = Measurer(shooting.truth, posed, self.sight, cameras, people, self.size)
+
+    def draw(self, out: Tensor, piece: slice, at: slice) -> None:
+        """Draws moments `at` of the takes, which are `piece` of what is posed, into out [b, t, size, size, 3]."""
+        b, t = out.shape[:2]
+        shift = self.shift[:, at]
+        light = 0.25 * (1 - _SHADOW * self._shadows(piece, shift))
+        frame = self.plates.empty(shift).float() * light
+        (x0, y0, w, h), colour, cover = self._movers(piece, shift)
+        window = frame[:, :, y0 : y0 + h, x0 : x0 + w]
+        window.mul_(1 - 0.25 * cover).add_(colour, alpha=0.25)
+        frame.mul_(self.gain[:, at].reshape(b * t, 3, 1, 1))
+        if self.noise is not None:
+            frame.add_(self._noise(self.corner[:, at]))
+        frame = frame.add_(0.5).clamp_(0, 255).to(torch.uint8)
+        out.copy_(frame.view(b, t, 3, self.size, self.size).permute(0, 1, 3, 4, 2))
+
+    def measure(self, measurer: Measurer, piece: slice, at: slice) -> list[dict[str, Tensor]]:
+        """The ground truth of each take at the moments that `draw` draws."""
+        shift = self.shift[:, at.start : at.stop + 1]
+        keys = centre_keys([take.stage for take in self.takes], self.shift[:, at], self.device)
+        return measurer.measure(keys, piece, at, shift.double() / SUPERSAMPLE)
+
+    def _movers(self, piece: slice, shift: Tensor) -> tuple[tuple[int, int, int, int], Tensor, Tensor]:
+        """The box of pixels (x, y, width, height) that holds the movers; in it the sums of the samples' colours
+        [n, 3, h, w] and how many of the four samples they cover [n, 1, h, w].
         """
-        moving = _Moving(movers)
-        vertices = moving.vertices
-        t = len(vertices)
-        shift = _shake(rng, t, disturbance.shake)
-        colours = self._lit(moving)
-        xy, depth = self.camera.project(vertices, self.size * SUPERSAMPLE)
-        xy = xy - shift[:, None]
-        shadows = self._shadows(moving, shift)
-        gain = 1 + disturbance.flicker * _drift(rng, t)
-        noise = rng.standard_normal((self.size * 2, self.size * 2, 3), dtype=np.float32) * disturbance.noise
-        corners = rng.integers(0, self.size + 1, (t, 2))
-        out = np.empty((t, self.size, self.size, 3), np.uint8)
-        for start in range(0, t, _BATCH):
-            part = slice(start, min(start + _BATCH, t))
-            people = self._people(moving.faces, xy[part], depth[part], colours[part], shift[part])
-            for k, (box, pixels, cover) in enumerate(people):
-                i = start + k
-                frame = self.empty(*shift[i]) * (0.25 * (1 - 0.5 * shadows[i]))[..., None].astype(np.float32)
-                frame[box] += pixels - cover[..., None] * frame[box]
-                y, x = corners[i]
-                frame = frame * np.float32(gain[i]) + noise[y : y + self.size, x : x + self.size]
-                out[i] = np.clip(frame + 0.5, 0, 255).astype(np.uint8)
-        return out
+        b, t = shift.shape[:2]
+        scale = self.size * SUPERSAMPLE
+        x, y, depth = self.sight.project(piece, shift.double(), scale)
+        x0, y0, w, h = self._box(x, y)
+        x, y, nearness = snap(x - x0 * SUPERSAMPLE, y - y0 * SUPERSAMPLE, depth)
+        keys = self.plates.behind(shift, x0, y0, w, h).view(b, t, h * SUPERSAMPLE, w * SUPERSAMPLE)
+        rasterize(keys, x, y, nearness, self.sight.faces, owner=self.sight.owner, number=self.sight.number)
+        table = self.lighting.colours[piece]
+        first = torch.arange(t, device=self.device)[:, None, None] * table.shape[1]
+        packed = table.reshape(-1).index_select(0, (faces_of(keys) + first).view(-1))
+        packed = packed.view(b * t, h, SUPERSAMPLE, w, SUPERSAMPLE)
+        rows = packed[:, :, 0] + packed[:, :, 1]
+        packed = rows[..., 0] + rows[..., 1]
+        colour = torch.stack([(packed >> bit) & 0xFFF for bit in (0, 12, 24)], 1)
+        return (x0, y0, w, h), colour.float(), (packed >> COVER).float()[:, None]
 
-    def _lit(self, moving: "_Moving") -> np.ndarray:
-        """Colours [t, f, 3] of the faces: ambient, sky, and Lambert's cosine."""
-        # Written out by coordinate: numpy.cross is slow, and a matrix product may round differently elsewhere.
-        v = np.ascontiguousarray(moving.vertices.transpose(2, 0, 1), dtype=np.float32)
-        first = v[:, :, moving.faces[:, 0]]
-        ax, ay, az = v[:, :, moving.faces[:, 1]] - first
-        bx, by, bz = v[:, :, moving.faces[:, 2]] - first
-        nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
-        inverse = 1 / np.sqrt(np.maximum(nx * nx + ny * ny + nz * nz, 1e-18))
-        lx, ly, lz = self.room.light.astype(np.float32)
-        ambient = np.float32(self.room.ambient)
-        sun = np.maximum((nx * lx + ny * ly + nz * lz) * inverse, 0) * (np.float32(1.2) - ambient)
-        sky = ambient * (np.float32(0.88) + np.float32(0.12) * nz * inverse)
-        light = sky[..., None] + sun[..., None] * self.room.light_colour.astype(np.float32)
-        return np.clip(moving.colours.astype(np.float32) * light, 0, 255).astype(np.uint8)
+    def _box(self, x: Tensor, y: Tensor) -> tuple[int, int, int, int]:
+        """For a single take the pixels that hold the movers; many takes share no useful box."""
+        if len(self.takes) > 1:
+            return 0, 0, self.size, self.size
+        ends = torch.stack([x.amin(), y.amin(), x.amax(), y.amax()]) / SUPERSAMPLE
+        # A vertex behind the camera projects anywhere: the whole frame is then searched.
+        x0, y0, x1, y1 = ends.nan_to_num(0.0).clamp(-1, self.size + 1).tolist()
+        left, top = min(max(int(x0), 0), self.size - 1), min(max(int(y0), 0), self.size - 1)
+        return left, top, max(min(int(x1) + 1, self.size) - left, 1), max(min(int(y1) + 1, self.size) - top, 1)
 
-    def _people(
-        self, faces: np.ndarray, xy: np.ndarray, depth: np.ndarray, colours: np.ndarray, shift: np.ndarray
-    ) -> list[tuple[tuple[slice, slice], np.ndarray, np.ndarray]]:
-        """For each frame: the pixels' box, the person's colour there (premultiplied, [h, w, 3]) and coverage
-        [h, w].
-        """
-        n = self.size
-        low = np.clip(np.floor(xy.min((0, 1)) / SUPERSAMPLE).astype(int), 0, n - 1)
-        high = np.clip(np.ceil(xy.max((0, 1)) / SUPERSAMPLE).astype(int), low + 1, n)
-        snapped = torch.from_numpy(np.rint((xy - low * SUPERSAMPLE) * SUBPIXEL).astype(np.int64))
-        inverse = torch.from_numpy(np.rint(DEPTH_SCALE / np.maximum(depth, 0.1)).astype(np.int64))
-        w, h = ((high - low) * SUPERSAMPLE).tolist()
-        x0, y0 = (low * SUPERSAMPLE + _MARGIN).tolist()
-        behind = torch.stack([self.depth[y0 + dy : y0 + dy + h, x0 + dx : x0 + dx + w] for dx, dy in shift.tolist()])
-        flipped = torch.from_numpy(faces[:, [0, 2, 1]])  # the screen's y runs down
-        seen = rasterize(snapped, inverse, flipped, h, w, behind).numpy()
-        box = (slice(low[1], high[1]), slice(low[0], high[0]))
-        out = []
-        for ids, table in zip(seen, colours, strict=True):
-            padded = np.concatenate([table, np.zeros((1, 3), np.uint8)])
-            out.append(
-                (box, _shrink(padded[ids]) * np.float32(0.25), _shrink((ids >= 0).astype(np.uint8)) * np.float32(0.25))
-            )
-        return out
+    def _shadows(self, piece: slice, shift: Tensor) -> Tensor:
+        """How much of its light each pixel of the room loses to the movers, [n, 1, size, size] in 0 to 1."""
+        b, t = shift.shape[:2]
+        at, share, side = self.plates.probe, self.plates.sun_share, self.plates.probe_side
+        moment = torch.arange(piece.start, piece.stop, device=self.device)
+        first = (self.scene[:, None] * self.lighting.num_frames + moment)[..., None] * (MAP * MAP)
+        dark = (shaded(self.lighting.maps, first, at) * share).view(b * t, 1, side, side)
+        dark = functional.avg_pool2d(dark, 3, stride=1, padding=1)
+        dark = functional.interpolate(dark, scale_factor=2, mode="bilinear", align_corners=False)
+        corner = (shift.reshape(b * t, 2) + MARGIN) // SUPERSAMPLE
+        return cut(dark, corner, self.size)
 
-    def _shadows(self, moving: "_Moving", shift: np.ndarray) -> np.ndarray:
-        """How much of the sun the person takes from the floor, [t, size, size] in 0 to 1: vertices cast along
-        the light, blurred.
-        """
-        vertices = moving.vertices
-        t, n = len(vertices), -(-self.size // _SHADOW_GRID)
-        along = vertices[..., 2:] / self.room.light[2] * self.room.light
-        xy, _ = self.camera.project(vertices - along, self.size)
-        cell = np.floor((xy - shift[:, None] / SUPERSAMPLE) / _SHADOW_GRID).astype(np.int64)
-        inside = ((cell >= 0) & (cell < n)).all(-1)
-        flat = (np.arange(t)[:, None] * n + cell[..., 1]) * n + cell[..., 0]
-        count = np.bincount(
-            flat[inside], weights=np.broadcast_to(moving.areas, flat.shape)[inside], minlength=t * n * n
-        ).reshape(t, n, n)
-        # Skin area per cell against a cell's own area at the subject's distance: how well the cell is covered.
-        cell_side = np.linalg.norm(self.camera.position) / (self.camera.focal * self.size) * _SHADOW_GRID
-        soft: np.ndarray = np.minimum(count / cell_side**2, 1).astype(np.float32)
-        for axis in (1, 2):
-            for _ in range(2):
-                padded = np.pad(soft, [(1, 1) if a == axis else (0, 0) for a in range(3)])
-                first, second, third = (np.take(padded, range(k, k + n), axis) for k in range(3))
-                soft = (first + second + third) / np.float32(3)
-        soft = np.repeat(np.repeat(soft, _SHADOW_GRID, 1), _SHADOW_GRID, 2)[:, : self.size, : self.size]
-        return soft * self.floor
-
-
-class _Moving:
-    """All movers as one mesh: vertices [t, v, 3], faces [f, 3], colours [f, 3], areas [v]."""
-
-    def __init__(self, movers: Sequence[Mover]) -> None:
-        models = [mover.model for mover in movers]
-        first = np.cumsum([0] + [len(model.vertices) for model in models])
-        self.vertices = np.concatenate([mover.vertices() for mover in movers], axis=1)
-        self.faces = np.concatenate([model.faces + k for model, k in zip(models, first[:-1], strict=True)])
-        self.colours = np.concatenate([model.colours for model in models])
-        self.areas = np.concatenate([model.areas for model in models])
-
-
-def _shrink(samples: np.ndarray) -> np.ndarray:
-    """Sums of the 2 x 2 samples of each pixel, uint16."""
-    rows = samples[0::2].astype(np.uint16) + samples[1::2]
-    return rows[:, 0::2] + rows[:, 1::2]
-
-
-def _drift(rng: np.random.Generator, t: int) -> np.ndarray:
-    """[t] a smooth random walk about 0 of about unit size."""
-    steps = rng.standard_normal(t + 8)
-    return np.convolve(steps, np.hanning(9)[:9] / 2, "valid")[:t]
-
-
-def _shake(rng: np.random.Generator, t: int, pixels: float) -> np.ndarray:
-    """[t, 2] shifts of the picture in whole samples."""
-    walk = np.stack([_drift(rng, t), _drift(rng, t)], 1)
-    smoothed = np.stack([np.convolve(np.pad(w, 6, "edge"), np.ones(13) / 13, "valid") for w in walk.T], 1)
-    return np.clip(np.rint(smoothed * pixels * SUPERSAMPLE), -_MARGIN, _MARGIN).astype(np.int64)
+    def _noise(self, corner: Tensor) -> Tensor:
+        b, t = corner.shape[:2]
+        assert self.noise is not None
+        take = torch.arange(b, device=self.device).repeat_interleave(t, output_size=b * t)
+        return cut(self.noise, corner.reshape(b * t, 2), self.size, take)

@@ -1,0 +1,132 @@
+"""How well `mv2mae check` tells time offsets: synthetic groups with known offsets, and the real take.
+
+    python benchmarks/sync_offsets.py                      # three minutes on one core
+    python benchmarks/sync_offsets.py --footage ../shared/footage
+
+Every video is encoded as `mv2mae synth` does it and read back as `mv2mae check` does; offsets come from cutting the
+motion signals, dropped frames from leaving samples out and closing the gap. A row of the table:
+
+- `right`: the best estimate lies within one frame of the truth, whether it is believed or not;
+- `flagged`: called unsynchronised (a false alarm where the truth is 0; 1, 2 and 3 frames lie within the tolerance);
+- `called synchronised`: a miss where the truth is beyond the tolerance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mv2mae.data.check.motion import Motion
+from mv2mae.data.check.scan import scan
+from mv2mae.data.check.sync import Thresholds, estimate_offsets
+from mv2mae.data.synthetic.config import SynthConfig
+from mv2mae.data.synthetic.encode import write_video
+from mv2mae.data.synthetic.generate import generate_frames
+
+OFFSETS = (0, 1, 2, 5, 10, 20)
+ANY = Thresholds(peak=-np.inf, lead=-np.inf, gain=-np.inf)
+NUM_FRAMES = 160
+Group = list[Motion]
+
+
+def synthetic(difficulty: str, num_groups: int, seed: int) -> list[Group]:
+    """Motions of the three views of some performances, by way of H.264."""
+    config = SynthConfig(
+        setups=(1, 2, 3, 4), num_groups=num_groups, num_frames=NUM_FRAMES, size=96, difficulty=difficulty, seed=seed
+    )
+    groups = []
+    with tempfile.TemporaryDirectory() as folder:
+        for index, group in enumerate(config.groups()):
+            motions = []
+            for view, frames in generate_frames(config, group).items():
+                path = Path(folder) / f"{index}_{view}.mp4"
+                write_video(path, frames, fps=config.fps, crf=config.quality)
+                motions.append(scan_motion(path))
+            groups.append(motions)
+    return groups
+
+
+def scan_motion(path: Path) -> Motion:
+    """Motion of a video that is known to be good."""
+    motion = scan(str(path)).motion
+    assert motion is not None, path
+    return motion
+
+
+def cut(motion: Motion, first: int, length: int, dropped: int) -> Motion:
+    """`length` samples from `first` on, `dropped` of them missing in the middle, on a clock that begins at 0."""
+    middle = first + length // 2
+    index = np.r_[first:middle, middle + dropped : first + length + dropped]
+    index = index[index < len(motion.times)]
+    return Motion(motion.times[: len(index)], motion.moments[index])
+
+
+def trials(groups: list[Group], num_views: int, length: int, offset: int, dropped: int) -> Iterator[list[Motion]]:
+    """Each group once, cut at random; the last view begins `offset` frames later than the others."""
+    rng = np.random.default_rng((num_views, length, offset, dropped))
+    for motions in groups:
+        views = rng.permutation(len(motions))[:num_views]
+        room = len(motions[0].times) - length - offset - dropped
+        start = int(rng.integers(max(1, room + 1)))
+        shifts = [0] * (num_views - 1) + [offset]
+        yield [
+            cut(motions[view], start + shift, length, dropped * (shift == shifts[-1] and index == num_views - 1))
+            for index, (view, shift) in enumerate(zip(views, shifts, strict=True))
+        ]
+
+
+def measure(
+    groups: list[Group], num_views: int, length: int, offset: int, dropped: int, fps: float
+) -> tuple[float, float, float]:
+    """Shares of the last view's estimates that are right, flagged, and called synchronised."""
+    right = flagged = synchronised = count = 0
+    for motions in trials(groups, num_views, length, offset, dropped):
+        best = estimate_offsets(motions, thresholds=ANY)
+        if best[-1].seconds is not None and best[0].seconds is not None:
+            # dropped frames add to the offset of the second half: anything between is right
+            error = (best[-1].seconds - best[0].seconds) * fps + offset
+            right += -dropped - 1.2 <= error <= 1.2
+        verdict = estimate_offsets(motions)[-1].verdict
+        flagged += verdict == "unsynchronised"
+        synchronised += verdict == "synchronised"
+        count += 1
+    return right / count, flagged / count, synchronised / count
+
+
+def print_rows(name: str, groups: list[Group], num_views: int, length: int, dropped: int, fps: float) -> None:
+    """A row of the table: one cell an offset, `right / flagged / called synchronised` in percent."""
+    cells = []
+    for offset in OFFSETS:
+        shares = measure(groups, num_views, length, offset, dropped, fps)
+        cells.append(" / ".join(f"{100 * share:.0f}" for share in shares))
+    print(f"| {name} | {num_views} | {length / fps:.1f} | {dropped} | " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--num_groups", type=int, default=24, help="performances a difficulty")
+    parser.add_argument("--seed", type=int, default=11, help="of the generator; thresholds were chosen on another")
+    parser.add_argument("--footage", type=Path, default=Path(os.environ.get("MV2MAE_FOOTAGE", "../shared/footage")))
+    args = parser.parse_args()
+    print("| material | views | seconds | dropped | " + " | ".join(f"{n} frames" for n in OFFSETS) + " |")
+    print("|---" * (4 + len(OFFSETS)) + "|")
+    for difficulty in ("easy", "normal", "hard"):
+        groups = synthetic(difficulty, args.num_groups, args.seed)
+        for num_views in (2, 3):
+            for length, dropped in ((64, 0), (130, 0), (130, 3)):
+                print_rows(f"synthetic, {difficulty}", groups, num_views, length, dropped, 30)
+    files = sorted(args.footage.glob("cam*.mp4"))
+    if files:
+        take = [scan_motion(path) for path in files]
+        for num_views in (2, 3, 4):
+            print_rows("real take, 12 cuts", [take] * 12, num_views, 79, 0, 60)
+
+
+if __name__ == "__main__":
+    main()

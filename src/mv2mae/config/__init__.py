@@ -1,0 +1,35 @@
+"""Every setting of the project: its meaning, its unit and where the paper gives it.
+
+Frozen, keyword-only dataclasses, one a topic. A recipe (``mv2mae recipes``) is a YAML file that fills
+`PretrainConfig` or `FinetuneConfig`; an unknown key is an error. What changes results (`ModelConfig`,
+`DataConfig`, `OptimConfig`, ...) stands apart from what changes speed alone (`ComputeConfig`).
+"""
+
+from mv2mae.config.data import Crop, DataConfig, EvalConfig, StreamConfig
+from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, Positions
+from mv2mae.config.training import (
+    ComputeConfig,
+    FinetuneConfig,
+    LogConfig,
+    OptimConfig,
+    Optimizer,
+    PretrainConfig,
+)
+
+__all__ = [
+    "ENCODER_SIZES",
+    "ComputeConfig",
+    "Crop",
+    "DataConfig",
+    "EvalConfig",
+    "FinetuneConfig",
+    "HeadConfig",
+    "LogConfig",
+    "Masking",
+    "ModelConfig",
+    "OptimConfig",
+    "Optimizer",
+    "Positions",
+    "PretrainConfig",
+    "StreamConfig",
+]

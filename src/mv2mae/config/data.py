@@ -1,0 +1,116 @@
+"""Settings of the data: which videos, how clips are drawn, how they are tested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mv2mae.config.check import require
+
+Crop = Literal["multi-scale", "random-resized", "centre"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """Endless synthetic pairs, each drawn afresh (`data.manifest: synthetic-stream`); see `mv2mae synth --help`."""
+
+    actions: tuple[str, ...] = ()
+    """Names of actions; empty = all."""
+    subjects: tuple[int, ...] = ()
+    """Ids of people, 1 to 40; empty = all. The sample set shows 1 to 10."""
+    cameras: str = "free"
+    """Where cameras stand: free, ntu, etri or ring."""
+    num_cameras: int | None = None
+    """Cameras of a room, for free and ring; null = the preset's own number."""
+    azimuth_ranges: tuple[tuple[float, float], ...] = ((-90.0, 90.0),)
+    """Of free cameras: degrees, 0 in front of the person, positive on the person's left."""
+    same_cameras: bool = False
+    """Whether all rooms have the same camera poses, as in a laboratory."""
+    difficulty: str = "normal"
+    """easy, normal or hard."""
+    motions: str = ""
+    """Folder of BVH files whose motions are the actions; empty = the built-in ones."""
+    num_rooms: int = 8
+    """Rooms that are in use at a time; pairs take them in turn."""
+    pairs_per_room: int = 64
+    """Pairs before a room gives way to a new one (a room costs as much as some pairs)."""
+    pairs_per_epoch: int = 10_000
+    """What counts as an epoch for schedules; nothing is ever seen twice."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_rooms", "pairs_per_room", "pairs_per_epoch"):
+            require(getattr(self, name) >= 1, f"stream.{name}={getattr(self, name)} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which videos, and how a clip is drawn from one."""
+
+    manifest: str = "sample"
+    """Path of a manifest (CSV or Parquet), `sample` for the set that comes with the package, or `synthetic-stream`."""
+    stream: StreamConfig = StreamConfig()
+    """What the synthetic stream shows."""
+    split: str = ""
+    """`PROTOCOL/SPLIT`, for instance `ntu60/xsub`: train on its training part, test on its test part."""
+    train_query: str = ""
+    """Instead of a split: a pandas query over the manifest's columns that picks the training videos."""
+    test_query: str = ""
+    """Instead of a split: the query that picks the test videos."""
+    frame_stride: float = 4
+    """Distance between the frames of a clip, in frames of a video at `fps` frames a second (Section 4.2)."""
+    fps: float | None = None
+    """Rate at which frame_stride counts; null = the target video's own rate."""
+    crop: Crop = "multi-scale"
+    """How training clips are cropped (Table 15: multi-scale; scales 1, .875, .75, .66)."""
+    min_crop: float = 0.66
+    """Smallest side of a crop as a share of the frame's short side."""
+    flip: bool = False
+    """Mirror half of the training clips (Table 16; fine-tuning only)."""
+    num_sources: int = 1
+    """Source views of a pair, 1 to 3 (Table 10; pre-training only)."""
+    target_views: tuple[int | str, ...] = ()
+    """Views that are rebuilt (Table 11); empty = all."""
+    source_views: tuple[int | str, ...] = ()
+    """Views that they are rebuilt from (Table 11); empty = all."""
+    nearest_sources: int = 0
+    """Draw sources from that many views nearest to the target by `camera_angles`; 0 = from all."""
+    camera_angles: dict[int | str, float] = field(default_factory=dict)
+    """View -> the camera's direction in degrees, for instance {1: 45, 2: 0, 3: -45}."""
+    held_out_groups: int = 0
+    """Groups kept out of pre-training to look at; 0 = one in twenty, 2 at least and 32 at most."""
+    cache: Literal["none", "memory"] = "none"
+    """`memory`: decode each video once, scale it to `cache_size` and keep it (small data sets)."""
+    cache_size: int = 0
+    """Short side in pixels at which the cache keeps frames; 0 = the clip size / 0.875."""
+
+    def __post_init__(self) -> None:
+        require(self.held_out_groups >= 0, f"held_out_groups={self.held_out_groups} must not be negative")
+        require(self.cache_size >= 0, f"cache_size={self.cache_size} must not be negative")
+        require(self.frame_stride > 0, f"frame_stride={self.frame_stride} must be positive")
+        require(self.fps is None or self.fps > 0, f"fps={self.fps} must be positive, or null for the video's own")
+        require(0 < self.min_crop <= 1, f"min_crop={self.min_crop} must lie in (0, 1]")
+        require(
+            self.nearest_sources == 0 or self.nearest_sources >= self.num_sources,
+            f"nearest_sources={self.nearest_sources} must be 0 or at least num_sources={self.num_sources}",
+        )
+        require(1 <= self.num_sources <= 3, f"num_sources={self.num_sources} must be 1, 2 or 3")
+        require(
+            not (self.split and (self.train_query or self.test_query)),
+            "data.split and data.train_query / data.test_query exclude each other; give one",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """Testing (Section 3.4): 5 clips of 10 crops of each video, averaged."""
+
+    num_clips: int = 5
+    """Clips spread evenly over the video."""
+    num_crops: int = 10
+    """Crops a clip: 10 = four corners, centre and their mirror images; 5; 2 = centre and mirror; 1 = centre."""
+    batch_size: int = 50
+    """Crops the model sees at a time (speed only)."""
+
+    def __post_init__(self) -> None:
+        require(self.num_clips >= 1, f"num_clips={self.num_clips} must be at least 1")
+        require(self.num_crops in (1, 2, 5, 10), f"num_crops={self.num_crops} must be 1, 2, 5 or 10")

@@ -1,0 +1,145 @@
+"""Settings of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mv2mae.config.check import require
+from mv2mae.errors import InputError
+
+Positions = Literal["sinusoid-1d", "sincos-3d"]
+Masking = Literal["random", "tube"]
+
+ENCODER_SIZES = {  # name -> width, depth, heads
+    "tiny": (192, 12, 3),
+    "small": (384, 12, 6),
+    "base": (768, 12, 12),
+    "large": (1024, 24, 16),
+}
+"""ViT sizes of Table 8 and L; the paper's default is small (ViT-S/16, Section 4.2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The pre-training model of Figure 1; the defaults are the paper's (Tables 12-14)."""
+
+    num_frames: int = 16
+    """Frames in a clip, T (Table 12)."""
+    image_size: int = 128
+    """Height and width of a clip in pixels (Section 4.2)."""
+    tubelet_size: tuple[int, int, int] = (2, 16, 16)
+    """Frames, rows and columns of pixels that make one token (Section 4.2)."""
+    encoder_width: int = 384
+    """Width d of a token in the encoder (Table 12)."""
+    encoder_depth: int = 12
+    """Blocks of the encoder (Table 12)."""
+    encoder_heads: int = 6
+    """Attention heads of the encoder."""
+    decoder_width: int = 192
+    """Width of a token in both decoders (Tables 13, 14)."""
+    decoder_depth: int = 4
+    """Blocks of each decoder (Tables 13, 14)."""
+    decoder_heads: int = 3
+    """Attention heads of each decoder."""
+    positions: Positions = "sinusoid-1d"
+    """Fixed position table: VideoMAE's over the flattened tokens, or a separable one over (t, h, w)."""
+    position_grid: tuple[int, int, int] | None = None
+    """Token grid for which the encoder's table is made, then interpolated to the clip's; null = the clip's own."""
+    mask_ratio: float = 0.7
+    """Share of tokens that is removed and predicted, rho (Table 7)."""
+    masking: Masking = "random"
+    """Masked tokens drawn over all of a clip, or the same places in every frame (tube)."""
+    cross_view_weight: float = 1.0
+    """Weight of the cross-view losses, lambda (Equation 3); 0 is a single-view VideoMAE."""
+    motion_temperature: float | None = 60.0
+    """Temperature tau of the motion weights, on ImageNet-normalised frames (Figure 4); null = uniform weights."""
+    effective_tokens: float | None = None
+    """Instead of a temperature: the share (0-1] of tokens that the weights shall be worth, per clip."""
+    literal_loss_scale: bool = False
+    """Equation 2 to the letter: weights sum to 1 over a clip. Default: they have mean 1 (N times that)."""
+
+    def __post_init__(self) -> None:
+        sizes = (self.num_frames, self.image_size, self.image_size)
+        names = ("num_frames", "image_size", "image_size")
+        for name, size, step in zip(names, sizes, self.tubelet_size, strict=True):
+            require(step > 0, f"tubelet_size={list(self.tubelet_size)} must be positive")
+            require(size >= step, f"{name}={size} is smaller than the tubelet's {step}; enlarge it")
+            require(
+                size % step == 0,
+                f"{name}={size} is not a multiple of the tubelet's {step}; try {round(size / step) * step}",
+            )
+        require(self.num_frames >= 2, f"num_frames={self.num_frames}: motion needs at least 2 frames")
+        for who, width, heads in (
+            ("encoder", self.encoder_width, self.encoder_heads),
+            ("decoder", self.decoder_width, self.decoder_heads),
+        ):
+            require(
+                width > 0 and heads > 0 and width % heads == 0,
+                f"{who}_width={width} does not divide by {who}_heads={heads}",
+            )
+        depths = (self.encoder_depth, self.decoder_depth)
+        require(min(depths) >= 1, f"encoder_depth={depths[0]}, decoder_depth={depths[1]}: both must be at least 1")
+        require(0 < self.mask_ratio < 1, f"mask_ratio={self.mask_ratio} must lie between 0 and 1")
+        require(self.num_masked >= 1, f"mask_ratio={self.mask_ratio} masks none of {self.num_tokens} tokens")
+        require(self.cross_view_weight >= 0, f"cross_view_weight={self.cross_view_weight} must not be negative")
+        require(
+            self.motion_temperature is None or self.motion_temperature > 0,
+            f"motion_temperature={self.motion_temperature} must be positive, or null for uniform weights",
+        )
+        require(
+            self.effective_tokens is None or 0 < self.effective_tokens <= 1,
+            f"effective_tokens={self.effective_tokens} must lie in (0, 1], a share of the tokens",
+        )
+
+    @classmethod
+    def of_size(cls, size: str, **settings: Any) -> ModelConfig:
+        """A model whose encoder is ViT-T, S, B or L (Table 8): `tiny`, `small`, `base`, `large`.
+
+        Raises:
+            InputError: for another name.
+        """
+        if size not in ENCODER_SIZES:
+            raise InputError(f"size={size!r} is unknown; choose one of {', '.join(ENCODER_SIZES)}")
+        width, depth, heads = ENCODER_SIZES[size]
+        return cls(encoder_width=width, encoder_depth=depth, encoder_heads=heads, **settings)
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Tokens along time, height and width."""
+        t, h, w = self.tubelet_size
+        return self.num_frames // t, self.image_size // h, self.image_size // w
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of a clip, N."""
+        t, h, w = self.grid
+        return t * h * w
+
+    @property
+    def num_masked(self) -> int:
+        """Tokens of a clip that are masked: int(rho N), for tubes int(rho h w) places in each of t frames."""
+        t, h, w = self.grid
+        return t * int(self.mask_ratio * h * w) if self.masking == "tube" else int(self.mask_ratio * t * h * w)
+
+    @property
+    def tubelet_dim(self) -> int:
+        """Values in a tubelet: 3 colours of t x h x w pixels."""
+        t, h, w = self.tubelet_size
+        return 3 * t * h * w
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """The classifier on top of the encoder (Section 3.4, Table 16)."""
+
+    drop_path: float = 0.1
+    """Chance that a branch of the last block is skipped; falls linearly to 0 at the first (Table 16)."""
+    label_smoothing: float = 0.1
+    """Share of the label's weight that is spread over all classes (Table 16)."""
+    num_classes: int | None = None
+    """Classes; null = one more than the largest label of the manifest."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.drop_path < 1, f"drop_path={self.drop_path} must lie in [0, 1)")
+        require(0 <= self.label_smoothing < 1, f"label_smoothing={self.label_smoothing} must lie in [0, 1)")

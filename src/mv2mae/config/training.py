@@ -1,0 +1,198 @@
+"""Settings of a training: optimiser, machine, log; and those of the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mv2mae.config.check import require
+from mv2mae.config.data import DataConfig, EvalConfig
+from mv2mae.config.model import HeadConfig, ModelConfig
+from mv2mae.errors import InputError
+
+Optimizer = Literal["adamw", "muon"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """AdamW with warm-up and cosine decay, counted in steps (Tables 15, 16)."""
+
+    optimizer: Optimizer = "adamw"
+    """The paper's AdamW; or Muon for the matrices of the blocks and AdamW for the rest (small models learn sooner)."""
+    muon_lr: float = 0.02
+    """Muon's peak rate, in its own scale; the schedule is the same."""
+    lr: float | None = None
+    """Peak learning rate of a step as it is; exclusive with base_lr."""
+    base_lr: float | None = None
+    """Peak learning rate at 256 items a step: lr = base_lr x batch / 256 (1e-3 in Tables 15, 16)."""
+    batch_size: int = 1024
+    """Items a step over all devices and accumulated parts: pairs, or augmented clips in fine-tuning."""
+    epochs: float | None = None
+    """Passes over the data; exclusive with steps."""
+    steps: int | None = None
+    """Optimiser steps; exclusive with epochs."""
+    warmup_epochs: float | None = None
+    """Passes during which the rate rises linearly."""
+    warmup_steps: int | None = None
+    """The same in steps."""
+    min_lr_share: float = 0.0
+    """The rate at the end as a share of the peak."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay, not applied to biases, norms and the mask token."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's momenta."""
+    clip_grad_norm: float | None = None
+    """Largest gradient norm; null = no clipping (the paper names none)."""
+    layer_decay: float = 1.0
+    """Rate of an encoder block over that of the block after it (0.9 in Table 16; 1 = none)."""
+
+    def __post_init__(self) -> None:
+        for a, b in (("lr", "base_lr"), ("epochs", "steps"), ("warmup_epochs", "warmup_steps")):
+            both = getattr(self, a) is not None and getattr(self, b) is not None
+            require(not both, f"optim.{a} and optim.{b} exclude each other; set one of them to null")
+        require(self.muon_lr > 0, f"muon_lr={self.muon_lr} must be positive")
+        require(self.batch_size >= 1, f"batch_size={self.batch_size} must be at least 1")
+        require(self.steps is None or self.steps >= 1, f"steps={self.steps} must be at least 1")
+        require(self.epochs is None or self.epochs > 0, f"epochs={self.epochs} must be positive")
+        require((self.peak_lr_or_none() or 1) > 0, "the learning rate must be positive")
+        require(0 < self.layer_decay <= 1, f"layer_decay={self.layer_decay} must lie in (0, 1]")
+
+    def peak_lr_or_none(self) -> float | None:
+        """`peak_lr`, or None where neither rate is set."""
+        return self.lr if self.lr is not None else self.base_lr
+
+    def peak_lr(self) -> float:
+        """The learning rate that the steps really reach."""
+        if self.lr is not None:
+            return self.lr
+        if self.base_lr is None:
+            raise InputError("neither optim.lr nor optim.base_lr is set; give one of them")
+        return self.base_lr * self.batch_size / 256
+
+    def describe(self) -> str:
+        """The rates in words."""
+        rate = f"{self.peak_lr():.3g} at its peak"
+        return rate if self.optimizer == "adamw" else f"{self.muon_lr:.3g} (Muon) and {rate} (AdamW)"
+
+    def total_steps(self, num_items: int) -> int:
+        """Optimiser steps for a training set of `num_items` items."""
+        if self.steps is not None:
+            return self.steps
+        if self.epochs is None:
+            raise InputError("neither optim.steps nor optim.epochs is set; give one of them")
+        return max(1, round(self.epochs * num_items / self.batch_size))
+
+    def num_warmup_steps(self, num_items: int) -> int:
+        """Steps during which the learning rate rises."""
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return round((self.warmup_epochs or 0) * num_items / self.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeConfig:
+    """What changes speed and memory, not results (but for rounding)."""
+
+    accelerator: str = "auto"
+    """Lightning's: auto, cpu, gpu."""
+    devices: int | str = "auto"
+    """Devices a node, or auto."""
+    num_nodes: int = 1
+    """Machines."""
+    strategy: Literal["auto", "ddp"] = "auto"
+    """Lightning's: auto, or ddp for several processes."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's."""
+    device_batch_size: int | None = None
+    """Items a device holds at a time; the rest of the batch is accumulated. Null = all of it at once."""
+    num_workers: int = 2
+    """Processes a device that read and decode videos; 0 = the training process itself."""
+    num_threads: int | None = None
+    """Threads of the training process on a CPU; null = torch's own choice, one a core."""
+    draw_on: Literal["auto", "loader", "device"] = "auto"
+    """Where a synthetic stream is drawn: by the loader, or on the training device; auto = there if it is a GPU."""
+    compile: bool = False
+    """torch.compile the model: faster steps after a slow first one."""
+
+    def __post_init__(self) -> None:
+        size, threads = self.device_batch_size, self.num_threads
+        require(size is None or size >= 1, f"device_batch_size={size} must be at least 1, or null")
+        require(threads is None or threads >= 1, f"num_threads={threads} must be at least 1, or null")
+        require(self.num_workers >= 0, f"num_workers={self.num_workers} must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    """How often a run reports and saves, in steps."""
+
+    log_every: int = 10
+    """Steps between two lines of the log."""
+    check_every: int = 200
+    """Steps between two looks at the held-out batch (losses, source gain; pre-training only)."""
+    save_every: int = 500
+    """Steps between two checkpoints."""
+    held_out_pairs: int = 32
+    """Pairs in the held-out batch."""
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "check_every", "save_every", "held_out_pairs"):
+            require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Self-supervised pre-training (Section 3.4, Table 15)."""
+
+    init: str | None = None
+    """Pre-training run or weights file of the same size to go on from; null = from scratch."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(base_lr=1e-3, epochs=1600, warmup_epochs=160))
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    seed: int = 0
+    """Every draw (order, views, windows, crops, masks, first weights) follows from it."""
+
+
+def _finetune_optim() -> OptimConfig:
+    return OptimConfig(
+        batch_size=1020,  # the paper's 1,024, made divisible by its 6 augmentations
+        base_lr=1e-3,
+        epochs=35,
+        warmup_epochs=5,
+        weight_decay=0.1,
+        betas=(0.9, 0.999),
+        layer_decay=0.9,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """Supervised fine-tuning of an encoder (Section 3.4, Table 16)."""
+
+    init: str | None = None
+    """Run folder or safetensors file whose encoder is the start; null = from scratch."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The model from scratch, its decoders left out; with `init` the stored model takes its place."""
+    num_frames: int | None = None
+    """With `init`: frames in a clip, if other than the stored model's; positions are interpolated."""
+    image_size: int | None = None
+    """With `init`: pixels of a clip's side, if other than the stored model's; positions are interpolated."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(flip=True))
+    num_repeats: int = 6
+    """Augmented copies of each decoded clip in a batch (repeated augmentation, Table 16)."""
+    head: HeadConfig = field(default_factory=HeadConfig)
+    optim: OptimConfig = field(default_factory=_finetune_optim)
+    test: EvalConfig = field(default_factory=EvalConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    seed: int = 0
+    """Every draw follows from it."""
+
+    def __post_init__(self) -> None:
+        require(self.num_repeats >= 1, f"num_repeats={self.num_repeats} must be at least 1")
+        require(
+            self.optim.batch_size % max(1, self.num_repeats) == 0,
+            f"optim.batch_size={self.optim.batch_size} counts augmented clips and must be a multiple of "
+            f"num_repeats={self.num_repeats}",
+        )

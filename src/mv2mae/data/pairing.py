@@ -1,0 +1,107 @@
+"""Which views of a group are rebuilt, and from which: the choices of Tables 10 and 11."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mv2mae.config import DataConfig
+from mv2mae.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """frame: the rows of groups in use; targets: rows to rebuild; sources: for each of them the rows to choose from;
+    skipped_groups: groups without a pair.
+    """
+
+    frame: pd.DataFrame
+    targets: list[int]
+    sources: list[np.ndarray]
+    skipped_groups: int
+
+
+def pair_views(frame: pd.DataFrame, config: DataConfig) -> Pairing:
+    """Targets and their possible sources in each group, as the configuration chooses views.
+
+    Args:
+        frame: rows of a manifest.
+        config: `num_sources`, `target_views`, `source_views`, `nearest_sources`, `camera_angles`.
+
+    Raises:
+        InputError: a view that is not there, a camera without an angle, or no group with enough views.
+    """
+    _check_views(frame, config)
+    frame = frame.reset_index(drop=True)
+    views = frame["view"].astype(str).to_numpy()
+    may_be_target = _among(views, _names(config.target_views))
+    may_be_source = _among(views, _names(config.source_views))
+    angles = _angles(views, config)
+    pairs: dict[int, np.ndarray] = {}
+    kept = np.zeros(len(frame), bool)
+    rows_of = {group: np.asarray(rows) for group, rows in frame.groupby("group", sort=False).indices.items()}
+    for rows in rows_of.values():
+        for target in rows[may_be_target[rows]]:
+            others = rows[may_be_source[rows] & (rows != target)]
+            if angles is not None:
+                others = others[np.argsort(_apart(angles[others], angles[target]), kind="stable")]
+                others = np.sort(others[: config.nearest_sources])
+            if len(others) >= config.num_sources:
+                pairs[int(target)] = others
+                kept[[target, *others]] = True
+    if not pairs:
+        most = max((len(rows) for rows in rows_of.values()), default=0)
+        raise InputError(
+            f"manifest has no group with {config.num_sources + 1} views (most: {most} in {len(rows_of)} groups); "
+            "pre-training pairs need videos of the same `group` and different `view`, "
+            "as data.target_views and data.source_views allow"
+        )
+    place = np.cumsum(kept) - 1
+    used = frame[kept].reset_index(drop=True)
+    return Pairing(
+        frame=used,
+        targets=[int(place[row]) for row in sorted(pairs)],
+        sources=[place[pairs[row]] for row in sorted(pairs)],
+        skipped_groups=len(rows_of) - used["group"].nunique(),
+    )
+
+
+def _check_views(frame: pd.DataFrame, config: DataConfig) -> None:
+    there = {str(view) for view in list(frame["view"])}
+    for name in ("target_views", "source_views"):
+        missing = [view for view in _names(getattr(config, name)) if view not in there]
+        if missing:
+            raise InputError(f"data.{name} names {', '.join(missing)}; the manifest's views are {_listed(there)}")
+    if config.nearest_sources:
+        missing = sorted(there - set(_names(config.camera_angles)))
+        if missing:
+            raise InputError(
+                f"data.nearest_sources needs an angle of every view; data.camera_angles has none for {_listed(missing)}"
+            )
+
+
+def _listed(views: set[str] | list[str]) -> str:
+    return ", ".join(sorted(views, key=lambda view: (len(view), view)))
+
+
+def _names(views: Iterable[int | str]) -> list[str]:
+    return [str(view) for view in views]
+
+
+def _among(views: np.ndarray, chosen: list[str]) -> np.ndarray:
+    return np.isin(views, chosen) if chosen else np.ones(len(views), bool)
+
+
+def _angles(views: np.ndarray, config: DataConfig) -> np.ndarray | None:
+    if not config.nearest_sources:
+        return None
+    known = {str(view): angle for view, angle in config.camera_angles.items()}
+    return np.array([known[view] for view in views])
+
+
+def _apart(angles: np.ndarray, angle: float) -> np.ndarray:
+    """Degrees between directions, 0 to 180."""
+    return np.abs((angles - angle + 180) % 360 - 180)

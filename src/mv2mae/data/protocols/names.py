@@ -1,0 +1,85 @@
+"""Data sets whose file names say everything: a regular expression, and columns made of its parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mv2mae.data.manifest import make_frame
+from mv2mae.data.protocols.base import Indexed, Listing
+from mv2mae.errors import InputError
+
+Columns = Callable[[pd.DataFrame], Mapping[str, Any]]
+"""From the parts of the names (text, a column each) to columns of the manifest; `path` is filled elsewhere."""
+
+
+def name_index(
+    *,
+    title: str,
+    example: str,
+    name: str,
+    columns: Columns,
+    limits: Mapping[str, range] | None = None,
+) -> Callable[[Listing], Indexed]:
+    """The index of a data set with fixed names, at any depth below its folder.
+
+    Args:
+        title: of the data set, for messages.
+        example: of a name, for messages.
+        name: regular expression with named groups, for the end of a path from the beginning of a name on.
+        columns: makes the manifest's columns of the named groups, and of `folder`, what stands before the name:
+            empty, or a relative path that ends in /.
+        limits: numbers that a named group may have; other files do not belong to the data set.
+
+    Returns:
+        a function that raises InputError where no file fits. A file whose group and view another one has
+        already is set aside.
+    """
+    regex = re.compile(rf"\A(?P<folder>.*/)?{name}\Z", re.DOTALL | re.ASCII)
+
+    def index(listing: Listing) -> Indexed:
+        parts = match_names(listing.files, regex, limits or {})
+        files = pd.Series(listing.files, dtype=object)
+        unmatched = tuple(files.drop(parts.index))
+        if parts.empty:
+            raise no_video(listing, title, example)
+        made = dict(columns(parts))
+        frame = make_frame(pd.DataFrame({"path": f"{listing.root}/" + files[parts.index], **made}))
+        frame, problems = without_doubles(frame)
+        return Indexed(frame=frame, unmatched=unmatched, problems=problems)
+
+    return index
+
+
+def match_names(files: Sequence[str], regex: re.Pattern[str], limits: Mapping[str, range]) -> pd.DataFrame:
+    """The named groups of the files that fit, as text; the index is the file's place in the list."""
+    groups = list(regex.groupindex)
+    assert len(groups) == regex.groups, "every group of a name's pattern has a name"
+    found = {place: match.groups("") for place, file in enumerate(files) if (match := regex.match(file))}
+    parts = pd.DataFrame(list(found.values()), columns=groups, index=list(found), dtype=object)
+    fits = pd.Series(True, index=parts.index)
+    for column, allowed in limits.items():
+        fits &= parts[column].astype(int).between(allowed.start, allowed.stop - 1)
+    return parts[fits]
+
+
+def without_doubles(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[tuple[str, str], ...]]:
+    """Sets aside rows whose group and view an earlier row has: copies of a video in two folders."""
+    double = frame.duplicated(["group", "view"])
+    if not double.any():
+        return frame, ()
+    first: dict[tuple[str, object], str] = {}
+    problems = []
+    for path, group, view in zip(frame["path"], frame["group"], frame["view"], strict=True):
+        if first.setdefault((group, view), path) != path:
+            problems.append((path, f"group {group}, view {view} is {first[group, view]} already"))
+    return frame[~double].reset_index(drop=True), tuple(problems)
+
+
+def no_video(listing: Listing, title: str, example: str) -> InputError:
+    """The error for a folder in which nothing fits."""
+    found = f"found for instance {listing.files[0]}" if listing.files else "found no video files"
+    return InputError(f"no {title} video below {listing.root}: expected names as {example}, {found}")

@@ -1,0 +1,93 @@
+"""Files behind URLs (s3://, gs://, memory:// ...: whatever fsspec opens), by way of a cache on this machine.
+
+A file is copied whole on its first use. The cache lies in `MV2MAE_CACHE`, or else in `~/.cache/mv2mae`; anything
+in it may be deleted while nothing reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mv2mae.errors import InputError
+
+
+def is_url(path: str | Path) -> bool:
+    """Whether a path is a URL."""
+    return "://" in str(path)
+
+
+def cache_folder() -> Path:
+    """Where copies are kept."""
+    return Path(os.environ.get("MV2MAE_CACHE") or Path.home() / ".cache" / "mv2mae")
+
+
+def local_copy(path: str | Path) -> Path:
+    """A file on this machine: the path itself, or the copy of what a URL names; a changed file is copied again.
+
+    Raises:
+        InputError: fsspec is missing, or the URL cannot be read.
+    """
+    if not is_url(path):
+        return Path(path)
+    url = str(path)
+    system, inner = _open_system(url)
+    try:
+        version = system.ukey(inner)
+        name = hashlib.sha256(f"{url}\n{version}".encode()).hexdigest()[:24]
+        copy = cache_folder() / f"{name}-{posixpath.basename(inner)}"
+        if not copy.exists():
+            _fetch(system, inner, copy)
+    except FileNotFoundError as error:
+        raise InputError(f"{url}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{url} cannot be copied to {cache_folder()} ({error}); MV2MAE_CACHE sets another") from error
+    return copy
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _open_system(url: str) -> tuple[Any, str]:
+    try:
+        import fsspec  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise InputError(f"{url} needs fsspec; pip install 'mv2mae[remote]'") from error
+    try:
+        system, inner = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:  # no s3fs for s3://, an unknown protocol
+        raise InputError(f"{url} cannot be opened ({error})") from error
+    return system, str(inner)
+
+
+def _fetch(system: Any, inner: str, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
+    with _one_at_a_time(copy.with_name(f".{copy.name}.lock")):
+        if copy.exists():  # another process was faster
+            return
+        try:
+            with system.open(inner, "rb") as source, temporary.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 22)
+            os.replace(temporary, copy)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    """Loader processes that want the same shard wait for one copy; the lock goes with the process that holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: each process makes its own copy, the last one stays
+        yield
+        return
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

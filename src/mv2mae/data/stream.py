@@ -1,0 +1,209 @@
+"""An endless source of pairs: synthetic performances that are drawn when they are asked for, and never twice."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from mv2mae.config import DataConfig
+from mv2mae.data.augment import Box, crop_resize, draw_box
+from mv2mae.data.sampling import ItemKey, fingerprint_of
+from mv2mae.data.synthetic.cameras import Camera
+from mv2mae.data.synthetic.config import Group, SynthConfig
+from mv2mae.data.synthetic.generate import cast_group, make_take, plan_setup
+from mv2mae.data.synthetic.mesh import Mover
+from mv2mae.data.synthetic.rooms import Room
+from mv2mae.data.synthetic.scene import film
+from mv2mae.data.synthetic.stage import Stage
+from mv2mae.data.views import Pair, reading_size
+from mv2mae.errors import InputError
+
+STREAM = "synthetic-stream"
+"""The manifest's name that stands for this source."""
+
+_RATE = 30.0
+"""Frames a second at which `frame_stride` counts where `data.fps` says nothing."""
+_HELD_OUT = 64
+_TRAIN, _LOOK = 0, 1  # what a draw is for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """A pair before it is drawn.
+
+    group: who does what, in which room. views: of the target, then of the sources. boxes: how each is cropped.
+    index, seed: of the pair. movers: what moves, once it has been worked out.
+    """
+
+    group: Group
+    views: tuple[int, ...]
+    boxes: tuple[Box, ...]
+    index: int
+    seed: int
+    movers: tuple[Mover, ...] = ()
+
+
+class Rooms:
+    """The rooms of setups, and those of their views that were asked for; the ones longest unused are forgotten."""
+
+    def __init__(self, config: SynthConfig, count: int) -> None:
+        self.config, self.count = config, count
+        self._plans: OrderedDict[int, tuple[list[Camera], Room, dict[int, Stage]]] = OrderedDict()
+
+    def plan(self, setup: int) -> tuple[list[Camera], Room]:
+        """Cameras and room of a setup."""
+        return self._entry(setup)[:2]
+
+    def stage(self, setup: int, view: int) -> Stage:
+        """What one camera sees of the empty room."""
+        cameras, room, stages = self._entry(setup)
+        if view not in stages:
+            stages[view] = Stage(room, next(c for c in cameras if c.view == view), self.config.size)
+        return stages[view]
+
+    def _entry(self, setup: int) -> tuple[list[Camera], Room, dict[int, Stage]]:
+        if setup not in self._plans:
+            self._plans[setup] = (*plan_setup(self.config, setup), {})
+            while len(self._plans) > self.count:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(setup)
+        return self._plans[setup]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Other processes make their own."""
+        return {"config": self.config, "count": self.count, "_plans": OrderedDict()}
+
+
+class PairStream(Dataset[Pair]):
+    """Pairs of freshly drawn views, as `PairDataset` gives them from videos.
+
+    Pair number k = epoch x length + index is a function of (seed, k) alone: the room, the person, the action, its
+    style, the views. `num_rooms` rooms are in use at a time; each serves `pairs_per_room` pairs and then gives way to
+    a new one, one after the other, so that a batch shows many rooms and few of them have to be made.
+
+    Args:
+        config: clips, and in `stream` what is shown.
+        num_frames: frames in a clip.
+        size: height and width of a clip in pixels.
+        seed: of all draws.
+        held_out: other pairs than those of training, in other rooms.
+
+    Raises:
+        InputError: the stream's settings cannot work.
+    """
+
+    shuffled = False
+
+    def __init__(self, config: DataConfig, *, num_frames: int, size: int, seed: int, held_out: bool = False) -> None:
+        stream = config.stream
+        self.config, self.size, self.seed = config, size, seed
+        self.purpose = _LOOK if held_out else _TRAIN
+        self.length = _HELD_OUT if held_out else stream.pairs_per_epoch
+        drawn = size if config.crop == "centre" else reading_size(config, size)
+        chosen = {name: getattr(stream, name) for name in ("actions", "subjects") if getattr(stream, name)}
+        self.synth = SynthConfig(
+            **chosen,
+            cameras=stream.cameras,
+            num_cameras=stream.num_cameras,
+            azimuth_ranges=stream.azimuth_ranges,
+            same_cameras=stream.same_cameras,
+            difficulty=stream.difficulty,
+            motions=stream.motions,
+            num_frames=num_frames,
+            fps=(config.fps or _RATE) / config.frame_stride,
+            size=drawn + drawn % 2,
+            seed=int(np.random.default_rng((seed, self.purpose)).integers(2**62)),
+        )
+        self.num_views = len(self.synth.views)
+        if self.num_views < config.num_sources + 1:
+            raise InputError(
+                f"stream.cameras={stream.cameras} has {self.num_views} views; {config.num_sources} source(s) need more"
+            )
+        settings = {"num_frames": num_frames, "size": size, "seed": seed, "data": asdict(config)}
+        self.fingerprint = fingerprint_of([json.dumps(settings, sort_keys=True)])
+        self.rooms = Rooms(self.synth, 2 * stream.num_rooms)
+
+    def __len__(self) -> int:
+        return self.length
+
+    @property
+    def groups(self) -> list[str]:
+        """The performance of each item of the first epoch."""
+        return [self.script((0, index)).group.name for index in range(len(self))]
+
+    def script(self, key: ItemKey | int) -> Script:
+        """What the pair of a key (epoch, index) shows; an index alone means epoch 0."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        number = epoch * self.length + index
+        rng = np.random.default_rng((self.seed, self.purpose, number))
+        action = str(rng.choice(self.synth.actions))
+        group = Group(
+            setup=self._room(number),
+            subject=int(rng.choice(self.synth.subjects)),
+            repetition=number + 1,
+            action=action,
+            captured_id=self.synth.captured.get(action),
+        )
+        views = tuple(int(v) for v in rng.choice(self.synth.views, self.config.num_sources + 1, replace=False))
+        side = self.synth.size
+        boxes = tuple(draw_box(self.config.crop, side, side, rng, min_crop=self.config.min_crop) for _ in views)
+        return Script(group=group, views=views, boxes=boxes, index=index, seed=int(rng.integers(2**60)))
+
+    def _room(self, number: int) -> int:
+        """The setup of a pair: rooms retire one at a time, spread evenly over the stretch that a room lasts."""
+        rooms, pairs = self.config.stream.num_rooms, self.config.stream.pairs_per_room
+        place, turn = number % rooms, number // rooms
+        return 1 + place + rooms * ((turn + place * pairs // rooms) // pairs)
+
+    def __getitem__(self, key: ItemKey | int) -> Pair:
+        """The pair of a key."""
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[ItemKey | int]) -> list[Pair]:
+        """The pairs of a batch, drawn together."""
+        return self.draw(self.animate(keys), torch.device("cpu"))
+
+    def animate(self, keys: Sequence[ItemKey | int]) -> list[Script]:
+        """The pairs of a batch up to what needs pixels: work for the loader's processes."""
+        scripts = [self.script(key) for key in keys]
+        return [
+            replace(script, movers=cast_group(self.synth, script.group, *self.rooms.plan(script.group.setup)))
+            for script in scripts
+        ]
+
+    def draw(self, scripts: Sequence[Script], device: torch.device) -> list[Pair]:
+        """The pairs of animated scripts, drawn on a device and left there."""
+        takes = [
+            make_take(self.synth, script.group, self.rooms.stage(script.group.setup, view), script.movers)
+            for script in scripts
+            for view in script.views
+        ]
+        videos = iter(film(takes, device=device))
+        pairs: list[Pair] = []
+        for script in scripts:
+            clips = [crop_resize(next(videos).frames, box, self.size) for box in script.boxes]
+            pairs.append(
+                {"target": clips[0], "sources": torch.stack(clips[1:]), "index": script.index, "seed": script.seed}
+            )
+        return pairs
+
+
+class ScriptedPairs(Dataset[Script]):
+    """The same items before they are drawn, for a training that draws them on its own device."""
+
+    def __init__(self, stream: PairStream) -> None:
+        self.stream, self.shuffled, self.fingerprint = stream, stream.shuffled, stream.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __getitem__(self, key: ItemKey | int) -> Script:
+        """The script of a key."""
+        return self.stream.animate([key])[0]
