@@ -13,7 +13,8 @@ import torch
 from tiny_videos import even_times, time_of, write_video
 
 from mv2mae.data import video as video_module
-from mv2mae.data.video import VideoError, decode_video, nearest_index, probe, read_frames, scaled_size
+from mv2mae.data.pixels import scaled_size
+from mv2mae.data.video import VideoError, decode_video, nearest_index, probe, read_frames
 
 KINDS = [
     ("h264", "mp4"),

@@ -6,29 +6,33 @@ rates, variable ones included, are read at the same moments. Pixels are uint8 RG
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 import torch
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
+from mv2mae.data.pixels import Converter, displayed_size
 from mv2mae.errors import InputError
+
+if TYPE_CHECKING:
+    from mv2mae.data.store.reader import StoredVideo
 
 _BLIND_SEEK_SECONDS = 3.0
 """Without an index of key frames a jump is tried only over gaps longer than this."""
-_MISSING_TAIL_SECONDS = 0.25
+MISSING_TAIL_SECONDS = 0.25
 """A video that ends earlier than this before a wanted frame is reported as cut off, not frozen."""
 
 
@@ -94,6 +98,8 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         VideoError: the file is missing, empty, cut off, or no video.
     """
+    if (item := _stored(path)) is not None:
+        return item.info
     with _opened(path) as (container, stream):
         _check_complete(path, stream)
         num_frames, rate, time_base = stream.frames, stream.average_rate or stream.guessed_rate, stream.time_base
@@ -101,7 +107,7 @@ def probe(path: str | Path) -> VideoInfo:
         opening = next(_timed_frames(container, stream), None)
         if opening is None:
             raise VideoError(path, "holds no frame that can be decoded")
-        start, (height, width) = opening[0], _displayed_size(opening[1])
+        start, (height, width) = opening[0], displayed_size(opening[1])
     if not num_frames or not duration:  # Matroska, MPEG-TS: the header does not say, so the packets are counted
         num_frames, duration = _count_packets(path, start)
         duration = duration or num_frames / float(rate or 25)
@@ -133,6 +139,8 @@ def read_frames(
     Raises:
         VideoError: the file cannot be decoded, or ends more than a quarter of a second before a wanted frame.
     """
+    if (item := _stored(path)) is not None:
+        return item.read(times, short_side=short_side)
     try:
         return _read_frames(path, times, short_side, may_seek=True)
     except _SeekMissed:  # the index lied, or the format has none (MPEG-TS): decode from the start
@@ -145,8 +153,10 @@ def decode_video(path: str | Path, *, short_side: int | None = None) -> DecodedV
     Raises:
         VideoError: the file cannot be decoded.
     """
+    if (item := _stored(path)) is not None:
+        return DecodedVideo(item.read_all(short_side=short_side), item.times, item.info)
     info = probe(path)
-    frames, times, convert = [], [], _Converter(short_side)
+    frames, times, convert = [], [], Converter(short_side)
     with _opened(path) as (container, stream):
         for time, frame in _timed_frames(container, stream):
             times.append(time)
@@ -157,17 +167,34 @@ def decode_video(path: str | Path, *, short_side: int | None = None) -> DecodedV
     return DecodedVideo(torch.from_numpy(np.stack(frames)), np.asarray(times), info)
 
 
+def frames_between(
+    path: str | Path, start: float | None, end: float | None, *, reach: float = -math.inf
+) -> Iterator[tuple[float, VideoFrame]]:
+    """The frames of a file, not scaled, from the last one up to `start` to the first one from `end` on, with times.
+
+    Args:
+        path: the video, no item of a store.
+        start, end: seconds on the file's clock; None = from the first, to the last.
+        reach: a moment at which there must still be a frame.
+
+    Raises:
+        VideoError: the file cannot be decoded, or ends more than a quarter of a second before `reach`.
+    """
+    try:
+        yield from _frames_between(path, start, end, reach, may_seek=True)
+    except _SeekMissed:  # before the first frame was given
+        yield from _frames_between(path, start, end, reach, may_seek=False)
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether there is such a file, or a shard that may hold such an item of a store (a URL is taken at its word)."""
+    file, hash_sign, _ = str(path).rpartition(".tar#")
+    return "://" in str(path) or os.path.isfile(f"{file}.tar" if hash_sign else path)
+
+
 def available_cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def scaled_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
-    """Height and width after scaling the shorter of them to `short_side`, in proportion."""
-    if short_side is None:
-        return height, width
-    scale = short_side / min(height, width)
-    return max(short_side, round(height * scale)), max(short_side, round(width * scale))
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -175,6 +202,15 @@ def scaled_size(height: int, width: int, short_side: int | None) -> tuple[int, i
 
 class _SeekMissed(Exception):
     """A jump landed behind the wanted frame."""
+
+
+def _stored(path: str | Path) -> StoredVideo | None:
+    """The item of a store that `path` names (`FOLDER/shard-000000.tar#KEY`), or None where it names a file."""
+    if ".tar#" not in str(path):
+        return None
+    from mv2mae.data.store.reader import open_item  # which reads its items with what stands here
+
+    return open_item(str(path))
 
 
 @contextmanager
@@ -207,7 +243,7 @@ def _check_complete(path: str | Path, stream: VideoStream) -> None:
 def _check_reaches(path: str | Path, wanted: float, stamp: float, frame: VideoFrame) -> None:
     """Refuses to show the last frame for a time long after it, unless the file says that it is shown so long."""
     shown = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-    if wanted > stamp + shown + _MISSING_TAIL_SECONDS:
+    if wanted > stamp + shown + MISSING_TAIL_SECONDS:
         raise VideoError(path, f"is cut off: frames end at {stamp:.2f} s, {wanted:.2f} s was expected")
 
 
@@ -237,43 +273,6 @@ def _count_packets(path: str | Path, start: float) -> tuple[int, float]:
                 step = float(packet.duration * packet.time_base) if packet.duration else float(1 / (rate or 25))
                 end = max(end, float(packet.pts * packet.time_base) + step)
     return max(count, 1), end - start
-
-
-def _quarter_turns(frame: VideoFrame) -> int:
-    """How often to turn a frame counter-clockwise by 90 degrees to display it."""
-    return round(frame.rotation / 90) % 4
-
-
-def _displayed_size(frame: VideoFrame) -> tuple[int, int]:
-    """Height and width as displayed."""
-    size = frame.height, frame.width
-    return size[::-1] if _quarter_turns(frame) % 2 else size
-
-
-class _Converter:
-    """Scales and converts frames to RGB; one swscale context serves a whole video."""
-
-    def __init__(self, short_side: int | None) -> None:
-        self.short_side = short_side
-        self.reformatter = VideoReformatter()
-        self.size: tuple[int, int] | None = None  # height, width as stored: the first frame decides
-
-    def __call__(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
-        height, width = self.size = self.size or scaled_size(frame.height, frame.width, self.short_side)
-        smaller = height * width < frame.height * frame.width
-        # AREA averages what a pixel covers: as right as BILINEAR when shrinking, and 1.7 times as fast
-        # (1080x1920 to 160x284: 0.8 against 1.35 ms a frame).
-        rgb = self.reformatter.reformat(
-            frame,
-            width,
-            height,
-            format="rgb24",
-            interpolation=Interpolation.AREA if smaller else Interpolation.BILINEAR,
-            threads=1,
-        )
-        pixels = rgb.to_ndarray()
-        turns = _quarter_turns(frame)
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
 class _Cursor:
@@ -327,13 +326,31 @@ class _Cursor:
         return found >= 0 and float(entries[found].timestamp * self.stream.time_base) > position + margin
 
 
+def _frames_between(
+    path: str | Path, start: float | None, end: float | None, reach: float, may_seek: bool
+) -> Iterator[tuple[float, VideoFrame]]:
+    with _opened(path) as (container, stream):
+        cursor, last = _Cursor(container, stream, may_seek), None
+        if start is not None:
+            cursor.nearest(start)
+        opening = [f for f in (cursor.before, cursor.here) if f is not None]
+        if len(opening) == 2 and opening[1][0] == start:
+            del opening[0]
+        for last in itertools.chain(opening, cursor.frames):
+            yield last
+            if end is not None and last[0] >= end:
+                break
+        if last is not None:
+            _check_reaches(path, reach, *last)
+
+
 def _read_frames(
     path: str | Path, times: Sequence[float] | np.ndarray, short_side: int | None, may_seek: bool
 ) -> UInt8[Tensor, "t h w 3"]:
     wanted = np.asarray(times, dtype=np.float64)
     order = np.argsort(wanted, kind="stable")
     picked: list[np.ndarray] = [np.empty(0)] * len(wanted)
-    convert = _Converter(short_side)
+    convert = Converter(short_side)
     with _opened(path) as (container, stream):
         cursor, last_stamp, pixels = _Cursor(container, stream, may_seek), -math.inf, np.empty(0)
         for position in order:

@@ -1,4 +1,4 @@
-"""Where data sets get their frames: from files, or from memory after one decoding; and the list of broken videos."""
+"""Where data sets get their frames: from files, a store, or memory after one decoding; and the list of broken ones."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mv2mae.data.augment import resize_short_side
 from mv2mae.data.sampling import ItemKey, candidates
+from mv2mae.data.torchcodec_reader import torchcodec_frames
 from mv2mae.data.video import (
     DecodedVideo,
     VideoError,
@@ -141,7 +142,10 @@ class Videos:
             frames = self._decoded[path].at(times)
             return resize_short_side(frames, short_side) if exact else frames
         self._refuse_known(path)
-        target = short_side if exact else min(short_side, self.info(path).short_side)
+        own = self.info(path).short_side
+        target = short_side if exact else min(short_side, own)
+        if target == own and (unscaled := torchcodec_frames(path, times)) is not None:
+            return unscaled
         return read_frames(path, times, short_side=target)
 
     def _refuse_known(self, path: str) -> None:

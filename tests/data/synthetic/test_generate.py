@@ -23,7 +23,7 @@ from mv2mae.data.synthetic.actions import ACTIONS
 from mv2mae.data.synthetic.bodies import load_body
 from mv2mae.data.synthetic.generate import build_setup, make_group
 from mv2mae.data.synthetic.performance import animate
-from mv2mae.data.synthetic.preview import estimate, one_of_each, preview
+from mv2mae.data.synthetic.preview import estimate
 from mv2mae.errors import InputError
 
 SMALL = SynthConfig(
@@ -168,24 +168,6 @@ def test_other_errors_of_the_disk_stay_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     with pytest.raises(IsADirectoryError), encoding.room_on_disk(tmp_path / "x"):
         (tmp_path / "videos").open("w")
-
-
-def test_preview_shows_each_action_once_and_writes_no_data_set(tmp_path: Path) -> None:
-    config = replace(SMALL, num_groups=None)
-    groups = one_of_each(config)
-    assert [group.action for group in groups] == list(config.actions)
-    assert {group.subject for group in groups} | {group.setup for group in groups} > {3, 17}
-    preview(tmp_path / "look.png", config)
-    assert [p.name for p in tmp_path.iterdir()] == ["look.png"]
-    with av.open(str(tmp_path / "look.png")) as picture:
-        sheet = next(picture.decode(video=0)).to_ndarray(format="rgb24")
-    frames = generate_frames(config, groups[1], config.views)
-    tile = frames[config.views[-1]][round(0.7 * (config.num_frames - 1))]
-    np.testing.assert_array_equal(sheet[-48:, -48:], tile)
-    margin = sheet[-96:, : sheet.shape[1] - 9 * 48]
-    assert (margin.min(axis=(1, 2)) < 128).sum() > 10  # something is written there
-    with pytest.raises(InputError, match=r"look.jpg; give a file that ends in .png"):
-        preview(tmp_path / "look.jpg", config)
 
 
 def test_the_estimate_comes_close_to_what_is_written(written: Path) -> None:

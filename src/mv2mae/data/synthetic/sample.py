@@ -12,7 +12,7 @@ from mv2mae.data.synthetic.generate import generate
 
 
 def sample_config() -> SynthConfig:
-    """10 actions x 10 people x 2 setups, NTU's cameras, 64 frames of 128 pixels."""
+    """10 actions x 10 people x 2 setups, NTU's cameras, 64 frames of 128 pixels, at the level `easy`."""
     return SynthConfig(
         actions=tuple(ACTIONS)[:10],
         subjects=tuple(range(1, 11)),
@@ -20,6 +20,7 @@ def sample_config() -> SynthConfig:
         size=128,
         num_frames=64,
         fps=30,
+        difficulty="easy",
         crf=29,
         seed=2026,
     )

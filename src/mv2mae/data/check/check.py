@@ -1,0 +1,203 @@
+"""`mv2mae check`: opens every video of a manifest and says what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.progress import track
+
+from mv2mae.data.check.files import file_findings
+from mv2mae.data.check.groups import Scans, copies, group_findings, group_offsets, repeated_rows
+from mv2mae.data.check.report import Report
+from mv2mae.data.check.worker import scan_all
+from mv2mae.data.manifest import make_frame, read_table, sample_manifest, write_manifest
+from mv2mae.errors import InputError
+
+
+def check_manifest(
+    manifest: pd.DataFrame | str | Path,
+    *,
+    quick: bool = False,
+    sync: bool = True,
+    tolerance: float = 0.1,
+    max_offset: float = 2.0,
+    num_workers: int | None = None,
+    time_limit: float = 120.0,
+    progress: bool = True,
+) -> Report:
+    """Looks for broken, mismatched, copied and unsynchronised videos.
+
+    Every frame of every video is decoded, in processes of their own: a file on which the decoder hangs or
+    crashes becomes a finding. Several rows may use parts of one file; it is opened once.
+
+    Args:
+        manifest: a table with absolute paths, the path of a .csv or .parquet file, or `sample`. Repeated rows, which
+            `read_manifest` refuses, become findings here.
+        quick: read headers and decode the first and the last frame only: finds files that cannot be opened, most
+            cut-off ones, wrong lengths, rates and sizes, exact copies; nothing inside, no synchronisation.
+        sync: estimate the time offsets between the views of a group from their motion. Groups that the manifest marks
+            as not synchronised are left out.
+        tolerance: seconds that views may be apart.
+        max_offset: largest offset that is looked for, in seconds.
+        num_workers: processes; None = one a core; 0 = none, everything in this one, without protection.
+        time_limit: seconds that one file may take (and one more for each of its megabytes).
+        progress: show a progress bar.
+
+    Raises:
+        InputError: no such manifest, unknown or missing columns, values of the wrong kind, no rows, bad options.
+    """
+    _check_options(tolerance, max_offset, num_workers, time_limit)
+    frame, name = _table(manifest)
+    paths = list(dict.fromkeys(frame["path"]))
+    results = scan_all(paths, quick=quick, num_workers=num_workers, time_limit=time_limit)
+    scans: Scans = {}
+    for scan in track(results, "checking videos", len(paths), disable=not progress):
+        scans[scan.path] = scan
+    findings = [*repeated_rows(frame), *copies(frame, scans)]
+    for row, path in enumerate(frame["path"]):
+        findings += file_findings(frame, row, scans[path])
+    useless = {entry.row for entry in findings if entry.kind in ("listed_twice", "view_twice")}
+    offsets = []
+    groups = [np.asarray(rows).tolist() for rows in frame.groupby("group", sort=False).indices.values()]
+    for all_rows in track(groups, "comparing views", disable=not progress):
+        rows = [row for row in all_rows if row not in useless]
+        findings += group_findings(frame, rows, scans)
+        if sync and not quick:
+            entries, found = group_offsets(frame, rows, scans, tolerance=tolerance, max_offset=max_offset)
+            offsets += entries
+            findings += found
+    findings.sort(key=lambda entry: (entry.severity != "error", entry.row))
+    return Report(name, len(frame), len(groups), quick, tuple(dict.fromkeys(findings)), tuple(offsets))
+
+
+def write_fixed(manifest: str | Path, report: Report, out: str | Path, *, strict: bool = False) -> int:
+    """Writes a manifest without the rows that have errors, and the names of the classes beside it.
+
+    Args:
+        manifest: the one that was checked; never overwritten.
+        report: what was found.
+        out: .csv or .parquet; paths are right relative to where it lies.
+        strict: leave out rows with warnings too.
+
+    Returns:
+        the number of rows that were left out.
+
+    Raises:
+        InputError: `out` is the manifest itself, or no row would be left.
+    """
+    refuse_overwriting(manifest, out)
+    frame, name = _table(manifest)
+    bad = report.bad_rows(strict=strict)
+    kept = frame[[row not in bad for row in range(len(frame))]]
+    if kept.empty:
+        raise InputError(f"every one of the {len(frame)} rows of {name} has a problem; nothing is left for {out}")
+    file, source = write_manifest(kept, out), _file(manifest)
+    for classes in (source.with_name(f"{source.stem}.classes.json"), source.with_name("classes.json")):
+        target = file.with_name(f"{file.stem}.classes.json")
+        if classes.exists() and not target.exists():
+            shutil.copyfile(classes, target)
+            break
+    return len(frame) - len(kept)
+
+
+def check_command(
+    manifest: str,
+    *,
+    out: str = "",
+    fix: str = "",
+    strict: bool = False,
+    num_rows: int = 20,
+    quick: bool = False,
+    sync: bool = True,
+    tolerance: float = 0.1,
+    max_offset: float = 2.0,
+    num_workers: int | None = None,
+    time_limit: float = 120.0,
+) -> int:
+    """What the command does: check, print, write the report and the mended manifest.
+
+    Args:
+        manifest: as in `check_manifest`, and so are the options that are not named here.
+        out: JSON report; by default `STEM.check.json` beside the manifest.
+        fix: manifest to write without the broken videos; nothing if empty.
+        strict: warnings count as errors do.
+        num_rows: findings to print.
+
+    Returns:
+        the exit status: 0, or 1 if there are errors (with `strict` also warnings).
+
+    Raises:
+        InputError: as `check_manifest` and `write_fixed`, and where nothing can be written; before the work starts.
+    """
+    source = _file(manifest)
+    beside = Path() if str(manifest) == "sample" else source.parent
+    report_file = Path(out) if out else beside / f"{source.stem}.check.json"
+    refuse_overwriting(manifest, report_file)
+    _check_writable(report_file)
+    if fix:
+        refuse_overwriting(manifest, fix)
+        if Path(fix).suffix not in (".csv", ".parquet"):
+            raise InputError(f"{fix} ends in {Path(fix).suffix or 'nothing'}; a manifest is a .csv or a .parquet file")
+    report = check_manifest(
+        manifest,
+        quick=quick,
+        sync=sync,
+        tolerance=tolerance,
+        max_offset=max_offset,
+        num_workers=num_workers,
+        time_limit=time_limit,
+    )
+    report.print(num_rows=num_rows)
+    print(f"wrote {report.write(report_file)}")
+    if fix:
+        num_dropped = write_fixed(manifest, report, fix, strict=strict)
+        print(f"wrote {fix} without {num_dropped:,} of {report.num_videos:,} videos")
+    return 0 if report.is_clean(strict=strict) else 1
+
+
+def refuse_overwriting(manifest: str | Path, out: str | Path) -> None:
+    """Raises InputError if `out` is the manifest itself, under whatever name."""
+    if _file(manifest).resolve() == Path(out).resolve():
+        raise InputError(f"{out} is the manifest that is checked, which is never overwritten; choose another name")
+
+
+# --------------------------------------------------------------------------------------------------------------
+
+
+def _file(manifest: str | Path) -> Path:
+    return sample_manifest() if str(manifest) == "sample" else Path(manifest)
+
+
+def _table(manifest: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:
+    """The rows, paths absolute, and what to call them; repeated rows are let through."""
+    if isinstance(manifest, pd.DataFrame):
+        frame, name = make_frame(manifest), "the table"
+    else:
+        file, name = _file(manifest), str(manifest)
+        if not file.is_file():
+            raise InputError(f"no manifest at {file}; make one with `mv2mae index`, or give `sample`")
+        frame = make_frame(read_table(file), str(file))
+        folder = file.absolute().parent
+        frame["path"] = [os.path.normpath(os.path.join(folder, path)) for path in frame["path"]]
+    if frame.empty:
+        raise InputError(f"{name} has no rows; a manifest has one row a video")
+    return frame.reset_index(drop=True), name
+
+
+def _check_options(tolerance: float, max_offset: float, num_workers: int | None, time_limit: float) -> None:
+    if not 0 < tolerance < max_offset:
+        raise InputError(f"tolerance={tolerance:g} must lie between 0 and max_offset={max_offset:g} seconds")
+    if num_workers is not None and num_workers < 0:
+        raise InputError(f"num_workers={num_workers} must be 0 or more")
+    if time_limit <= 0:
+        raise InputError(f"time_limit={time_limit:g} must be positive")
+
+
+def _check_writable(file: Path) -> None:
+    folder = file.absolute().parent
+    if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"the report {file} cannot be written; give another place with --out")

@@ -1,0 +1,88 @@
+"""Findings about single videos: the file itself, and the file against its row in the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from mv2mae.data.check.report import Finding
+from mv2mae.data.check.scan import Scan
+
+_TAIL_SECONDS = 0.25
+"""A video that ends this much before its time, or 2.5 frames, is cut off."""
+_VARIABLE_SHARE = 0.05
+"""With more irregular intervals than this share, a rate is variable; with fewer, frames are missing."""
+_RATE_SHARE = 0.01
+_STILL_GREY_LEVELS = 1e-3
+
+
+def finding(frame: pd.DataFrame, row: int, kind: str, found: str, expected: str = "") -> Finding:
+    """A finding about a row of a manifest."""
+    path, group, view = (str(frame[column].iloc[row]) for column in ("path", "group", "view"))
+    return Finding(row, path, group, view, kind, found, expected)
+
+
+def file_findings(frame: pd.DataFrame, row: int, scan: Scan) -> Iterator[Finding]:
+    """Everything about one row that can be told without looking at the others."""
+    if scan.info is None:
+        yield finding(frame, row, scan.kind, scan.reason)
+        return
+    for kind, found, expected in (*_inside(scan), *_against_manifest(frame.iloc[row], scan)):
+        yield finding(frame, row, kind, found, expected)
+
+
+def _inside(scan: Scan) -> Iterator[tuple[str, str, str]]:
+    info = scan.info
+    if info is None or scan.num_decoded is None or scan.end is None or scan.motion is None:
+        return
+    if scan.end < scan.promised_end - max(_TAIL_SECONDS, 2.5 / info.fps):
+        said = f"{scan.promised_end:.2f} s" + (f", {info.num_frames} frames" if info.num_frames else "")
+        yield "truncated", f"frames end at {scan.end:.2f} s ({scan.num_decoded} of them)", said
+    elif scan.num_decoded < info.num_frames - 1:
+        yield "missing_frames", f"{scan.num_decoded} frames can be decoded", f"{info.num_frames} by the header"
+    if scan.irregular > _VARIABLE_SHARE:
+        yield "variable_rate", f"{scan.irregular:.0%} of the intervals differ from the usual one", "even intervals"
+    elif scan.num_gaps:
+        yield "missing_frames", f"{scan.num_gaps} frames missing between others, by their time stamps", "no gaps"
+    if scan.num_damaged:
+        yield "damaged", f"{scan.num_damaged} of {scan.num_decoded} frames are damaged", "0"
+    if len(scan.motion.times) and float(scan.motion.strength.max()) < _STILL_GREY_LEVELS:
+        yield "still", f"all {scan.num_decoded} frames look the same", "something that moves"
+
+
+def _against_manifest(row: pd.Series, scan: Scan) -> Iterator[tuple[str, str, str]]:
+    info = scan.info
+    if info is None:
+        return
+    num = info.num_frames if scan.num_decoded is None else scan.num_decoded
+    if not pd.isna(row["frames"]):
+        room = max(2, round(0.02 * int(row["frames"])))
+        if num < row["frames"] - room:
+            yield "wrong_length", f"{num} frames", f"{row['frames']} frames"
+        elif num > row["frames"] + room:
+            yield "longer", f"{num} frames", f"{row['frames']} frames"
+    if not pd.isna(row["end"]) and row["end"] > info.end + _TAIL_SECONDS:
+        yield "wrong_length", f"ends at {info.end:.2f} s", f"a part up to {row['end']:.2f} s"
+    if not pd.isna(row["start"]) and row["start"] >= info.end:
+        yield "wrong_length", f"ends at {info.end:.2f} s", f"a part from {row['start']:.2f} s on"
+    if not scan.irregular and not pd.isna(row["fps"]) and abs(info.fps / row["fps"] - 1) > _RATE_SHARE:
+        yield "wrong_rate", f"{info.fps:.3f} frames/s", f"{row['fps']:.3f} frames/s"
+    sizes = [None if pd.isna(row[side]) else int(row[side]) for side in ("width", "height")]
+    if any(want not in (None, have) for want, have in zip(sizes, (info.width, info.height), strict=True)):
+        yield "wrong_size", f"{info.width}x{info.height}", "x".join("?" if s is None else str(s) for s in sizes)
+
+
+def alike(a: Scan, b: Scan) -> bool:
+    """Whether two videos show the same pictures, up to compression and size."""
+    if a.motion is None or b.motion is None or abs(len(a.motion.times) - len(b.motion.times)) > 1:
+        return False
+    if any(x.shape != y.shape for x, y in zip(a.thumbnails, b.thumbnails, strict=True)):
+        return False
+    gap = max(float(np.abs(x.astype(np.int16) - y).mean()) for x, y in zip(a.thumbnails, b.thumbnails, strict=True))
+    num = min(len(a.motion.times), len(b.motion.times))
+    one, other = np.sqrt(a.motion.strength[:num]), np.sqrt(b.motion.strength[:num])
+    if num < 3 or min(one.std(), other.std()) < 1e-3:  # nothing moves: only the pictures can tell
+        return gap < 0.1
+    return gap < 2.0 and float(np.corrcoef(one, other)[0, 1]) > 0.95

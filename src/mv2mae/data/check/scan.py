@@ -1,0 +1,171 @@
+"""Opens one video and notes all that can be wrong with it: what it holds, how its frames lie in time, what moves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+from av.container import InputContainer
+from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from jaxtyping import UInt8
+
+from mv2mae.data.check.motion import PICTURE_SIDE, Motion, MotionTracker
+from mv2mae.data.pixels import quarter_turns, scaled_size
+from mv2mae.data.video import (
+    VideoError,
+    VideoInfo,
+    _opened,
+    _timed_frames,
+    probe,
+    read_frames,
+)
+
+_THUMBNAIL_STEP = 3
+_QUICK_BYTES = 1 << 16
+_IRREGULAR_SHARE = 0.25
+"""An interval that differs from the median by more than this share of it (and 1.5 ms) is irregular."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found in one file.
+
+    Attributes:
+        path: the file.
+        kind, reason: why it cannot be used, if so: `missing`, `empty`, `truncated`, `unreadable` or `hangs`.
+        info: what the header says.
+        num_decoded: frames that could be decoded; None after a quick look.
+        end: when the last decoded frame stops being shown, in seconds; None after a quick look.
+        promised_end: when it should, by the header.
+        num_damaged: decoded frames that FFmpeg had to guess parts of.
+        irregular: share of intervals between frames that differ from the usual one.
+        num_gaps: frames that are missing between others, judged by the time stamps.
+        motion: for the synchronisation; None after a quick look.
+        thumbnails: first, middle and last frame, small and grey.
+        digest: of all bytes of the file (after a quick look: of its size, head and tail).
+    """
+
+    path: str
+    kind: str = ""
+    reason: str = ""
+    info: VideoInfo | None = None
+    num_decoded: int | None = None
+    end: float | None = None
+    promised_end: float = 0.0
+    num_damaged: int = 0
+    irregular: float = 0.0
+    num_gaps: int = 0
+    motion: Motion | None = None
+    thumbnails: list[UInt8[np.ndarray, "h w"]] = field(default_factory=list)
+    digest: str = ""
+
+
+def scan(path: str, *, quick: bool = False) -> Scan:
+    """Looks at one video; never raises because of what the file holds.
+
+    Args:
+        path: the file.
+        quick: read the header and decode the first and the last frame only.
+    """
+    try:
+        info = probe(path)
+        digest = _digest(path, quick)
+        if quick:
+            read_frames(path, [info.start, info.end - 1 / info.fps])
+            return Scan(path, info=info, promised_end=info.end, digest=digest)
+        return _decoded(path, info, digest)
+    except VideoError as error:
+        return Scan(path, kind=_kind(error.reason), reason=error.reason)
+    except Exception as error:  # whatever a broken file brings about must not end the check of the others
+        return Scan(path, kind="unreadable", reason=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+
+
+def timing(times: np.ndarray) -> tuple[float, int]:
+    """Share of irregular intervals between time stamps, and how many frames are missing between others."""
+    steps = np.diff(times)
+    if len(steps) < 2:
+        return 0.0, 0
+    usual = float(np.median(steps))
+    irregular = np.abs(steps - usual) > _IRREGULAR_SHARE * usual + 0.0015
+    missing = np.round(steps[irregular] / usual) - 1
+    return float(irregular.mean()), int(missing[missing > 0].sum())
+
+
+# --------------------------------------------------------------------------------------------------------------
+
+
+def _kind(reason: str) -> str:
+    """The kind of problem that a VideoError speaks of."""
+    known = {
+        "no such file": "missing",
+        "the file is empty": "empty",
+        "holds no frame": "empty",
+        "is cut off": "truncated",
+    }
+    return next((kind for start, kind in known.items() if reason.startswith(start)), "unreadable")
+
+
+def _decoded(path: str, info: VideoInfo, digest: str) -> Scan:
+    """Decodes every frame, keeping the small pictures of three of them."""
+    times, num_damaged, tracker = [], 0, MotionTracker()
+    first = middle = last = np.empty((0, 0), np.uint8)
+    reformatter = VideoReformatter()
+    with _opened(path) as (container, stream):
+        promised = _promised_end(container, stream, info)
+        for index, (time, frame) in enumerate(_timed_frames(container, stream)):
+            height, width = scaled_size(frame.height, frame.width, PICTURE_SIDE)
+            small = reformatter.reformat(
+                frame, width, height, format="gray", interpolation=Interpolation.AREA, threads=1
+            )
+            last = np.rot90(small.to_ndarray(), quarter_turns(frame))
+            first = last if index == 0 else first
+            middle = last if index <= info.num_frames // 2 else middle
+            tracker.add(time, last.astype(np.float32))
+            times.append(time)
+            num_damaged += frame.is_corrupt
+            shown = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / info.fps
+    irregular, num_gaps = timing(np.array(times))
+    return Scan(
+        path,
+        info=info,
+        num_decoded=len(times),
+        end=times[-1] + shown,
+        promised_end=promised,
+        num_damaged=num_damaged,
+        irregular=irregular,
+        num_gaps=num_gaps,
+        motion=tracker.motion(),
+        thumbnails=[_thumbnail(picture) for picture in (first, middle, last)],
+        digest=digest,
+    )
+
+
+def _promised_end(container: InputContainer, stream: VideoStream, info: VideoInfo) -> float:
+    """When the last frame should stop being shown. Matroska says so of the file only, which sound may outlast."""
+    if stream.frames or container.streams.audio or not container.duration:
+        return info.end
+    is_matroska = "matroska" in container.format.name
+    return max(info.end, container.duration / 1e6) if is_matroska else info.end
+
+
+def _thumbnail(picture: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+    step = _THUMBNAIL_STEP
+    height, width = (side // step * step for side in picture.shape)
+    blocks = picture[:height, :width].reshape(height // step, step, width // step, step)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+def _digest(path: str, quick: bool) -> str:
+    digest, size = hashlib.blake2b(digest_size=16), os.path.getsize(path)
+    with open(path, "rb") as file:
+        if quick:
+            digest.update(str(size).encode() + file.read(_QUICK_BYTES))
+            file.seek(max(0, size - _QUICK_BYTES))
+            digest.update(file.read(_QUICK_BYTES))
+        else:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

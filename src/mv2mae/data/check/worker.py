@@ -1,0 +1,146 @@
+"""Scans videos in processes of their own, so that a file on which FFmpeg hangs or crashes costs that file only."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any
+
+from mv2mae.data.check.scan import Scan, scan
+from mv2mae.data.video import available_cores
+from mv2mae.errors import InputError
+
+_MEGABYTE = 1 << 20
+_READY = b"ready\n"
+
+
+class _Worker:
+    """One process that scans the files it is given, one after the other.
+
+    A program of its own rather than a `multiprocessing` child: it never runs the caller's script again, so that
+    `check_manifest` works in notebooks and in scripts without a guard.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def scan(self, path: str, quick: bool, time_limit: float) -> Scan:
+        """Scans a file, at most `time_limit` seconds long; the process does not outlive a hang or a crash."""
+        process = self._process = self._process or _start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = threading.Event()
+        timer = threading.Timer(time_limit, _stop, (process, late))
+        timer.start()
+        try:
+            pickle.dump((path, quick), process.stdin)
+            process.stdin.flush()
+            return _load(process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self.close()
+            if late.is_set():
+                return Scan(path, kind="hangs", reason=f"decoding took longer than {time_limit:.0f} s")
+            return Scan(path, kind="unreadable", reason=f"the decoder crashed (exit status {process.returncode})")
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Ends the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                _close(pipe)
+
+
+def scan_all(paths: Sequence[str], *, quick: bool, num_workers: int | None, time_limit: float) -> Iterator[Scan]:
+    """Scans files in parallel; the results come in the order of `paths`.
+
+    Args:
+        paths: the files.
+        quick: as in `scan`.
+        num_workers: processes; None = one a core; 0 = in this process, unprotected against hangs and crashes.
+        time_limit: seconds for one file, and one more for each of its megabytes.
+    """
+    if num_workers == 0:
+        yield from (scan(path, quick=quick) for path in paths)
+        return
+    count = max(1, min(num_workers or available_cores(), len(paths)))
+    workers, local = [_Worker() for _ in range(count)], threading.local()
+    free = list(workers)
+
+    def one(path: str) -> Scan:
+        if not hasattr(local, "worker"):
+            local.worker = free.pop()
+        size = os.path.getsize(path) if os.path.isfile(path) else 0
+        return local.worker.scan(path, quick, time_limit + size / _MEGABYTE)
+
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield from pool.map(one, paths)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.close()
+
+
+# --------------------------------------------------------------------------------------------------------------
+
+
+def _start() -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mv2mae.data.check.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    assert process.stdout is not None
+    if process.stdout.readline() != _READY:  # waiting here, the imports do not count as the first file's time
+        raise InputError("a process for decoding does not start; try num_workers=0, which decodes in this one")
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:
+    late.set()
+    process.kill()
+
+
+def _load(stream: IO[bytes]) -> Scan:
+    found: Scan = pickle.load(stream)
+    return found
+
+
+def _close(pipe: IO[Any] | None) -> None:
+    try:
+        if pipe is not None:
+            pipe.close()
+    except OSError:
+        pass  # what was buffered for a process that is gone
+
+
+def main() -> None:
+    """Reads (path, quick) after (path, quick) from standard input and answers with a `Scan` each."""
+    # answers have the real standard output for themselves; what a library prints goes elsewhere
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answers.write(_READY)
+    answers.flush()
+    while True:
+        try:
+            path, quick = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        pickle.dump(scan(path, quick=quick), answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What a store is made with: every setting that changes its bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from mv2mae.errors import InputError
+
+StoreCrop = Literal["none", "motion", "boxes"]
+VERSION = 1
+"""Of the layout; a reader refuses others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """Settings of `mv2mae prepare`; they stand in the header of the store and cannot change in it."""
+
+    short_side: int = 160
+    """Short side of the stored frames in pixels, even; smaller videos are not enlarged."""
+    crop: StoreCrop = "none"
+    """What is cut out of every frame first: nothing, the square in which something moves, or the boxes of a file."""
+    boxes: str = ""
+    """CSV or Parquet of `crop=boxes`: left, top, right, bottom in pixels as displayed, by path or by group and view."""
+    fps: float | None = None
+    """Videos of a higher rate are thinned out to this many frames a second; null = all frames."""
+    frame_stride: int = 4
+    """Distance of the frames of the clips that will be read; other distances can be read too, more slowly."""
+    crf: int = 18
+    """x264's quality: 18 is hard to tell from the original, 23 takes two thirds of the bytes."""
+    gop: int = 16
+    """Frames from one key frame to the next."""
+    shard_size: int = 256
+    """Videos in a tar."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "short_side": (self.short_side >= 16 and self.short_side % 2 == 0, "an even number of pixels from 16 on"),
+            "frame_stride": (1 <= self.frame_stride <= 64, "a whole number from 1 to 64"),
+            "fps": (self.fps is None or self.fps > 0, "positive, or null for every frame"),
+            "crf": (1 <= self.crf <= 51, "a whole number from 1 to 51"),
+            "gop": (1 <= self.gop <= 256, "a whole number from 1 to 256"),
+            "shard_size": (1 <= self.shard_size <= 100_000, "a whole number from 1 to 100000"),
+            "crop": (self.crop in ("none", "motion", "boxes"), "none, motion or boxes"),
+        }
+        for name, (good, wanted) in checks.items():
+            if not good:
+                raise InputError(f"{name}={getattr(self, name)} is not possible; give {wanted}")
+        if (self.crop == "boxes") != bool(self.boxes):
+            raise InputError(f"crop={self.crop} with boxes={self.boxes!r}; crop=boxes and a file of boxes go together")
+
+
+def check_header(file: Path, config: StoreConfig) -> None:
+    """Writes the header of a new store, or makes sure that an old one was begun with the same settings.
+
+    Where the boxes stand is no setting: the boxes themselves are compared item by item.
+
+    Raises:
+        InputError: another layout, or other settings.
+    """
+    mine = {name: value for name, value in asdict(config).items() if name != "boxes"}
+    if not file.exists():
+        write_atomically(file, (json.dumps({"version": VERSION, "settings": mine}, indent=1) + "\n").encode())
+        return
+    theirs = read_header(file).get("settings", {})
+    for name, value in mine.items():
+        if theirs.get(name) != value:
+            raise InputError(
+                f"{file.parent} was begun with {name}={theirs.get(name)}, not {name}={value}; "
+                "give the old setting, another folder, or delete this one"
+            )
+
+
+def read_header(file: Path) -> dict[str, dict[str, object]]:
+    """The header of a store.
+
+    Raises:
+        InputError: it is damaged, or of another layout.
+    """
+    try:
+        header = json.loads(file.read_text(encoding="utf-8"))
+        version = header["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file} is no header of a store ({type(error).__name__}); prepare into an empty folder"
+        ) from error
+    if version != VERSION:
+        raise InputError(f"{file}: layout {version} of the store, layout {VERSION} was expected; prepare it again")
+    return dict(header)
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Writes a file in one stroke: a temporary one, then a rename."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,139 @@
+"""The tables of a store: one for each shard while it is made, one for all of them in the end.
+
+A shard's table is written after the shard itself, so where it lies the shard is whole. It also remembers what the
+shard was made from (`Source`) and which videos were set aside.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mv2mae.data.store.config import write_atomically
+from mv2mae.data.store.shards import KEY
+from mv2mae.errors import InputError
+
+INDEX = "index.parquet"
+PARTS = "parts"
+_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("shard", pa.int32()),
+        ("header_offset", pa.int64()),
+        ("header_size", pa.int64()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("row", pa.int64()),
+        ("frames", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("fps", pa.float64()),
+        ("source", pa.string()),
+        ("source_start", pa.float64()),
+        ("source_end", pa.float64()),
+        ("left", pa.int32()),
+        ("top", pa.int32()),
+        ("right", pa.int32()),
+        ("bottom", pa.int32()),
+    ]
+)
+"""`row` is that of the manifest; offsets and sizes are bytes in the shard; the box is what was cut out of a frame."""
+_NEEDED = ("key", "shard", "header_offset", "header_size", "offset", "size")
+_RECORD = b"mv2mae"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an item is made from; the item is made again where anything in it changes."""
+
+    key: str
+    path: str
+    start: float | None
+    end: float | None
+    box: tuple[int, int, int, int] | None
+    """Left, top, right, bottom, given by a file of boxes."""
+    num_bytes: int | None = None
+    changed_ns: int | None = None
+    """Size and time of the file; None where it is missing."""
+
+    def is_made(self, other: Source) -> bool:
+        """Whether an item made from `other` is this one's; originals may be deleted once the store is made."""
+        mine, theirs = asdict(self), asdict(other)
+        if self.num_bytes is None:
+            mine.update(num_bytes=other.num_bytes, changed_ns=other.changed_ns)
+        return mine == theirs
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What is known of a whole shard: its rows of the index, its sources, (row, reason) of those set aside."""
+
+    rows: list[dict[str, object]]
+    sources: list[Source]
+    problems: list[tuple[int, str]]
+
+
+def write_record(file: Path, record: ShardRecord) -> None:
+    """Writes a shard's table in one stroke."""
+    about = {"sources": [asdict(source) for source in record.sources], "problems": record.problems}
+    _write(file, pa.Table.from_pylist(record.rows, _SCHEMA), {_RECORD: json.dumps(about).encode()})
+
+
+def read_record(file: Path) -> ShardRecord | None:
+    """A shard's table, or None where there is none that can be read."""
+    try:
+        table = pq.read_table(file)
+        about = json.loads(table.schema.metadata[_RECORD])
+        sources = [Source(**{**source, "box": source["box"] and tuple(source["box"])}) for source in about["sources"]]
+        return ShardRecord(table.to_pylist(), sources, [(int(row), str(reason)) for row, reason in about["problems"]])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        return None
+
+
+def write_index(file: Path, records: Sequence[ShardRecord]) -> pd.DataFrame:
+    """Writes the table of all shards, and gives it back."""
+    rows = [row for record in records for row in record.rows]
+    table = pa.Table.from_pylist(rows, _SCHEMA)
+    _write(file, table, {})
+    return table.to_pandas()
+
+
+def read_index(file: Path) -> pd.DataFrame:
+    """What reading needs of the index.
+
+    Raises:
+        InputError: it is missing, damaged, or names what no store holds (path escapes among them).
+    """
+    if not file.is_file():
+        raise InputError(f"no index of a store at {file}; is `mv2mae prepare` done?")
+    try:
+        frame = pq.read_table(file, columns=list(_NEEDED)).to_pandas()
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise InputError(f"{file} is no index of a store ({str(error).splitlines()[0]}); copy it again") from error
+    missing = [name for name in _NEEDED if name not in frame]
+    if missing:
+        raise InputError(f"{file} lacks the column {', '.join(missing)}; copy it again or prepare anew")
+    bad = [key for key in frame["key"] if not (isinstance(key, str) and KEY.fullmatch(key))]
+    if bad:
+        raise InputError(f"{file} names {str(bad[0])[:80]!r}, which is no key of a store; do not trust it")
+    numbers = frame[list(_NEEDED[1:])]
+    whole = all(np.issubdtype(dtype, np.integer) for dtype in numbers.dtypes)
+    if not whole or (len(frame) and not ((numbers >= 0).all(axis=None) and frame["shard"].max() < 1_000_000)):
+        raise InputError(f"{file} holds shard numbers or places that cannot be; copy it again or prepare anew")
+    if frame["key"].duplicated().any():
+        raise InputError(f"{file} names {frame['key'][frame['key'].duplicated()].iloc[0]} twice; prepare anew")
+    return frame
+
+
+def _write(file: Path, table: pa.Table, metadata: dict[bytes, bytes]) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), buffer)
+    write_atomically(file, buffer.getvalue())

@@ -1,0 +1,135 @@
+"""One item: a video, or a part of one, decoded, thinned out, cut, scaled and encoded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from jaxtyping import UInt8
+
+from mv2mae.data.pixels import Converter
+from mv2mae.data.store.config import StoreConfig
+from mv2mae.data.store.crop import Edges, cut, motion_box
+from mv2mae.data.store.index import Source
+from mv2mae.data.store.packets import BlockEncoder
+from mv2mae.data.store.shards import ItemHeader
+from mv2mae.data.video import VideoError, frames_between, probe
+
+
+@dataclass(frozen=True)
+class Item:
+    """What `make_item` makes."""
+
+    header: ItemHeader
+    payload: bytes
+    box: Edges | None
+
+    def columns(self, source: Source) -> dict[str, object]:
+        """Its entries in the index."""
+        box = dict(zip(("left", "top", "right", "bottom"), self.box or (None,) * 4, strict=True))
+        header = self.header
+        return {
+            "frames": len(header.times),
+            "width": header.width,
+            "height": header.height,
+            "fps": header.fps,
+            "source": source.path,
+            "source_start": source.start,
+            "source_end": source.end,
+            **box,
+        }
+
+
+def make_item(source: Source, config: StoreConfig) -> Item | str:
+    """The item of a source, or why there is none.
+
+    Between `start` and `end` every frame is kept (or every one that `fps` leaves), and one more on either side,
+    so that windows by time stamps come out as from the file.
+    """
+    try:
+        return _make(source, config)
+    except VideoError as error:
+        return error.reason
+    except (av.FFmpegError, OSError) as error:
+        return f"cannot be prepared ({error})"
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _make(source: Source, config: StoreConfig) -> Item:
+    info = probe(source.path)
+    box = source.box
+    if config.crop == "boxes" and box is None:
+        raise VideoError(source.path, f"has no box in {config.boxes}")
+    if config.crop == "motion":
+        box = motion_box(source.path, source.start, source.end, info.height, info.width)
+    fps = min(info.fps, config.fps or info.fps)
+    reach = min(math.inf if source.end is None else source.end, info.end - 1 / info.fps)
+    frames = frames_between(source.path, source.start, source.end, reach=reach)
+    encoder = BlockEncoder(stride=config.frame_stride, gop=config.gop, crf=config.crf)
+    scale = _Scaler(source.path, box, config.short_side)
+    for time, frame in frames if fps == info.fps else _thinned(frames, fps):
+        encoder.add(time, scale(frame))
+    video = encoder.finish()
+    if not video.times:
+        raise VideoError(source.path, "holds no frame that can be decoded")
+    start, end = min(video.times), info.end
+    if source.end is not None:
+        end = min(end, max(source.end, *video.times) + 1 / info.fps)
+    header = ItemHeader(
+        width=video.width,
+        height=video.height,
+        fps=fps,
+        start=start,
+        duration=max(end - start, 0.0),
+        cut=source.start is not None and start > info.start,
+        times=video.times,
+        sizes=video.sizes,
+        keys=video.keys,
+    )
+    return Item(header, video.payload, box)
+
+
+def _thinned(frames: Iterator[tuple[float, VideoFrame]], fps: float) -> Iterator[tuple[float, VideoFrame]]:
+    """The frames nearest to the ticks of a lower rate, which begin at the first frame; with their own times."""
+    before: tuple[float, VideoFrame] | None = None
+    first, tick = 0.0, 0
+    for here in frames:
+        if before is None:
+            first = here[0]
+        else:
+            middle = (before[0] + here[0]) / 2  # up to there `before` is nearest
+            if first + tick / fps <= middle:
+                yield before
+                tick = math.floor((middle - first) * fps) + 1
+        before = here
+    if before is not None and first + tick / fps <= before[0] + 0.25 / fps:  # time stamps are rounded
+        yield before
+
+
+class _Scaler:
+    """Cuts and scales frames; sides come out even, as 4:2:0 wants them, by leaving out the last row or column."""
+
+    def __init__(self, path: str, box: Edges | None, short_side: int) -> None:
+        self.path, self.box, self.short_side = path, box, short_side
+        self.whole = Converter(None)
+        self.convert: Converter | None = None
+
+    def __call__(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
+        if self.box is not None:
+            part = cut(self.whole(frame), self.box)
+            if min(part.shape[:2]) < 2:
+                raise VideoError(self.path, f"its box {list(self.box)} lies outside of its frames")
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(part), format="rgb24")
+        if self.convert is None:
+            self.convert = Converter(min(self.short_side, frame.width, frame.height))
+        pixels = self.convert(frame)
+        height, width = (side // 2 * 2 for side in pixels.shape[:2])
+        if min(height, width) < 2:
+            raise VideoError(self.path, "is smaller than two pixels")
+        return pixels[:height, :width]

@@ -1,0 +1,255 @@
+"""`mv2mae prepare`: from a manifest of videos to a store of small ones, and the manifest that names its items.
+
+OUT/manifest.parquet      the same rows; `path` names an item: store/shard-000000.tar#KEY
+OUT/problems.csv          what was set aside, with the reason; only where there is something
+OUT/store/store.json      the settings
+OUT/store/shard-*.tar     the items, `shard_size` to a tar
+OUT/store/index.parquet   where each item lies and what it was made from
+OUT/store/parts/*         a table for each whole shard: what a killed run, or another machine, has done
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.progress import Progress, TaskID
+
+from mv2mae.data.manifest import read_manifest, sample_manifest, write_manifest
+from mv2mae.data.store.config import StoreConfig, check_header
+from mv2mae.data.store.crop import read_boxes
+from mv2mae.data.store.index import (
+    INDEX,
+    PARTS,
+    ShardRecord,
+    Source,
+    read_record,
+    write_index,
+    write_record,
+)
+from mv2mae.data.store.make import Item
+from mv2mae.data.store.shards import ShardWriter
+from mv2mae.data.store.workers import Workers
+from mv2mae.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareReport:
+    """What a run of `prepare` did: counts of videos.
+
+    `manifest` is that of the store, None after a part; `num_bytes` are those of the shards.
+    """
+
+    manifest: Path | None
+    out: Path
+    made: int
+    kept: int
+    set_aside: int
+    num_bytes: int
+
+    def summary(self) -> str:
+        """Some lines for the terminal."""
+        size = f"{self.num_bytes / 1e6:,.1f} MB of shards in {self.out / 'store'}"
+        done = f"made {self.made:,} videos, {self.kept:,} were there" if self.made else "nothing to do"
+        lines = [f"{done}; {self.made + self.kept:,} videos, {size}"]
+        if self.set_aside:
+            listed = f", listed in {self.out / 'problems.csv'}" if self.manifest else ""
+            lines.append(f"  {self.set_aside:,} videos set aside{listed}")
+        lines.append(
+            f"  wrote {self.manifest}" if self.manifest else "  this is a part; run --merge true after all parts"
+        )
+        return "\n".join(lines)
+
+
+def prepare(
+    manifest: str | Path,
+    out: str | Path,
+    config: StoreConfig | None = None,
+    *,
+    processes: int = 1,
+    part: str = "",
+    merge: bool = False,
+    progress: bool = True,
+) -> PrepareReport:
+    """Writes the store of a manifest, or what is missing of it.
+
+    Whole shards are kept: the same call after a stop goes on, and after the end does nothing. Shards whose
+    videos, or whose rows' part or box, have changed since are made again; other settings are refused. The bytes
+    do not depend on `processes` or on parts.
+
+    Args:
+        manifest: of the originals, or `sample`.
+        out: folder to write.
+        config: settings; None = the defaults.
+        processes: that decode and encode.
+        part: `3/16`: only the third of sixteen parts of the shards, for as many machines; then `merge`.
+        merge: make nothing, but the index and the manifest of what the parts made.
+        progress: show a bar.
+
+    Raises:
+        InputError: bad input, settings other than those of an earlier run, a merge before all parts are done, or
+            no video that can be read.
+    """
+    config, folder = config or StoreConfig(), Path(out) / "store"
+    if merge and part:
+        raise InputError(f"part={part} and merge exclude each other; make the parts first, then merge")
+    if processes < 1:
+        raise InputError(f"processes={processes} must be at least 1")
+    frame = read_manifest(manifest)
+    shards = _plan(frame, config)
+    mine = _part_of(len(shards), part)
+    check_header(folder / "store.json", config)
+    missing = [number for number in mine if not _is_made(folder, number, shards[number])]
+    if merge and missing:
+        raise InputError(
+            f"{len(missing)} of {len(shards)} shards are not made or not up to date (first: shard {missing[0]}); "
+            "run the parts that are missing, then merge"
+        )
+    _make(folder, config, {number: shards[number] for number in missing}, processes, progress)
+    records = {number: read_record(_record_file(folder, number)) for number in mine}
+    made = sum(len(record.rows) for number, record in records.items() if record and number in set(missing))
+    total = sum(len(record.rows) for record in records.values() if record)
+    problems = [problem for record in records.values() if record for problem in record.problems]
+    num_bytes = sum(_shard_file(folder, number).stat().st_size for number in mine)
+    written = None if part else _finish(manifest, frame, Path(out), [r for r in records.values() if r])
+    return PrepareReport(
+        manifest=written, out=Path(out), made=made, kept=total - made, set_aside=len(problems), num_bytes=num_bytes
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _plan(frame: pd.DataFrame, config: StoreConfig) -> list[list[Source]]:
+    """What goes into each shard: the rows of the manifest in their order."""
+    boxes = read_boxes(config.boxes, frame) if config.crop == "boxes" else [None] * len(frame)
+    sources = []
+    rows = zip(frame["path"], frame["group"], frame["view"], frame["start"], frame["end"], boxes, strict=True)
+    for number, (path, group, view, start, end, box) in enumerate(rows):
+        if ".tar#" in path:
+            raise InputError(f"{path} is an item of a store already; give the manifest of the originals")
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{group}-{view}")[:80]
+        start, end = (None if pd.isna(value) else float(value) for value in (start, end))
+        try:
+            stat = os.stat(path)
+            sources.append(Source(f"{number:08d}-{name}", path, start, end, box, stat.st_size, stat.st_mtime_ns))
+        except OSError:
+            sources.append(Source(f"{number:08d}-{name}", path, start, end, box))
+    return [sources[first : first + config.shard_size] for first in range(0, len(sources), config.shard_size)]
+
+
+def _part_of(num_shards: int, part: str) -> list[int]:
+    """Numbers of the shards of a part; of all of them without one."""
+    if not part:
+        return list(range(num_shards))
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", part)
+    number, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= parts:
+        raise InputError(f"part={part!r} is none; give the part's number from 1 on and their count, such as 3/16")
+    return list(range(num_shards))[number - 1 :: parts]
+
+
+def _shard_file(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:06d}.tar"
+
+
+def _record_file(folder: Path, number: int) -> Path:
+    return folder / PARTS / f"shard-{number:06d}.parquet"
+
+
+def _is_made(folder: Path, number: int, sources: Sequence[Source]) -> bool:
+    record = read_record(_record_file(folder, number))
+    if record is None or not _shard_file(folder, number).is_file() or len(record.sources) != len(sources):
+        return False
+    return all(mine.is_made(theirs) for mine, theirs in zip(sources, record.sources, strict=True))
+
+
+def _make(folder: Path, config: StoreConfig, shards: dict[int, list[Source]], processes: int, progress: bool) -> None:
+    """Makes shards one after the other; all processes work on the videos of one or two of them."""
+    if not shards:
+        return
+    (folder / PARTS).mkdir(parents=True, exist_ok=True)
+    first_rows = {number: number * config.shard_size for number in shards}
+    total = sum(map(len, shards.values()))
+    with Progress(disable=not progress) as bar:
+        task = bar.add_task("preparing videos", total=total)
+        with Workers(processes) as workers:
+            results = workers.run([(source, config) for sources in shards.values() for source in sources])
+            for number, sources in shards.items():
+                items = itertools.islice(results, len(sources))
+                _write_shard(folder, number, first_rows[number], sources, _counted(items, bar, task))
+
+
+def _counted(items: Iterator[Item | str], bar: Progress, task: TaskID) -> Iterator[Item | str]:
+    for item in items:
+        bar.advance(task)
+        yield item
+
+
+def _write_shard(
+    folder: Path, number: int, first_row: int, sources: Sequence[Source], items: Iterator[Item | str]
+) -> None:
+    """Writes a tar under a temporary name, gives it its own, then writes its table."""
+    file, record_file = _shard_file(folder, number), _record_file(folder, number)
+    record_file.unlink(missing_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp")
+    rows: list[dict[str, object]] = []
+    problems: list[tuple[int, str]] = []
+    try:
+        with temporary.open("wb") as target:
+            writer = ShardWriter(target)
+            for row, (source, item) in enumerate(zip(sources, items, strict=True), start=first_row):
+                if isinstance(item, str):
+                    problems.append((row, item))
+                else:
+                    place = writer.add(source.key, item.header, item.payload)
+                    rows.append({"key": source.key, "shard": number, **vars(place), "row": row, **item.columns(source)})
+            writer.close()
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    write_record(record_file, ShardRecord(rows, list(sources), problems))
+
+
+def _finish(manifest: str | Path, frame: pd.DataFrame, out: Path, records: Sequence[ShardRecord]) -> Path:
+    """Index, manifest, names of the classes and list of problems of the whole store."""
+    folder = out / "store"
+    problems = [problem for record in records for problem in record.problems]
+    items = [row for record in records for row in record.rows]
+    if not items:
+        row, reason = problems[0]
+        raise InputError(f"none of the {len(frame)} videos can be read; first: {frame['path'][row]}: {reason}")
+    last = len(records)
+    for stale in (*folder.glob("shard-*.tar"), *(folder / PARTS).glob("shard-*.parquet")):
+        if int(stale.stem.removeprefix("shard-")) >= last:  # of a longer manifest
+            stale.unlink()
+    index = write_index(folder / INDEX, records)
+    kept = frame.iloc[index["row"].to_numpy()].reset_index(drop=True)
+    paths = [
+        str(_shard_file(folder.absolute(), shard)) + f"#{key}"
+        for shard, key in zip(index["shard"], index["key"], strict=True)
+    ]
+    kept["path"] = paths
+    for column in ("fps", "frames", "width", "height"):
+        kept[column] = index[column].astype(kept[column].dtype)
+    _write_problems(out / "problems.csv", frame, problems)
+    original = sample_manifest() if str(manifest) == "sample" else Path(manifest)
+    for names in (original.with_name(f"{original.stem}.classes.json"), original.with_name("classes.json")):
+        if names.is_file():
+            shutil.copyfile(names, out / "manifest.classes.json")
+            break
+    return write_manifest(kept, out / "manifest.parquet")
+
+
+def _write_problems(file: Path, frame: pd.DataFrame, problems: Sequence[tuple[int, str]]) -> None:
+    if not problems:
+        file.unlink(missing_ok=True)
+        return
+    listed = frame.iloc[[row for row, _ in problems]][["path", "group", "view", "start", "end"]]
+    listed.assign(reason=[reason for _, reason in problems]).to_csv(file, index=False, lineterminator="\n")

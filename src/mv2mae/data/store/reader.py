@@ -1,0 +1,243 @@
+"""Reading items of a store: `FOLDER/shard-000000.tar#KEY`, on this machine or behind a URL."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mv2mae.data.pixels import Converter
+from mv2mae.data.remote import is_url, local_copy
+from mv2mae.data.store.index import INDEX, read_index
+from mv2mae.data.store.packets import PacketDecoder
+from mv2mae.data.store.shards import ItemHeader, Place, check_key, check_shard_name
+from mv2mae.data.video import MISSING_TAIL_SECONDS, VideoError, VideoInfo, nearest_index
+from mv2mae.errors import InputError
+
+_OPEN_SHARDS = 64
+"""Shards that a thread keeps open."""
+
+
+class StoredVideo:
+    """One item: reads like a video file.
+
+    Attributes:
+        path: as the manifest names it.
+        info: the same as a file would tell.
+    """
+
+    def __init__(self, path: str, shard: str, place: Place) -> None:
+        self.path, self._shard, self._place = path, shard, place
+        try:
+            self._header = ItemHeader.parse(self._bytes(place.header_offset, place.header_size), path)
+        except VideoError:
+            raise
+        except InputError as error:
+            raise VideoError(path, str(error).removeprefix(f"{path}: ")) from error
+        if sum(self._header.sizes) != place.size:
+            raise VideoError(path, "the index does not fit the shard; copy both again")
+        self.info: VideoInfo = self._header.info
+        self._order = np.argsort(self._header.times, kind="stable")
+        self._times = np.asarray(self._header.times)[self._order]
+        self._ends = np.cumsum(self._header.sizes)
+        self._keys = np.asarray(self._header.keys)
+
+    @property
+    def times(self) -> np.ndarray:
+        """Time stamps of the frames, rising, in seconds."""
+        return self._times
+
+    def read(self, times: Sequence[float] | np.ndarray, *, short_side: int | None = None) -> UInt8[Tensor, "t h w 3"]:
+        """The frames nearest to `times`, as `video.read_frames` gives them from a file.
+
+        Raises:
+            VideoError: the item is damaged, or a time lies a quarter of a second outside of what it holds.
+        """
+        wanted = np.asarray(times, dtype=np.float64)
+        self._check_reaches(wanted)
+        positions = self._order[nearest_index(self._times, wanted)]
+        return self._frames(positions, short_side)
+
+    def read_all(self, *, short_side: int | None = None) -> UInt8[Tensor, "t h w 3"]:
+        """All frames in the order of time; see `read`."""
+        return self._frames(self._order, short_side)
+
+    def _frames(self, positions: np.ndarray, short_side: int | None) -> UInt8[Tensor, "t h w 3"]:
+        """The frames at positions of the stored order, repeated ones too."""
+        convert, slots = Converter(short_side), defaultdict[int, list[int]](list)
+        for slot, position in enumerate(positions.tolist()):
+            slots[position].append(slot)
+        frames: list[np.ndarray] = [np.empty(0)] * len(positions)
+
+        def take(position: int, frame: VideoFrame) -> None:
+            pixels = convert(frame)
+            for slot in slots[position]:
+                frames[slot] = pixels
+
+        try:
+            _local.decoder().frames(sorted(slots), self._keys, self._ends, self._payload, take)
+        except av.FFmpegError as error:
+            _local.forget_decoder()
+            raise VideoError(self.path, f"cannot be decoded ({error.strerror or type(error).__name__})") from error
+        return torch.from_numpy(np.stack(frames))
+
+    def _payload(self, begin: int, end: int) -> bytes:
+        return self._bytes(self._place.offset + begin, end - begin)
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        try:
+            data = os.pread(_local.shard(self._shard).fileno(), size, offset)
+        except OSError as error:
+            raise VideoError(self.path, f"its shard cannot be read ({error.strerror})") from error
+        if len(data) != size:
+            raise VideoError(self.path, "its shard is cut off; copy it again")
+        return data
+
+    def _check_reaches(self, wanted: np.ndarray) -> None:
+        if not len(wanted):
+            return
+        early = self._header.cut and wanted.min() < self.info.start - MISSING_TAIL_SECONDS
+        if early or wanted.max() > self.info.end + MISSING_TAIL_SECONDS:
+            asked = wanted.min() if early else wanted.max()
+            held = f"{self.info.start:.2f} to {self.info.end:.2f} s"
+            raise VideoError(self.path, f"the store holds {held} of it, {asked:.2f} s was asked for; prepare it again")
+
+
+class Store:
+    """The index of a store in memory, and its items.
+
+    Args:
+        folder: that of the shards, or a URL.
+
+    Raises:
+        InputError: no store, or a damaged or hostile index.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        table = read_index(local_copy(_join(folder, INDEX)))
+        self._rows: dict[str, int] = {key: row for row, key in enumerate(table["key"])}
+        self._shards = table["shard"].to_numpy()
+        self._files: dict[str, str] = {}
+        self._places = table[["header_offset", "header_size", "offset", "size"]].to_numpy(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def keys(self) -> list[str]:
+        """Names of the items."""
+        return list(self._rows)
+
+    def item(self, path: str, shard: str, key: str) -> StoredVideo:
+        """An item of a shard; `path` is for messages.
+
+        Raises:
+            VideoError: there is none.
+        """
+        row = self._rows.get(key)
+        if row is None or f"shard-{self._shards[row]:06d}.tar" != shard:
+            raise VideoError(path, "the index of the store has no such item")
+        if shard not in self._files:  # behind a URL, asking costs a message to and fro
+            self._files[shard] = str(local_copy(_join(self.folder, shard)))
+        return StoredVideo(path, self._files[shard], Place(*(int(value) for value in self._places[row])))
+
+
+def split_path(path: str) -> tuple[str, str, str] | None:
+    """Folder, shard and key of `FOLDER/shard-000000.tar#KEY`; None for the path of a file.
+
+    Raises:
+        InputError: it has this form, but not the names of a store.
+    """
+    before, hash_sign, key = path.rpartition("#")
+    if not hash_sign or not before.endswith(".tar"):
+        return None
+    folder, _, shard = before.replace(os.sep, "/").rpartition("/")
+    return folder or ".", check_shard_name(shard, path), check_key(key, path)
+
+
+def open_item(path: str) -> StoredVideo:
+    """The item that a path names.
+
+    Raises:
+        VideoError: it cannot be read.
+    """
+    try:
+        parts = split_path(path)
+        assert parts is not None
+        folder, shard, key = parts
+        return _item(path, folder, shard, key, _version(folder))
+    except VideoError:
+        raise
+    except InputError as error:
+        raise VideoError(path, str(error)) from error
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+class _Local(threading.local):
+    """What each thread keeps: a decoder and open shards."""
+
+    def __init__(self) -> None:
+        self._decoder: PacketDecoder | None = None
+        self._files: OrderedDict[str, tuple[tuple[int, int, int], BinaryIO]] = OrderedDict()
+
+    def decoder(self) -> PacketDecoder:
+        self._decoder = self._decoder or PacketDecoder()
+        return self._decoder
+
+    def forget_decoder(self) -> None:
+        """After damaged packets a decoder may be in any state."""
+        self._decoder = None
+
+    def shard(self, path: str) -> BinaryIO:
+        """The open shard; a file that has taken its place since is opened anew."""
+        stat = os.stat(path)
+        version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        known = self._files.get(path)
+        if known is None or known[0] != version:
+            self._files[path] = known = version, open(path, "rb", buffering=0)  # noqa: SIM115 (closed when dropped)
+            if len(self._files) > _OPEN_SHARDS:
+                self._files.popitem(last=False)[1][1].close()
+        self._files.move_to_end(path)
+        return known[1]
+
+
+_local = _Local()
+
+
+def _version(folder: str) -> tuple[int, int]:
+    """Tells a store that was prepared anew from the one that is known; behind a URL it is looked at once a process."""
+    if is_url(folder):
+        return 0, 0
+    try:
+        stat = os.stat(Path(folder) / INDEX)
+    except OSError as error:
+        raise InputError(f"{folder} holds no {INDEX}; is `mv2mae prepare` done?") from error
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=16)
+def _store(folder: str, version: tuple[int, int]) -> Store:
+    return Store(folder)
+
+
+@lru_cache(maxsize=128)
+def _item(path: str, folder: str, shard: str, key: str, version: tuple[int, int]) -> StoredVideo:
+    return _store(folder, version).item(path, shard, key)
+
+
+def _join(folder: str, name: str) -> str:
+    return posixpath.join(folder, name)

@@ -1,0 +1,186 @@
+"""Items in tars, as WebDataset lays them out: `KEY.json` (what the item holds) and then `KEY.h264` (its packets).
+
+A shard can be streamed from its beginning, by any reader of tars, or read at random through the places that the
+index holds. The names in a shard are checked and never used as paths; nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from mv2mae.data.video import VideoInfo
+from mv2mae.errors import InputError
+
+SHARD = re.compile(r"shard-([0-9]{6})\.tar")
+KEY = re.compile(r"[A-Za-z0-9_-]{1,90}")
+_MAX_HEADER_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class ItemHeader:
+    """`KEY.json`: what an item holds. Times in seconds on the clock of the file that it was made from.
+
+    `times` (of the frames), `sizes` (of the packets, in bytes) and `keys` (positions of the key frames) are in
+    stored order. `cut` says that frames before `start` or after its end were left out.
+    """
+
+    width: int
+    height: int
+    fps: float
+    start: float
+    duration: float
+    cut: bool
+    times: list[float]
+    sizes: list[int]
+    keys: list[int]
+    codec: str = "h264"
+
+    @property
+    def info(self) -> VideoInfo:
+        """The same as a file would tell."""
+        return VideoInfo(
+            fps=self.fps,
+            num_frames=len(self.times),
+            width=self.width,
+            height=self.height,
+            duration=self.duration,
+            start=self.start,
+        )
+
+    @classmethod
+    def parse(cls, text: bytes, name: str) -> ItemHeader:
+        """Reads and checks a header.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        try:
+            header = cls(**json.loads(text))
+            whole = len(header.times) == len(header.sizes) > 0 and header.keys[0] == 0 and header.codec == "h264"
+            finite = math.isfinite(math.fsum((*header.times, header.start, header.duration, header.fps)))
+            ordered = bool(np.all(np.diff(header.keys) > 0)) and header.keys[-1] < len(header.times)
+            sane = min(header.sizes) > 0 and header.fps > 0 and header.duration >= 0
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            raise InputError(f"{name}: the item's header is damaged ({error}); prepare the shard again") from error
+        if not (whole and finite and ordered and sane):
+            raise InputError(f"{name}: the header of the item contradicts itself; prepare this shard again")
+        return header
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an item lies in its shard, in bytes."""
+
+    header_offset: int
+    header_size: int
+    offset: int
+    size: int
+
+
+class ShardWriter:
+    """Writes a tar whose bytes depend on its items alone.
+
+    Args:
+        file: open for writing.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.tar = tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (closed by `close`)
+
+    def add(self, key: str, header: ItemHeader, payload: bytes) -> Place:
+        """Appends an item."""
+        text = json.dumps(asdict(header), separators=(",", ":")).encode()
+        header_offset, offset = self._add(f"{key}.json", text), self._add(f"{key}.h264", payload)
+        return Place(header_offset, len(text), offset, len(payload))
+
+    def close(self) -> None:
+        """Ends the tar."""
+        self.tar.close()
+
+    def _add(self, name: str, content: bytes) -> int:
+        member = tarfile.TarInfo(name)  # its time, owner and mode are constants
+        member.size = len(content)
+        begin = self.tar.offset + tarfile.BLOCKSIZE
+        self.tar.addfile(member, io.BytesIO(content))
+        return begin
+
+
+def stream_shard(file: str | Path | BinaryIO) -> Iterator[tuple[str, ItemHeader, bytes]]:
+    """The items of a shard from its beginning to its end: key, header, packets.
+
+    Args:
+        file: a path, or anything that can be read once, such as a network stream.
+
+    Raises:
+        InputError: names that are no keys (path escapes among them), links, members out of order, a cut-off tar.
+    """
+    if isinstance(file, str | Path):
+        with open(file, "rb") as opened:
+            yield from stream_shard(opened)
+        return
+    name = str(getattr(file, "name", "the shard"))
+    try:
+        with tarfile.open(fileobj=file, mode="r|") as tar:
+            yield from _items(tar, name)
+    except tarfile.TarError as error:
+        raise InputError(f"{name} is no whole tar ({error}); copy or prepare it again") from error
+
+
+def check_key(key: str, where: str) -> str:
+    """A key as it must be.
+
+    Raises:
+        InputError: it is anything else, a path above all.
+    """
+    if not KEY.fullmatch(key):
+        raise InputError(
+            f"{where} names {key[:80]!r}, which is no key of a store (letters, digits, _, -); do not trust it"
+        )
+    return key
+
+
+def check_shard_name(name: str, where: str) -> str:
+    """The name of a shard as it must be.
+
+    Raises:
+        InputError: it is anything else, a path above all.
+    """
+    if not SHARD.fullmatch(name):
+        raise InputError(
+            f"{where} names {name[:80]!r}, which is no shard of a store (shard-000000.tar); do not trust it"
+        )
+    return name
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _items(tar: tarfile.TarFile, name: str) -> Iterator[tuple[str, ItemHeader, bytes]]:
+    waiting: tuple[str, ItemHeader] | None = None
+    for member in tar:
+        key, _, ending = member.name.rpartition(".")
+        check_key(key, name)
+        content = tar.extractfile(member) if member.isreg() else None
+        if content is None or ending not in ("json", "h264") or (ending == "h264") != (waiting is not None):
+            raise InputError(f"{name}: {member.name} is not what a shard holds there; prepare it again")
+        if waiting is None:
+            if member.size > _MAX_HEADER_BYTES:
+                raise InputError(f"{name}: {member.name} is larger than any header; do not trust it")
+            waiting = key, ItemHeader.parse(content.read(), f"{name}#{key}")
+        elif waiting[0] != key:
+            raise InputError(f"{name}: {waiting[0]}.json is followed by {member.name}; prepare it again")
+        else:
+            yield key, waiting[1], content.read()
+            waiting = None
+    if waiting is not None:
+        raise InputError(f"{name} ends before {waiting[0]}.h264; copy or prepare it again")

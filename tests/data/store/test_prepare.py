@@ -1,0 +1,274 @@
+"""Making a store: what it holds, and that it survives stops, changes, broken videos and several machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_videos import even_times, time_of, write_video
+
+from mv2mae.cli import main
+from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
+from mv2mae.data.store import StoreConfig, prepare
+from mv2mae.data.store import workers as workers_module
+from mv2mae.data.video import probe, read_frames
+from mv2mae.errors import InputError
+
+SMALL = StoreConfig(short_side=48, shard_size=2)
+
+
+@pytest.fixture(scope="module")
+def manifest(takes: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six videos, three shards."""
+    folder = tmp_path_factory.mktemp("manifest")
+    (folder / "m.classes.json").write_text('["a", "b", "c"]')
+    return write_manifest(takes, folder / "m.parquet")
+
+
+def content(out: Path) -> dict[str, bytes]:
+    """Every file of a store but the tables of its parts, which hold times of the originals."""
+    return {
+        str(f.relative_to(out)): f.read_bytes()
+        for f in sorted(out.rglob("*"))
+        if f.is_file() and f.parent.name != "parts"
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    report = prepare(manifest, out, SMALL, progress=False)
+    assert (report.made, report.kept, report.set_aside) == (6, 0, 0)
+    assert report.num_bytes == sum(f.stat().st_size for f in (out / "store").glob("*.tar"))
+    return out
+
+
+def test_rows_and_columns_stay_and_every_frame_keeps_its_time(manifest: Path, whole: Path) -> None:
+    before, after = read_manifest(manifest), read_manifest(whole / "manifest.parquet")
+    same = ["group", "view", "label", "subject", "setup", "start", "end"]
+    pd.testing.assert_frame_equal(before[same], after[same])
+    assert (whole / "manifest.classes.json").read_text() == '["a", "b", "c"]'
+    for original, stored in zip(before["path"], after["path"], strict=True):
+        theirs, mine = probe(original), probe(stored)
+        assert (mine.fps, mine.start, mine.duration) == (theirs.fps, theirs.start, theirs.duration)
+        times = np.linspace(mine.start, mine.end - 1 / mine.fps, 19)
+        np.testing.assert_allclose(
+            time_of(read_frames(stored, times)), time_of(read_frames(original, times)), atol=0.012
+        )
+    assert after["frames"].tolist() == [50, 54, 49, 40, 48, 30]
+    assert after["width"].tolist() == [64, 64, 64, 48, 64, 64]
+
+
+def test_a_second_run_does_nothing(manifest: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {f: f.stat().st_mtime_ns for f in (whole / "store").glob("*.tar")}
+    words = ["prepare", str(manifest), str(whole), "--short_side", "48", "--shard_size", "2"]
+    assert main(words) == 0
+    assert "nothing to do; 6 videos" in capsys.readouterr().out
+    assert before == {f: f.stat().st_mtime_ns for f in (whole / "store").glob("*.tar")}
+
+
+def test_another_setting_is_refused_and_nothing_is_touched(manifest: Path, whole: Path) -> None:
+    before = content(whole)
+    with pytest.raises(InputError, match="begun with short_side=48, not short_side=32"):
+        prepare(manifest, whole, StoreConfig(short_side=32, shard_size=2), progress=False)
+    assert content(whole) == before
+
+
+def test_a_stopped_run_goes_on_and_ends_the_same(
+    manifest: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, calls = workers_module.make_item, []
+
+    def stop_at_the_fourth(*task: object) -> object:
+        calls.append(task)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return make(*task)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(workers_module, "make_item", stop_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(manifest, tmp_path, SMALL, progress=False)
+    assert [f.name for f in (tmp_path / "store").glob("*.tar")] == ["shard-000000.tar"]
+    assert not (tmp_path / "manifest.parquet").exists()
+    report = prepare(manifest, tmp_path, SMALL, progress=False)
+    assert (report.made, report.kept) == (4, 2)
+    assert content(tmp_path) == content(whole)
+
+
+def test_what_a_kill_leaves_behind_is_made_again(manifest: Path, whole: Path, tmp_path: Path) -> None:
+    prepare(manifest, tmp_path, SMALL, progress=False)
+    store = tmp_path / "store"
+    (store / ".shard-000001.tar.tmp").write_bytes(b"half a shard")
+    (store / "parts" / "shard-000001.parquet").unlink()  # killed between the shard and its table
+    (store / "shard-000002.tar").unlink()
+    (store / "parts" / "shard-000000.parquet").write_bytes(b"damaged")
+    (store / "index.parquet").unlink()
+    assert prepare(manifest, tmp_path, SMALL, progress=False).made == 6
+    assert content(tmp_path) == content(whole)
+
+
+def test_changed_originals_are_made_again_and_deleted_ones_kept(tmp_path: Path) -> None:
+    paths = [write_video(tmp_path / f"{i}.mp4", even_times(20, 25)) for i in range(3)]
+    frame = make_frame({"path": str(p), "group": p.stem, "view": 1} for p in paths)
+    source = write_manifest(frame, tmp_path / "m.csv")
+    config, out = StoreConfig(short_side=48, shard_size=1), tmp_path / "out"
+    prepare(source, out, config, progress=False)
+    write_video(paths[1], even_times(30, 25))
+    paths[2].unlink()
+    report = prepare(source, out, config, progress=False)
+    assert (report.made, report.kept, report.set_aside) == (1, 2, 0)
+    assert read_manifest(out / "manifest.parquet")["frames"].tolist() == [20, 30, 20]
+    write_manifest(frame[:2], source)  # a shorter manifest leaves no stale shard
+    prepare(source, out, config, progress=False)
+    assert sorted(f.name for f in (out / "store").glob("*.tar")) == ["shard-000000.tar", "shard-000001.tar"]
+
+
+def test_bad_videos_are_set_aside_with_their_reasons(tmp_path: Path) -> None:
+    good = write_video(tmp_path / "good.mp4", even_times(20, 25))
+    whole = good.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.mp4").touch()
+    names = ["good", "cut", "empty", "missing"]
+    rows = [{"path": str(tmp_path / f"{n}.mp4"), "group": n, "view": 1} for n in names]
+    out = tmp_path / "out"
+    report = prepare(write_manifest(make_frame(rows), tmp_path / "m.csv"), out, SMALL, progress=False)
+    assert (report.made, report.set_aside) == (1, 3)
+    listed = pd.read_csv(out / "problems.csv")
+    assert listed["group"].tolist() == ["cut", "empty", "missing"]
+    assert listed["reason"].str.contains("cannot be decoded|cut off|empty|no such file").all()
+    assert read_manifest(out / "manifest.parquet")["group"].tolist() == ["good"]
+    bad = write_manifest(make_frame(rows[1:]), tmp_path / "bad.csv")
+    with pytest.raises(InputError, match="none of the 3 videos can be read; first: .*cut.mp4"):
+        prepare(bad, tmp_path / "none", SMALL, progress=False)
+
+
+def test_two_processes_write_the_same_bytes(manifest: Path, whole: Path, tmp_path: Path) -> None:
+    prepare(manifest, tmp_path, SMALL, processes=2, progress=False)
+    assert content(tmp_path) == content(whole)
+
+
+def test_parts_and_merge_equal_one_run(manifest: Path, whole: Path, tmp_path: Path) -> None:
+    report = prepare(manifest, tmp_path, SMALL, part="2/2", progress=False)
+    assert (report.made, report.manifest) == (2, None)
+    with pytest.raises(InputError, match="2 of 3 shards are not made .*shard 0"):
+        prepare(manifest, tmp_path, SMALL, merge=True, progress=False)
+    assert prepare(manifest, tmp_path, SMALL, part="1/2", progress=False).made == 4
+    merged = prepare(manifest, tmp_path, SMALL, merge=True, progress=False)
+    assert (merged.made, merged.kept) == (0, 6)
+    assert content(tmp_path) == content(whole)
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b", "1/0"])
+def test_a_part_that_is_none_is_refused(manifest: Path, tmp_path: Path, part: str) -> None:
+    with pytest.raises(InputError, match="such as 3/16"):
+        prepare(manifest, tmp_path, SMALL, part=part, progress=False)
+
+
+def test_only_the_part_between_start_and_end_is_stored(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "long.mp4", even_times(57, 25))
+    frame = make_frame(
+        {"path": str(path), "group": g, "view": 1, "start": s, "end": e}
+        for g, s, e in (("a", 0.5, 1.01), ("b", 1.2, 9))
+    )
+    prepare(write_manifest(frame, tmp_path / "m.csv"), tmp_path / "out", SMALL, progress=False)
+    stored = read_manifest(tmp_path / "out" / "manifest.parquet")
+    assert stored["start"].tolist() == [0.5, 1.2]
+    assert stored["frames"].tolist() == [15, 27]  # 0.48 to 1.04; 1.2 to the last one
+    assert probe(stored["path"][0]).start == pytest.approx(0.48)
+    assert probe(stored["path"][0]).end >= 1.01
+    times = [0.5, 0.76, 1.0]
+    np.testing.assert_allclose(time_of(read_frames(stored["path"][0], times)), [0.48, 0.76, 1.0], atol=0.021)
+    for outside in (0.0, 1.6):
+        with pytest.raises(InputError, match="the store holds 0.48 to 1.08 s of it"):
+            read_frames(stored["path"][0], [outside])
+
+
+def test_a_lower_rate_takes_the_nearest_frames_with_their_own_times(tmp_path: Path) -> None:
+    fast = write_video(tmp_path / "fast.mp4", even_times(60, 30))
+    slow = write_video(tmp_path / "slow.mp4", even_times(20, 10))
+    frame = make_frame({"path": str(p), "group": p.stem, "view": 1} for p in (fast, slow))
+    config = StoreConfig(short_side=48, fps=12.5)
+    prepare(write_manifest(frame, tmp_path / "m.csv"), tmp_path / "out", config, progress=False)
+    stored = read_manifest(tmp_path / "out" / "manifest.parquet")
+    assert stored["fps"].tolist() == [12.5, 10]
+    assert stored["frames"].tolist() == [25, 20]
+    wanted = np.arange(25) / 12.5
+    frames = read_frames(stored["path"][0], wanted)
+    np.testing.assert_allclose(time_of(frames), np.ceil(wanted * 30 - 0.5) / 30, atol=0.025)
+
+
+def spot(time: float) -> np.ndarray:
+    """A bright square 16 pixels wide that moves right from (64, 40) by 32 pixels in one second, on textured ground."""
+    image = np.random.default_rng(0).integers(40, 60, (120, 200, 3)).astype(np.uint8)
+    left = 64 + round(32 * time)
+    image[40:56, left : left + 16] = 250
+    return image
+
+
+def test_boxes_of_a_file_are_cut_out(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", even_times(12, 25), size=(120, 200), image=spot)
+    frame = make_frame({"path": str(path), "group": "g", "view": v, "start": s} for v, s in (("1", None), ("2", 0.0)))
+    source = write_manifest(frame, tmp_path / "m.csv")
+    (tmp_path / "b.csv").write_text("group,view,left,top,right,bottom\ng,1,60,30,100,70\n")
+    config = StoreConfig(short_side=64, crop="boxes", boxes=str(tmp_path / "b.csv"))
+    report = prepare(source, tmp_path / "out", config, progress=False)
+    assert (report.made, report.set_aside) == (1, 1)
+    assert "has no box in" in pd.read_csv(tmp_path / "out" / "problems.csv")["reason"][0]
+    stored = read_manifest(tmp_path / "out" / "manifest.parquet")["path"][0]
+    frames = read_frames(stored, [0.0]).numpy()[0].astype(int)
+    assert frames.shape == (40, 40, 3)
+    np.testing.assert_allclose(frames[12:24, 6:18].mean(), 250, atol=8)  # the square, at (64 - 60, 40 - 30)
+    assert frames[28:].mean() < 80
+    (tmp_path / "b.csv").write_text("group,view,left,top,right,bottom\ng,1,60,30,101,71\ng,2,0,0,50,50\n")
+    assert prepare(source, tmp_path / "out", config, progress=False).made == 2  # boxes changed
+
+
+def test_motion_is_followed_whatever_moves_elsewhere_in_noise(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", even_times(26, 25), size=(120, 200), image=spot)
+    frame = make_frame([{"path": str(path), "group": "g", "view": 1}])
+    config = StoreConfig(short_side=64, crop="motion")
+    prepare(write_manifest(frame, tmp_path / "m.csv"), tmp_path / "out", config, progress=False)
+    box = pd.read_parquet(tmp_path / "out" / "store" / "index.parquet").iloc[0]
+    assert box["left"] <= 66
+    assert box["right"] >= 64 + 32 + 14
+    assert box["top"] <= 42
+    assert box["bottom"] >= 54
+    side = box["right"] - box["left"]
+    assert side == box["bottom"] - box["top"]
+    assert 48 <= side <= 76
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("path,left,top,right\nv,1,2,3\n", "lacks the column bottom"),
+        ("left,top,right,bottom\n1,2,3,4\n", "lacks the column group, view"),
+        ("path,left,top,right,bottom\nv,10,2,3,4\n", "which is no box"),
+        ("path,left,top,right,bottom\nv,a,2,3,4\n", "must be numbers of pixels"),
+    ],
+)
+def test_bad_boxes_are_refused(manifest: Path, tmp_path: Path, table: str, message: str) -> None:
+    (tmp_path / "b.csv").write_text(table)
+    config = StoreConfig(crop="boxes", boxes=str(tmp_path / "b.csv"))
+    with pytest.raises(InputError, match=message):
+        prepare(manifest, tmp_path / "out", config, progress=False)
+
+
+@pytest.mark.parametrize("wrong", [{"short_side": 33}, {"crf": 0}, {"fps": -1.0}, {"crop": "boxes"}, {"shard_size": 0}])
+def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        StoreConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_store_is_not_prepared_again(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is an item of a store already"):
+        prepare(whole / "manifest.parquet", tmp_path, SMALL, progress=False)
+
+
+def test_the_folder_can_move(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "moved").symlink_to(whole, target_is_directory=True)
+    path = read_manifest(tmp_path / "moved" / "manifest.parquet")["path"][0]
+    assert path.startswith(str(tmp_path))
+    assert len(read_frames(path, [0.1])) == 1
