@@ -26,7 +26,7 @@ def test_the_sample_set_is_complete_and_small() -> None:
     assert set(table.path) == expected
     assert {f"videos/{p.name}" for p in (SAMPLE / "videos").iterdir()} == expected
     assert len(expected) == 600
-    assert sum(p.stat().st_size for p in (SAMPLE / "videos").iterdir()) < 5_300_000
+    assert sum(p.stat().st_size for p in (SAMPLE / "videos").iterdir()) < 5_000_000
     assert (table.groupby("label").size() == 60).all()
     assert set(table.subject) == set(range(1, 11))
 

@@ -21,7 +21,7 @@ def sample_config() -> SynthConfig:
         num_frames=64,
         fps=30,
         difficulty="easy",
-        crf=29,
+        crf=31,
         seed=2026,
     )
 

@@ -1,0 +1,65 @@
+"""The verbs that train: recipes, pretrain, finetune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from mv2mae.cli.verb import RecipeFile, Verb
+
+
+def _recipes(args: Any) -> None:
+    from mv2mae.recipes import list_recipes
+
+    for name, first_line in list_recipes().items():
+        print(f"  {name:24} {first_line}")
+
+
+def _training_options(config: str) -> Callable[[ArgumentParser], None]:
+    def options(parser: ArgumentParser) -> None:
+        from mv2mae import config as configs
+
+        parser.add_argument("--recipe", action=RecipeFile, help="packaged recipe or YAML file (`mv2mae recipes`)")
+        parser.add_argument("--run", type=str, required=True, help="folder of the run; an unfinished one goes on")
+        parser.add_class_arguments(getattr(configs, config))
+
+    return options
+
+
+def _config(args: Any, name: str) -> Any:
+    from mv2mae import config as configs
+
+    kind = getattr(configs, name)
+    return kind(**{field: getattr(args, field) for field in kind.__dataclass_fields__})
+
+
+def _pretrain(args: Any) -> None:
+    from mv2mae.train.pretrain import pretrain
+
+    pretrain(_config(args, "PretrainConfig"), Path(args.run))
+
+
+def _finetune(args: Any) -> None:
+    from mv2mae.train.finetune import finetune
+
+    finetune(_config(args, "FinetuneConfig"), Path(args.run))
+
+
+VERBS = {
+    "recipes": Verb("list the packaged recipes", "mv2mae recipes", lambda parser: None, _recipes),
+    "pretrain": Verb(
+        "learn from several views, without labels",
+        "mv2mae pretrain --recipe sample-pretrain --data manifest.parquet --run runs/pretrain",
+        _training_options("PretrainConfig"),
+        _pretrain,
+    ),
+    "finetune": Verb(
+        "train a classifier on top of a pre-trained encoder",
+        "mv2mae finetune --recipe sample-finetune --from runs/pretrain --run runs/finetune",
+        _training_options("FinetuneConfig"),
+        _finetune,
+    ),
+}
