@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mv2mae.data.synthetic import SynthConfig
-from mv2mae.data.synthetic.generate import make_group, versions
+from mv2mae.data.synthetic.generate import make_group
 from mv2mae.data.synthetic.sample import sample_config
 
 SAMPLE = Path(str(resources.files("mv2mae.data"))) / "sample"
@@ -20,6 +20,7 @@ SAMPLE = Path(str(resources.files("mv2mae.data"))) / "sample"
 
 def test_the_sample_set_is_complete_and_small() -> None:
     config, recorded = sample_config(), json.loads((SAMPLE / "synth.json").read_text())
+    assert recorded["config"].pop("motions_digest") == ""
     assert SynthConfig(**recorded["config"]) == config
     table = pd.read_csv(SAMPLE / "manifest.csv")
     expected = {f"videos/{g.file_name(v)}" for g in config.groups() for v in config.views}
@@ -36,13 +37,10 @@ def test_the_sample_set_is_what_the_generator_makes(number: int, tmp_path: Path)
     config = sample_config()
     group = config.groups()[number]
     make_group((tmp_path, config, group))
-    same_libraries = json.loads((SAMPLE / "synth.json").read_text())["versions"] == versions()
     for view in config.views:
         mine, shipped = (folder / "videos" / group.file_name(view) for folder in (tmp_path, SAMPLE))
-        if same_libraries:
-            assert mine.read_bytes() == shipped.read_bytes()
-        else:
-            assert np.abs(decode(mine) - decode(shipped)).mean() < 1.5
+        # another processor or library rounds otherwise here and there; another scene differs by tens of grey levels
+        assert np.abs(decode(mine) - decode(shipped)).mean() < 1.0
 
 
 def decode(path: Path) -> np.ndarray:

@@ -204,8 +204,13 @@ def manifest(config: SynthConfig, groups: list[Group]) -> pd.DataFrame:
 
 
 def versions() -> dict[str, Any]:
-    """The libraries that decide the bytes of a video."""
-    return {"av": av.__version__, "libavcodec": list(av.library_versions["libavcodec"]), "numpy": np.__version__}
+    """The libraries that decide the bytes of a video, on processors of one kind."""
+    return {
+        "av": av.__version__,
+        "libavcodec": list(av.library_versions["libavcodec"]),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+    }
 
 
 def _describe(config: SynthConfig, setup: int) -> dict[str, Any]:
