@@ -1,0 +1,74 @@
+"""Trying a recipe out before the hours: two steps of it on few items (`--dry_run true`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
+from mv2mae.data.datamodule import eval_data
+from mv2mae.data.rehearsal import write_rehearsal
+from mv2mae.data.stream import STREAM
+from mv2mae.errors import InputError
+from mv2mae.train.finetune import finetune
+from mv2mae.train.pretrain import pretrain
+from mv2mae.train.trainer import say
+from mv2mae.weights import read_weights
+
+Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
+
+STEPS = 2
+
+
+def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
+    """Runs two steps of a configuration, in a folder that is removed afterwards; of a fine-tuning one test video too.
+
+    A manifest that was named is used; a split of a public data set without one gets a made-up index of it.
+
+    Raises:
+        InputError: whatever the real run would refuse before its first step.
+    """
+    with tempfile.TemporaryDirectory(prefix="mv2mae-dry-run-") as folder:
+        small, run = rehearsal_of(config, Path(folder)), Path(folder) / "run"
+        if isinstance(small, PretrainConfig):
+            pretrain(small, run)
+        else:
+            finetune(small, run)
+            _read_a_test_video(small, run)
+    say(f"  dry run done: {STEPS} steps of {small.optim.batch_size} on a CPU; nothing was kept")
+
+
+def rehearsal_of(config: Config, folder: Path) -> Config:
+    """The configuration with data that is there, two small steps, and nothing that needs a large machine.
+
+    The model and the kind of everything stay as configured.
+    """
+    repeats = config.num_repeats if isinstance(config, FinetuneConfig) else config.data.num_repeats
+    optim = dataclasses.replace(
+        config.optim, batch_size=2 * repeats, steps=STEPS, epochs=None, warmup_steps=0, warmup_epochs=None
+    )
+    compute = dataclasses.replace(
+        config.compute, accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true",
+        device_batch_size=None, num_workers=0,
+    )  # fmt: skip
+    log = dataclasses.replace(config.log, log_every=1, check_every=STEPS, save_every=STEPS, held_out_pairs=2)
+    return dataclasses.replace(config, data=_data(config.data, folder), optim=optim, compute=compute, log=log)
+
+
+def _data(data: DataConfig, folder: Path) -> DataConfig:
+    made_up = data.manifest in ("sample", STREAM) and data.split and not data.split.startswith("synthetic/")
+    manifest = str(write_rehearsal(data.split, folder / "data")) if made_up else data.manifest
+    return dataclasses.replace(data, manifest=manifest, cache="none", held_out_groups=1)
+
+
+def _read_a_test_video(config: FinetuneConfig, run: Path) -> None:
+    """What `mv2mae evaluate` would begin with."""
+    if config.data.split or config.data.test_query:
+        model = read_weights(run).config
+        tested = eval_data(
+            config.data, num_frames=model.num_frames, size=model.image_size, test=config.test, progress=False
+        )[0]
+        if "error" in tested:
+            raise InputError(f"the first test video cannot be read: {tested['error']}")
