@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from mv2mae.cli.verb import RecipeFile, Verb
+from mv2mae.errors import InputError
 
 
 def _recipes(args: Any) -> None:
@@ -23,13 +24,15 @@ def _training_options(config: str) -> Callable[[ArgumentParser], None]:
         from mv2mae import config as configs
 
         parser.add_argument("--recipe", action=RecipeFile, help="packaged recipe or YAML file (`mv2mae recipes`)")
-        parser.add_argument("--run", type=str, required=True, help="folder of the run; an unfinished one goes on")
+        parser.add_argument("--run", type=str, default="", help="folder of the run; an unfinished one goes on")
+        parser.add_argument("--dry_run", type=bool, default=False, help="true: two small steps, keep nothing")
         parser.add_class_arguments(getattr(configs, config))
 
     return options
 
 
-def _config(args: Any, name: str) -> Any:
+def config_from(args: Any, name: str) -> Any:
+    """The configuration of a class (`PretrainConfig`, ...) from parsed options."""
     from mv2mae import config as configs
 
     kind = getattr(configs, name)
@@ -39,13 +42,25 @@ def _config(args: Any, name: str) -> Any:
 def _pretrain(args: Any) -> None:
     from mv2mae.train.pretrain import pretrain
 
-    pretrain(_config(args, "PretrainConfig"), Path(args.run))
+    _run(args, "PretrainConfig", pretrain)
 
 
 def _finetune(args: Any) -> None:
     from mv2mae.train.finetune import finetune
 
-    finetune(_config(args, "FinetuneConfig"), Path(args.run))
+    _run(args, "FinetuneConfig", finetune)
+
+
+def _run(args: Any, kind: str, train: Callable[[Any, Path], object]) -> None:
+    config = config_from(args, kind)
+    if args.dry_run:
+        from mv2mae.train.rehearsal import rehearse
+
+        rehearse(config)
+    elif args.run:
+        train(config, Path(args.run))
+    else:
+        raise InputError("no folder for the run; give --run FOLDER (or --dry_run true to try two steps)")
 
 
 VERBS = {

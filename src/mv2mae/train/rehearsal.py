@@ -45,9 +45,10 @@ def rehearsal_of(config: Config, folder: Path) -> Config:
 
     The model and the kind of everything stay as configured.
     """
-    repeats = config.num_repeats if isinstance(config, FinetuneConfig) else config.data.num_repeats
+    # two pairs, so that there is something to contrast; or the clips of one video
+    size = config.num_repeats if isinstance(config, FinetuneConfig) else 2 * config.data.num_repeats
     optim = dataclasses.replace(
-        config.optim, batch_size=2 * repeats, steps=STEPS, epochs=None, warmup_steps=0, warmup_epochs=None
+        config.optim, batch_size=size, steps=STEPS, epochs=None, warmup_steps=0, warmup_epochs=None
     )
     compute = dataclasses.replace(
         config.compute, accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true",

@@ -1,0 +1,81 @@
+"""Every recipe, rehearsed on a made-up index of its data set."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mv2mae.cli import main
+from mv2mae.data.protocols import PROTOCOLS, select
+from mv2mae.data.rehearsal import made_up_rows
+from mv2mae.errors import InputError
+from mv2mae.recipes import find_recipe, list_recipes
+
+SHALLOW = ("--model.encoder_depth", "1", "--model.decoder_depth", "1")
+OVERLAYS = [name for name in list_recipes() if name.startswith("as-")]
+PUBLIC = [f"{name}/{split}" for name, p in PROTOCOLS.items() if p.class_names for split in p.splits]
+
+
+def verb_of(recipe: str) -> str:
+    return "finetune" if recipe.endswith("-finetune") else "pretrain"
+
+
+@pytest.mark.parametrize("recipe", [name for name in list_recipes() if name not in OVERLAYS])
+def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    depth = SHALLOW if recipe.startswith("paper") else ()
+    assert main([verb_of(recipe), "--recipe", recipe, "--dry_run", "true", *depth]) == 0
+    said = capsys.readouterr().out
+    assert "dry run done: 2 steps" in said
+    split = yaml.safe_load(find_recipe(recipe).read_text()).get("data", {}).get("split", "")
+    if recipe.startswith("paper"):
+        classes = len(PROTOCOLS[split.split("/")[0]].class_names)
+        assert (f"{classes} classes" if verb_of(recipe) == "finetune" else f"{classes - 1} groups") in said
+    # torch's compiler makes a folder of its own wherever temporary files go
+    assert [path for path in tmp_path.iterdir() if "torchinductor" not in path.name] == []
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlays_change_the_recipe_below(overlay, capsys):
+    words = ["--recipe", "sample-pretrain", "--recipe", overlay, "--dry_run", "true"]
+    assert main(["pretrain", *words]) == 0
+    said = capsys.readouterr().out
+    assert {"as-videomae": "single-view", "as-contrastive": "contrastive"}[overlay] in said
+
+
+@pytest.mark.parametrize("recipe", list_recipes())
+def test_a_recipe_s_head_tells_its_command_and_its_cost(recipe):
+    head = [line for line in find_recipe(recipe).read_text().splitlines() if line.startswith("#")]
+    command = next(line for line in head if line.startswith("# command: "))
+    assert f"mv2mae {verb_of(recipe)} " in command
+    assert f"--recipe {recipe}" in command
+    assert any(line.startswith("# cost: ") for line in head)
+    if recipe.startswith("paper"):
+        assert any(line.startswith("# paper: ") and "Not measured by this project" in line for line in head)
+
+
+@pytest.mark.parametrize("split", PUBLIC)
+def test_a_made_up_index_has_every_class_in_both_parts(split):
+    rows = made_up_rows(split)
+    classes = len(PROTOCOLS[split.split("/")[0]].class_names)
+    train, test = (select(rows, split=split, part=part) for part in ("train", "test"))
+    assert set(train["label"]) == set(test["label"]) == set(range(classes))
+    assert not rows.duplicated(["group", "view"]).any()
+
+
+def test_what_cannot_be_made_up_is_said():
+    with pytest.raises(InputError, match="a dry run knows etri, ntu120, ntu60"):
+        made_up_rows("folder/all")
+
+
+def test_without_a_folder_there_is_no_run(capsys):
+    assert main(["pretrain", "--recipe", "sample-pretrain"]) == 1
+    assert "give --run FOLDER (or --dry_run true" in capsys.readouterr().err
+
+
+def test_a_named_manifest_is_rehearsed_itself(capsys):
+    words = ["--recipe", "sample-finetune", "--data", "nowhere.csv", "--dry_run", "true"]
+    assert main(["finetune", *words]) == 1
+    assert "no manifest at nowhere.csv" in capsys.readouterr().err
+    assert not Path("nowhere.csv").exists()
