@@ -12,7 +12,7 @@ import mv2mae
 
 SOURCE = Path(mv2mae.__file__).parent
 
-STATIONS = ("model", "data", "train", "evaluate", "visualize")
+STATIONS = ("model", "data", "train", "evaluate", "visualize", "benchmark")
 COMMON = {"config", "errors"}
 MAY_IMPORT = {
     "model": COMMON,
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "train": {*COMMON, "model", "data", "weights", "runs"},
     "evaluate": {*COMMON, "model", "data", "weights", "runs"},
     "visualize": {*COMMON, "model", "data", "weights", "runs"},
+    "benchmark": {*COMMON, "model", "data"},
 }
 NOT_BELOW = {"model": ("pytorch_lightning", "pandas", "av", "matplotlib"), "data": ("pytorch_lightning", "matplotlib")}
 

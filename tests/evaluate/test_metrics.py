@@ -12,6 +12,7 @@ def table(rows):
     records = []
     for group, view, label, p in rows:
         record = {"path": f"{group}{view}", "group": group, "view": view, "label": label, "subject": 1, "setup": 1}
+        record["error"] = "cut off" if p is None else ""
         record.update({f"p{i}": np.nan if p is None else p[i] for i in range(3)})
         records.append(record)
     return pd.DataFrame(records)

@@ -34,11 +34,9 @@ def _prepare_options(parser: ArgumentParser) -> None:
 
     parser.add_argument("manifest", type=str, help="manifest of the originals, or `sample`")
     parser.add_argument("out", type=str, help="folder to write: manifest.parquet and store/")
-    parser.add_argument(
-        "--processes", type=int, default=1, help="that decode and encode; the bytes do not depend on it"
-    )
+    parser.add_argument("--processes", type=int, default=None, help="that decode and encode; one a core by default")
     parser.add_argument("--part", type=str, default="", help="3/16: the third of 16 parts, for as many machines")
-    parser.add_argument("--merge", type=bool, default=False, help="true: join what the parts have made")
+    parser.add_argument("--merge", action="store_true", help="join what the parts have made")
     parser.add_class_arguments(StoreConfig)
 
 
@@ -47,9 +45,7 @@ def _prepare(args: Any) -> None:
     from mv2mae.data.store.prepare import prepare
 
     config = StoreConfig(**{name: getattr(args, name) for name in StoreConfig.__dataclass_fields__})
-    report = prepare(
-        args.manifest, args.out, config, processes=args.processes, part=args.part, merge=args.merge
-    )  # fmt: skip
+    report = prepare(args.manifest, args.out, config, processes=args.processes, part=args.part, merge=args.merge)
     print(report.summary())
 
 
@@ -121,11 +117,13 @@ VERBS = {
         "mv2mae prepare manifest.parquet prepared --short_side 160 --processes 8",
         _prepare_options,
         _prepare,
+        goes_on=True,
     ),
     "synth": Verb(
         "make synthetic multi-view actions",
         "mv2mae synth data/synthetic --num_groups 200 --processes 2",
         _synth_options,
         _synth,
+        goes_on=True,
     ),
 }

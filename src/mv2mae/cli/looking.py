@@ -45,5 +45,5 @@ VERBS = {
         _visualize_options,
         _visualize,
     ),
-    "demo": Verb("all of it on the packaged sample set, in minutes", "mv2mae demo", _demo_options, _demo),
+    "demo": Verb("all of it on the packaged sample set, in minutes", "mv2mae demo", _demo_options, _demo, goes_on=True),
 }

@@ -10,14 +10,15 @@ from typing import Any
 import jsonargparse
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli import data, looking, testing, training
+from mv2mae.cli import bench, data, features, looking, predicting, testing, training
 from mv2mae.cli.testing import evaluate_defaults
 from mv2mae.errors import InputError
 
 ALIASES = {"--data": "--data.manifest", "--from": "--init"}
 """Short forms of the options that everyone types."""
 
-VERBS = {**data.VERBS, **training.VERBS, **testing.VERBS, **looking.VERBS}
+_KINDS = (data, training, testing, predicting, features, looking, bench)
+VERBS = {name: verb for kind in _KINDS for name, verb in kind.VERBS.items()}
 
 
 def usage() -> str:
@@ -42,6 +43,8 @@ def parse(name: str, argv: Sequence[str]) -> Any:
     argv = [_spelled_out(word) for word in argv]
     if name == "evaluate":
         evaluate_defaults(parser, argv)
+    elif name in features.VERBS:
+        features.data_defaults(parser, argv)
     try:
         return parser.instantiate(parser.parse_args(argv))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
@@ -70,16 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"mv2mae {version('mv2mae')}")
         return 0
-    if words[0] not in VERBS:
-        print(f"mv2mae: {words[0]} is not a verb\n{usage()}", file=sys.stderr)
+    count = 2 if " ".join(words[:2]) in VERBS else 1
+    verb, options = " ".join(words[:count]), words[count:]
+    if verb not in VERBS:
+        print(f"mv2mae: {verb} is not a verb\n{usage()}", file=sys.stderr)
         return 1
     try:
-        return VERBS[words[0]].run(parse(words[0], words[1:])) or 0
+        return VERBS[verb].run(parse(verb, options)) or 0
     except (InputError, OSError) as error:
         # from a loader's worker torch brings the whole traceback as the message; its last line is ours
         message = str(error).strip().splitlines()[-1].removeprefix("mv2mae.errors.InputError: ")
-        print(f"mv2mae {words[0]}: error: {message}", file=sys.stderr)
+        print(f"mv2mae {verb}: error: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nmv2mae {words[0]}: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        more = "; the same command goes on where it stopped" if VERBS[verb].goes_on else ""
+        print(f"\nmv2mae {verb}: stopped{more}", file=sys.stderr)
         return 130

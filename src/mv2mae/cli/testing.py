@@ -1,4 +1,4 @@
-"""The verbs that test a classifier and use it: evaluate, predict."""
+"""The verb that tests a classifier: evaluate."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from mv2mae.cli.verb import Verb
+from mv2mae.errors import InputError
 
 
 def _evaluate_options(parser: ArgumentParser) -> None:
     from mv2mae.config import DataConfig, EvalConfig
 
-    parser.add_argument("weights", type=str, help="fine-tuning run, or its model.safetensors")
+    parser.add_argument("weights", type=str, nargs="?", default="", help="fine-tuning run, or its model.safetensors")
     parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/evaluation")
+    parser.add_argument(
+        "--scores", type=str, default="", help="instead of a run: its scores.parquet of an earlier test"
+    )
+    parser.add_argument(
+        "--against", type=str, default="", help="another run that was tested, or its scores.parquet: is it better?"
+    )
+    parser.add_argument("--pictures", type=bool, default=True, help="write confusion, reliability and views as PNG")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
     parser.add_class_arguments(DataConfig, "data")
     parser.add_class_arguments(EvalConfig, "test")
@@ -25,9 +33,9 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 def evaluate_defaults(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """A run is tested on the test part of what it was fine-tuned on, and as its recipe says, unless told otherwise."""
     chosen = {word.split("=")[0] for word in argv}
-    for word in argv:
+    for word in _positional(argv):
         for path in (Path(word) / "config.yaml", Path(word).parent / "config.yaml"):
-            if not word.startswith("-") and Path(word).exists() and path.exists():
+            if Path(word).exists() and path.exists():
                 values = yaml.safe_load(path.read_text(encoding="utf-8"))
                 defaults = {f"{part}.{k}": v for part in ("data", "test") for k, v in values.get(part, {}).items()}
                 if "--data.split" in chosen:
@@ -38,39 +46,64 @@ def evaluate_defaults(parser: ArgumentParser, argv: Sequence[str]) -> None:
                 return
 
 
+def _positional(argv: Sequence[str]) -> list[str]:
+    """The words that are neither an option nor its value; every option takes one value."""
+    before = ["", *argv]
+    return [
+        word
+        for word, last in zip(argv, before, strict=False)
+        if not word.startswith("-") and not (last.startswith("--") and "=" not in last)
+    ]
+
+
 def _evaluate(args: Any) -> None:
+    from mv2mae.evaluate.compare import compare, print_comparison
     from mv2mae.evaluate.evaluate import best_device, evaluate, print_figures
+    from mv2mae.evaluate.scores import SCORES_NAME, find_scores, read_scores
+    from mv2mae.runs import write_json
 
-    where = Path(args.weights)
-    out = Path(args.out) if args.out else (where if where.is_dir() else where.parent) / "evaluation"
-    figures = evaluate(where, args.data, args.test, out, device=best_device(args.device))
-    print_figures(figures, f"{where} on {args.data.split or args.data.manifest}")
-    print(f"  wrote {out / 'evaluation.json'} and {out / 'scores.parquet'}")
+    if bool(args.weights) == bool(args.scores):
+        raise InputError("give either a run to test, or --scores of an earlier test")
+    against = read_scores(args.against) if args.against else None  # what is missing is told before the work
+    if args.scores:
+        file = find_scores(args.scores)
+        out = Path(args.out) if args.out else file.parent
+        figures = _from_scores(file, out)
+    else:
+        where = Path(args.weights)
+        out = Path(args.out) if args.out else (where if where.is_dir() else where.parent) / "evaluation"
+        file = out / SCORES_NAME
+        figures = evaluate(where, args.data, args.test, out, device=best_device(args.device))
+    print_figures(figures, f"{figures.get('run', file)} on {figures.get('split') or args.data.manifest}")
+    written = [out / name for name in ("evaluation.json", "scores.parquet", "crops.parquet") if (out / name).exists()]
+    if args.pictures:
+        from mv2mae.visualize.scores import write_score_figures
+
+        written += write_score_figures(figures, out)
+    if against is not None:
+        found = compare(read_scores(file), against)
+        print_comparison(found, args.weights or args.scores, args.against)
+        write_json(out / "comparison.json", {"a": str(file), "b": str(find_scores(args.against)), **found})
+        written.append(out / "comparison.json")
+    print(f"  wrote {', '.join(path.name for path in written)} into {out}")
 
 
-def _predict_options(parser: ArgumentParser) -> None:
-    parser.add_argument("weights", type=str, help="fine-tuning run, or its model.safetensors")
-    parser.add_argument("videos", type=str, nargs="+", help="synchronised videos of one performance")
-    parser.add_argument("--num_clips", type=int, default=5, help="clips spread evenly over the videos")
+def _from_scores(file: Path, out: Path) -> dict[str, Any]:
+    """The figures of an earlier test made again, evaluation.json with them."""
+    from mv2mae.evaluate.evaluate import RESULTS_NAME, figures_of
+    from mv2mae.evaluate.scores import read_scores
+    from mv2mae.runs import write_json
 
-
-def _predict(args: Any) -> None:
-    from mv2mae.evaluate.predict import load_classifier, print_prediction
-
-    print_prediction(load_classifier(args.weights).predict(args.videos, num_clips=args.num_clips))
+    figures = figures_of(read_scores(file))
+    write_json(out / RESULTS_NAME, figures)
+    return figures
 
 
 VERBS = {
     "evaluate": Verb(
-        "test a classifier, single views and fused",
+        "test a classifier, single views and fused; make figures again from scores; compare two runs",
         "mv2mae evaluate runs/finetune --data.split synthetic/xsub-xview",
         _evaluate_options,
         _evaluate,
-    ),
-    "predict": Verb(
-        "name the action in one performance, seen by one camera or several",
-        "mv2mae predict runs/finetune cam1.mp4 cam2.mp4",
-        _predict_options,
-        _predict,
     ),
 }

@@ -70,11 +70,13 @@ VERBS = {
         "mv2mae pretrain --recipe sample-pretrain --data manifest.parquet --run runs/pretrain",
         _training_options("PretrainConfig"),
         _pretrain,
+        goes_on=True,
     ),
     "finetune": Verb(
         "train a classifier on top of a pre-trained encoder",
         "mv2mae finetune --recipe sample-finetune --from runs/pretrain --run runs/finetune",
         _training_options("FinetuneConfig"),
         _finetune,
+        goes_on=True,
     ),
 }

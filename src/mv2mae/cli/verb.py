@@ -18,6 +18,8 @@ class Verb:
     options: Callable[[ArgumentParser], None]
     run: Callable[[Any], int | None]
     """Returns the exit status, None meaning 0."""
+    goes_on: bool = False
+    """Whether the same command goes on where it was stopped."""
 
 
 class RecipeFile(ActionConfigFile):

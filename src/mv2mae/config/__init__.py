@@ -6,8 +6,10 @@ Frozen, keyword-only dataclasses, one a topic. A recipe (``mv2mae recipes``) is 
 """
 
 from mv2mae.config.data import Crop, DataConfig, EvalConfig, StreamConfig
+from mv2mae.config.features import FeatureConfig, Level, Probe, ProbeConfig
 from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, Positions
 from mv2mae.config.training import (
+    AugmentConfig,
     ComputeConfig,
     FinetuneConfig,
     LogConfig,
@@ -18,12 +20,15 @@ from mv2mae.config.training import (
 
 __all__ = [
     "ENCODER_SIZES",
+    "AugmentConfig",
     "ComputeConfig",
     "Crop",
     "DataConfig",
     "EvalConfig",
+    "FeatureConfig",
     "FinetuneConfig",
     "HeadConfig",
+    "Level",
     "LogConfig",
     "Masking",
     "ModelConfig",
@@ -31,5 +36,7 @@ __all__ = [
     "Optimizer",
     "Positions",
     "PretrainConfig",
+    "Probe",
+    "ProbeConfig",
     "StreamConfig",
 ]

@@ -56,6 +56,10 @@ class DataConfig:
     """Instead of a split: a pandas query over the manifest's columns that picks the training videos."""
     test_query: str = ""
     """Instead of a split: the query that picks the test videos."""
+    labels_per_class: int | None = None
+    """Use the labels of that many groups of each class, drawn by the seed (fine-tuning only); null = all."""
+    label_fraction: float | None = None
+    """The same as a share of the groups of each class, (0-1], at least one group; null = all."""
     frame_stride: float = 4
     """Distance between the frames of a clip, in frames of a video at `fps` frames a second (Section 4.2)."""
     fps: float | None = None
@@ -78,13 +82,21 @@ class DataConfig:
     """View -> the camera's direction in degrees, for instance {1: 45, 2: 0, 3: -45}."""
     held_out_groups: int = 0
     """Groups kept out of pre-training to look at; 0 = one in twenty, 2 at least and 32 at most."""
+    num_repeats: int = 1
+    """Pairs drawn from each decoded group, neighbours in the batch: each a moment and crops of its own (pre-training
+    only). Epochs count pairs: with 4 repeats each video is decoded in every fourth epoch, for 4 pairs."""
     cache: Literal["none", "memory"] = "none"
     """`memory`: decode each video once, scale it to `cache_size` and keep it (small data sets)."""
     cache_size: int = 0
     """Short side in pixels at which the cache keeps frames; 0 = the clip size / 0.875."""
 
     def __post_init__(self) -> None:
+        few, share = self.labels_per_class, self.label_fraction
+        require(few is None or few >= 1, f"data.labels_per_class={few} must be at least 1, or null for all")
+        require(share is None or 0 < share <= 1, f"data.label_fraction={share} must lie in (0, 1], or be null for all")
+        require(few is None or share is None, "data.labels_per_class and data.label_fraction exclude each other")
         require(self.held_out_groups >= 0, f"held_out_groups={self.held_out_groups} must not be negative")
+        require(self.num_repeats >= 1, f"data.num_repeats={self.num_repeats} must be at least 1")
         require(self.cache_size >= 0, f"cache_size={self.cache_size} must not be negative")
         require(self.frame_stride > 0, f"frame_stride={self.frame_stride} must be positive")
         require(self.fps is None or self.fps > 0, f"fps={self.fps} must be positive, or null for the video's own")
@@ -109,8 +121,13 @@ class EvalConfig:
     num_crops: int = 10
     """Crops a clip: 10 = four corners, centre and their mirror images; 5; 2 = centre and mirror; 1 = centre."""
     batch_size: int = 50
-    """Crops the model sees at a time (speed only)."""
+    """Crops the model sees at a time, of several videos where they fit (speed only)."""
+    num_workers: int | None = None
+    """Processes that decode beside the model (speed only); 0 = none; null = by cores, none for a few videos."""
 
     def __post_init__(self) -> None:
         require(self.num_clips >= 1, f"num_clips={self.num_clips} must be at least 1")
+        require(self.batch_size >= 1, f"batch_size={self.batch_size} must be at least 1")
+        workers = self.num_workers
+        require(workers is None or workers >= 0, f"num_workers={workers} must not be negative, or null")
         require(self.num_crops in (1, 2, 5, 10), f"num_crops={self.num_crops} must be 1, 2, 5 or 10")

@@ -137,6 +137,8 @@ class HeadConfig:
     """Chance that a branch of the last block is skipped; falls linearly to 0 at the first (Table 16)."""
     label_smoothing: float = 0.1
     """Share of the label's weight that is spread over all classes (Table 16)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: a clip's loss counts by the inverse of its class's frequency, on average 1 (the paper: none)."""
     num_classes: int | None = None
     """Classes; null = one more than the largest label of the manifest."""
 

@@ -133,10 +133,18 @@ class LogConfig:
     """Steps between two checkpoints."""
     held_out_pairs: int = 32
     """Pairs in the held-out batch."""
+    probe_every: int = 0
+    """Steps between two looks at the features' nearest neighbours (`probe/knn_top1`; pre-training only); 0 = none."""
+    probe_manifest: str = ""
+    """Labelled manifest for that; empty = the training videos, if they have labels (used for nothing else)."""
+    probe_clips: int = 300
+    """Clips for that, kept in memory; one in three is told by its neighbours among the others."""
 
     def __post_init__(self) -> None:
         for name in ("log_every", "check_every", "save_every", "held_out_pairs"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
+        require(self.probe_every >= 0, f"probe_every={self.probe_every} must not be negative")
+        require(self.probe_clips >= 3, f"probe_clips={self.probe_clips} must be at least 3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +160,41 @@ class PretrainConfig:
     log: LogConfig = field(default_factory=LogConfig)
     seed: int = 0
     """Every draw (order, views, windows, crops, masks, first weights) follows from it."""
+
+    def __post_init__(self) -> None:
+        repeats = self.data.num_repeats
+        require(
+            self.optim.batch_size % repeats == 0,
+            f"optim.batch_size={self.optim.batch_size} counts pairs and must be a multiple of "
+            f"data.num_repeats={repeats}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """What is done to a clip after crop and flip, in fine-tuning (Table 16); one draw for all frames of a clip."""
+
+    rand_augment_ops: int = 4
+    """Operations that RandAugment draws for a clip; 0 = no RandAugment. (VideoMAE's rand-m7-n4-mstd0.5-inc1.)"""
+    rand_augment_prob: float = 0.5
+    """Chance that a drawn operation is carried out."""
+    magnitude: float = 7.0
+    """Mean magnitude of an operation, 0 to 10 (Table 16)."""
+    magnitude_std: float = 0.5
+    """Standard deviation of the magnitude, drawn for each operation (Table 16)."""
+    erase_prob: float = 0.0
+    """Chance that a box of a clip is erased, the same box in every frame (the paper: none)."""
+    mixup: float = 0.0
+    """Alpha of mixup, the blend with another video's clip; 0 = none (the paper: none; VideoMAE: 0.8)."""
+    cutmix: float = 0.0
+    """Alpha of cutmix, a box out of another video's clip; with mixup, half of the clips each (VideoMAE: 1)."""
+
+    def __post_init__(self) -> None:
+        for name in ("rand_augment_prob", "erase_prob"):
+            require(0 <= getattr(self, name) <= 1, f"augment.{name}={getattr(self, name)} must lie in [0, 1]")
+        for name in ("rand_augment_ops", "magnitude_std", "mixup", "cutmix"):
+            require(getattr(self, name) >= 0, f"augment.{name}={getattr(self, name)} must not be negative")
+        require(0 <= self.magnitude <= 10, f"augment.magnitude={self.magnitude} must lie in [0, 10]")
 
 
 def _finetune_optim() -> OptimConfig:
@@ -181,7 +224,12 @@ class FinetuneConfig:
     data: DataConfig = field(default_factory=lambda: DataConfig(flip=True))
     num_repeats: int = 6
     """Augmented copies of each decoded clip in a batch (repeated augmentation, Table 16)."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+    train_blocks: int | None = None
+    """Blocks of the encoder that learn, counted from the last; 0 = the head alone, null = all and the embedding."""
+    ema_decay: float = 0.0
+    """Decay of a running mean of the weights, which is kept as the result, 0.9999 say; 0 = none (the paper: none)."""
     optim: OptimConfig = field(default_factory=_finetune_optim)
     test: EvalConfig = field(default_factory=EvalConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
@@ -191,8 +239,15 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         require(self.num_repeats >= 1, f"num_repeats={self.num_repeats} must be at least 1")
+        blocks = self.train_blocks
+        require(blocks is None or blocks >= 0, f"train_blocks={blocks} must be at least 0, or null for all")
+        require(0 <= self.ema_decay < 1, f"ema_decay={self.ema_decay} must lie in [0, 1)")
         require(
             self.optim.batch_size % max(1, self.num_repeats) == 0,
             f"optim.batch_size={self.optim.batch_size} counts augmented clips and must be a multiple of "
             f"num_repeats={self.num_repeats}",
+        )
+        require(
+            self.data.num_repeats == 1,
+            f"data.num_repeats={self.data.num_repeats} is for pre-training; fine-tuning has num_repeats of its own",
         )

@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -28,6 +28,8 @@ class Clips(TypedDict):
     clips: UInt8[Tensor, "r 3 t h w"]
     label: int
     index: int
+    seeds: Int64[np.ndarray, " r"]
+    """Of the draws that are made after loading (RandAugment, mixing), one a clip."""
 
 
 class ClipBatch(TypedDict):
@@ -36,6 +38,8 @@ class ClipBatch(TypedDict):
     clips: UInt8[Tensor, "br 3 t h w"]
     label: Tensor
     index: Tensor
+    seeds: Int64[np.ndarray, " br"]
+    """An array, so that it stays on the host when the batch goes to a device."""
 
 
 class EvalItem(TypedDict):
@@ -121,7 +125,9 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
         times = self.times(index, rng.random())
         frames = self.videos.read(self.paths[index], times, short_side=reading_size(self.config, self.size))
         clips = [self._augment(frames, rng) for _ in range(self.num_repeats)]
-        return {"clips": torch.stack(clips), "label": self.labels[index], "index": index}
+        # from a stream of their own, so that they do not depend on how many draws a crop takes
+        seeds = np.random.default_rng((self.seed, epoch, index, 2)).integers(2**63, size=self.num_repeats)
+        return {"clips": torch.stack(clips), "label": self.labels[index], "index": index, "seeds": seeds}
 
     def _augment(self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator) -> UInt8[Tensor, "3 t h w"]:
         box = draw_box(self.config.crop, frames.shape[1], frames.shape[2], rng, min_crop=self.config.min_crop)
@@ -171,4 +177,5 @@ def collate_clips(items: Sequence[Clips]) -> ClipBatch:
         "clips": torch.cat([item["clips"] for item in items]),
         "label": torch.tensor([item["label"] for item in items]).repeat_interleave(repeats),
         "index": torch.tensor([item["index"] for item in items]).repeat_interleave(repeats),
+        "seeds": np.concatenate([item["seeds"] for item in items]),
     }

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import eval_short_side
 from mv2mae.data.clips import ClipDataset, EvalDataset
+from mv2mae.data.labels import few_labels
 from mv2mae.data.manifest import check_synchronised, read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.sampling import StepSampler, TrainingItems
@@ -44,7 +51,7 @@ class FinetuneData:
     train: ClipDataset
     videos: Videos
     summary: dict[str, int] = field(default_factory=dict)
-    """Counts: videos, classes, set_aside."""
+    """Counts: videos, groups, classes, set_aside."""
 
 
 def pretrain_data(
@@ -114,7 +121,7 @@ def finetune_data(
         InputError: manifest, selection or labels do not allow it.
     """
     videos = _videos(config, size, problems_file)
-    train_rows = _rows(config, "train")
+    train_rows = few_labels(_rows(config, "train"), config, seed)
     total = len(train_rows)
     train_rows = _readable(train_rows, config, videos, progress)
     train = ClipDataset(
@@ -122,6 +129,7 @@ def finetune_data(
     )
     summary = {
         "videos": len(train),
+        "groups": train.frame["group"].nunique(),
         "classes": len(set(train.labels)),
         "set_aside": total - len(train_rows),
     }
@@ -198,7 +206,32 @@ def make_loader(
         persistent_workers=num_workers > 0,
         prefetch_factor=4 if num_workers > 0 else None,
         multiprocessing_context=_worker_context(dataset) if num_workers > 0 else None,
+        worker_init_fn=_end_with_parent if num_workers > 0 else None,
     )
+
+
+@contextmanager
+def worker_deaths_told() -> Iterator[None]:
+    """Says in one line that a process of a loader has died, however torch notices it.
+
+    Raises:
+        InputError: instead of torch's RuntimeError, or an error of the connection to that process.
+    """
+    try:
+        try:
+            yield
+        except (ConnectionError, EOFError, FileNotFoundError) as error:
+            if "torch/multiprocessing/reductions" not in "".join(traceback.format_exception(error)):
+                raise
+            time.sleep(1)  # torch's signal handler raises a moment later, wherever the program is; here it does no harm
+            raise RuntimeError("DataLoader worker is gone") from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise InputError(
+            "a process that reads videos has died, most often because memory ran out (the system's log tells); "
+            "start again with fewer compute.num_workers"
+        ) from error
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -206,6 +239,10 @@ def make_loader(
 
 def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int) -> PretrainData:
     """Pairs that are drawn as they are asked for, and others to look at."""
+    if config.num_repeats > 1:
+        raise InputError(
+            f"data.num_repeats={config.num_repeats} saves decoding, and {STREAM} decodes nothing; set it to 1"
+        )
     if config.split or config.train_query:
         raise InputError(f"data.manifest={STREAM} takes no split and no query; choose with data.stream.subjects, ...")
     train = PairStream(config, num_frames=num_frames, size=size, seed=seed)
@@ -233,6 +270,19 @@ def _worker_context(dataset: Any) -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mv2mae.data.clips"])
     return context
+
+
+def _end_with_parent(worker: int) -> None:
+    """Ends a worker whose training was killed; torch's own watch looks at the server that forked it, which lives on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _videos(config: DataConfig, size: int, problems_file: str | Path | None) -> Videos:

@@ -41,6 +41,8 @@ COLUMNS = (
 )
 """A manifest's columns, in the order in which they are written; the last two only where they say something."""
 REQUIRED = ("path", "group", "view")
+PART_OF_FILE, VIEW_OF_GROUP = ["path", "start", "end"], ["group", "view"]
+"""What no two rows may have in common."""
 _INTEGERS = ("label", "subject", "setup", "frames", "width", "height")
 _FLOATS = ("start", "end", "fps")
 PARTS = ("train", "val", "test")
@@ -52,11 +54,12 @@ def sample_manifest() -> Path:
     return Path(str(resources.files("mv2mae.data"))) / "sample" / "manifest.csv"
 
 
-def read_manifest(path: str | Path) -> pd.DataFrame:
+def read_manifest(path: str | Path, *, may_repeat: bool = False) -> pd.DataFrame:
     """Reads and checks a manifest.
 
     Args:
         path: a .csv or .parquet file or its URL, or `sample` for the set that comes with the package.
+        may_repeat: let rows through that repeat a part of a file or a view of a group.
 
     Returns:
         one row a video with all of `COLUMNS`, missing values empty (`synchronised` true): paths absolute,
@@ -70,6 +73,8 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
         raise InputError(f"no manifest at {file}; make one with `mv2mae index`, or give `sample` for the sample set")
     frame = _typed(read_table(file), str(file))
     _check_rows(frame, str(file))
+    if not may_repeat:
+        _check_repeats(frame, str(file))
     folder = str(path).rpartition("/")[0] if is_url(path) else str(file.absolute().parent)
     frame["path"] = [_absolute(p, folder) for p in frame["path"]]
     return frame
@@ -87,6 +92,7 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
     _check_ending(file)
     frame = _typed(frame, str(file))
     _check_rows(frame, str(file))
+    _check_repeats(frame, str(file))
     folder = file.absolute().parent
     folder.mkdir(parents=True, exist_ok=True)
     frame["path"] = [_relative(p, f"{folder}{os.sep}") for p in frame["path"]]
@@ -274,7 +280,10 @@ def _check_rows(frame: pd.DataFrame, name: str) -> None:
     if backwards.any():
         row = frame[backwards].iloc[0]
         raise InputError(f"{name}: {row['path']} ends at {row['end']} s, before it starts; correct start and end")
-    for keys, what in ((["path", "start", "end"], "is listed twice"), (["group", "view"], "stands for two videos")):
+
+
+def _check_repeats(frame: pd.DataFrame, name: str) -> None:
+    for keys, what in ((PART_OF_FILE, "is listed twice"), (VIEW_OF_GROUP, "stands for two videos")):
         double = frame.duplicated(keys)
         if double.any():
             row = frame[double].iloc[0]

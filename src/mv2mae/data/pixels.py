@@ -7,6 +7,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8
 
+from mv2mae.data.stopwatch import timed
+
 
 def scaled_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
     """Height and width after scaling the shorter of them to `short_side`, in proportion."""
@@ -39,6 +41,7 @@ class Converter:
         self.reformatter = VideoReformatter()
         self.size: tuple[int, int] | None = None  # height, width as stored: the first frame decides
 
+    @timed("scale, convert")
     def __call__(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
         """The pixels of a frame."""
         height, width = self.size = self.size or scaled_size(frame.height, frame.width, self.short_side)

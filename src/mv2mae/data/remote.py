@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from mv2mae.errors import InputError
 
@@ -46,9 +47,28 @@ def local_copy(path: str | Path) -> Path:
             _fetch(system, inner, copy)
     except FileNotFoundError as error:
         raise InputError(f"{url}: no such file") from error
-    except OSError as error:
-        raise InputError(f"{url} cannot be copied to {cache_folder()} ({error}); MV2MAE_CACHE sets another") from error
+    except Exception as error:  # each file system has kinds of its own: no credentials, no such host ...
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{url} cannot be copied to {cache_folder()} ({reason}); MV2MAE_CACHE sets another") from error
     return copy
+
+
+def open_stream(path: str | Path) -> BinaryIO:
+    """A file, or what a URL names, to be read once from its beginning; no copy is kept.
+
+    Raises:
+        InputError: fsspec is missing, or the URL cannot be opened.
+        OSError: the file cannot be opened.
+    """
+    if not is_url(path):
+        return open(path, "rb")
+    system, inner = _open_system(str(path))
+    try:
+        return cast(BinaryIO, system.open(inner, "rb"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except Exception as error:
+        raise InputError(f"{path} cannot be opened ({(str(error).splitlines() or [''])[0]})") from error
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -62,19 +82,24 @@ def _open_system(url: str) -> tuple[Any, str]:
     try:
         system, inner = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # no s3fs for s3://, an unknown protocol
-        raise InputError(f"{url} cannot be opened ({error})") from error
+        raise InputError(f"{url} cannot be opened ({error}); `pip install 'mv2mae[remote]'` brings s3://") from error
     return system, str(inner)
 
 
 def _fetch(system: Any, inner: str, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
-    temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
+    temporary = copy.with_name(f".{copy.name}.{secrets.token_hex(6)}.tmp")
     with _one_at_a_time(copy.with_name(f".{copy.name}.lock")):
         if copy.exists():  # another process was faster
             return
+        for left in copy.parent.glob(f".{copy.name}.*.tmp"):  # by a process that was killed
+            left.unlink(missing_ok=True)
         try:
             with system.open(inner, "rb") as source, temporary.open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 22)
+            size, held = system.size(inner), temporary.stat().st_size
+            if size is not None and size != held:
+                raise OSError(f"{held:,} of {size:,} bytes have come")
             os.replace(temporary, copy)
         finally:
             temporary.unlink(missing_ok=True)
@@ -83,11 +108,8 @@ def _fetch(system: Any, inner: str, copy: Path) -> None:
 @contextmanager
 def _one_at_a_time(lock: Path) -> Iterator[None]:
     """Loader processes that want the same shard wait for one copy; the lock goes with the process that holds it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: each process makes its own copy, the last one stays
-        yield
-        return
+    import fcntl
+
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from mv2mae.config import DataConfig
 from mv2mae.data.augment import Box, crop_resize, draw_box
 from mv2mae.data.sampling import ItemKey, fingerprint_of
+from mv2mae.data.stopwatch import timed
 from mv2mae.data.synthetic.cameras import Camera
 from mv2mae.data.synthetic.config import Group, SynthConfig
 from mv2mae.data.synthetic.generate import cast_group, make_take, plan_setup
@@ -170,6 +171,7 @@ class PairStream(Dataset[Pair]):
         """The pairs of a batch, drawn together."""
         return self.draw(self.animate(keys), torch.device("cpu"))
 
+    @timed("animate")
     def animate(self, keys: Sequence[ItemKey | int]) -> list[Script]:
         """The pairs of a batch up to what needs pixels: work for the loader's processes."""
         scripts = [self.script(key) for key in keys]
@@ -178,6 +180,7 @@ class PairStream(Dataset[Pair]):
             for script in scripts
         ]
 
+    @timed("render")
     def draw(self, scripts: Sequence[Script], device: torch.device) -> list[Pair]:
         """The pairs of animated scripts, drawn on a device and left there."""
         takes = [
@@ -188,7 +191,7 @@ class PairStream(Dataset[Pair]):
         videos = iter(film(takes, device=device))
         pairs: list[Pair] = []
         for script in scripts:
-            clips = [crop_resize(next(videos).frames, box, self.size) for box in script.boxes]
+            clips = [timed("crop, augment")(crop_resize)(next(videos).frames, box, self.size) for box in script.boxes]
             pairs.append(
                 {"target": clips[0], "sources": torch.stack(clips[1:]), "index": script.index, "seed": script.seed}
             )

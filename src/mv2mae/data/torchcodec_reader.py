@@ -16,6 +16,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mv2mae.data.stopwatch import timed
+
 _SAME = 1e-4
 """Seconds within which two time stamps are one; containers round to a millisecond at worst."""
 
@@ -32,6 +34,7 @@ def video_decoder() -> Any:
     return VideoDecoder
 
 
+@timed("decode")
 def torchcodec_frames(path: str, times: Sequence[float] | np.ndarray) -> UInt8[Tensor, "t h w 3"] | None:
     """The frames nearest to `times` at their stored size, as `video.read_frames` gives them.
 

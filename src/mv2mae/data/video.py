@@ -25,6 +25,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from mv2mae.data.pixels import Converter, displayed_size
+from mv2mae.data.stopwatch import timed, timed_items
 from mv2mae.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class DecodedVideo:
     times: Float64[np.ndarray, " t"]
     info: VideoInfo
 
+    @timed("copy from memory")
     def at(self, times: Sequence[float] | np.ndarray) -> UInt8[Tensor, "n h w 3"]:
         """The frames nearest to `times` (the earlier one of two equally near)."""
         index = nearest_index(self.times, np.asarray(times, dtype=np.float64))
@@ -221,7 +223,7 @@ def _opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if os.path.getsize(path) == 0:
         raise VideoError(path, "the file is empty")
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with timed("open, seek")(av.open)(str(path), metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise VideoError(path, "holds no video stream")
             stream = container.streams.video[0]
@@ -255,7 +257,7 @@ def _counts_frames(container: InputContainer, stream: VideoStream) -> bool:
 def _timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
     """Frames from the decoder's present position on, with rising time stamps in seconds."""
     counted, rate, last = _counts_frames(container, stream), float(stream.average_rate or 25), -math.inf
-    for index, frame in enumerate(container.decode(stream)):
+    for index, frame in enumerate(timed_items("decode", container.decode(stream))):
         time = index / rate if counted or frame.time is None else frame.time
         if time > last:  # a stamp that goes back is a muxer's slip
             last = time
@@ -302,6 +304,7 @@ class _Cursor:
             return self.before
         return self.here
 
+    @timed("open, seek")
     def _jump(self, time: float) -> None:
         """Seeks to the last key frame before `time` if that lies ahead of the present position."""
         if not self._pays(time):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mv2mae.data.augment import resize_short_side
 from mv2mae.data.sampling import ItemKey, candidates
+from mv2mae.data.stopwatch import timed
 from mv2mae.data.torchcodec_reader import torchcodec_frames
 from mv2mae.data.video import (
     DecodedVideo,
@@ -28,6 +29,8 @@ from mv2mae.data.video import (
 )
 from mv2mae.errors import InputError
 
+FIRST_LOOK = "first look"
+"""The stage in which a process learns what a file holds, once a video."""
 Item = TypeVar("Item")
 _log = logging.getLogger(__name__)
 
@@ -121,7 +124,7 @@ class Videos:
             return self._decoded[path].info
         self._refuse_known(path)
         if path not in self._infos:
-            self._infos[path] = probe(path)
+            self._infos[path] = timed(FIRST_LOOK, whole=True)(probe)(path)
         return self._infos[path]
 
     def read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -18,6 +19,7 @@ from mv2mae.data.augment import crop_resize, draw_box
 from mv2mae.data.manifest import check_synchronised
 from mv2mae.data.pairing import pair_views
 from mv2mae.data.sampling import ItemKey, fingerprint_of
+from mv2mae.data.stopwatch import timed
 from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.windows import Span, clip_step, first_on_grid, overlap, shared_clock, video_span, window_times
 
@@ -51,6 +53,10 @@ class PairDataset(Dataset[Pair]):
 
     Target and sources show the same moments (`windows`); each is cropped on its own, and a crop stays
     where it is over its clip (Section 3.2; Table 15). Every draw follows from (seed, epoch, index).
+
+    With `num_repeats` a batch holds so many pairs of each of its items, one after the other: the same views,
+    decoded once, at moments and in crops that follow from (seed, epoch, index, repeat). (Repeated sampling, as in
+    MAE for video; Feichtenhofer et al. 2022.)
 
     Args:
         frame: rows of a manifest.
@@ -88,26 +94,40 @@ class PairDataset(Dataset[Pair]):
         return len(self.targets)
 
     def __getitem__(self, key: ItemKey | int) -> Pair:
-        """The pair of a key (epoch, index), an index alone meaning epoch 0.
+        """The first pair of a key (epoch, index), an index alone meaning epoch 0.
 
         A broken video is set aside and listed, and the pair of another key takes its place (`readable_item`).
 
         Raises:
             InputError: this one and all that could take its place are broken.
         """
-        return readable_item(self._pair, key, self.seed, self.target_paths, self.videos.problems)
+        return self._readable(key, num_repeats=1)[0]
 
-    def _pair(self, epoch: int, index: int) -> Pair:
+    def __getitems__(self, keys: Sequence[ItemKey | int]) -> list[Pair]:
+        """The pairs of a batch: `num_repeats` of each key."""
+        return [pair for key in keys for pair in self._readable(key, self.config.num_repeats)]
+
+    def _readable(self, key: ItemKey | int, num_repeats: int) -> list[Pair]:
+        make = partial(self._pairs, num_repeats=num_repeats)
+        return readable_item(make, key, self.seed, self.target_paths, self.videos.problems)
+
+    def _pairs(self, epoch: int, index: int, num_repeats: int) -> list[Pair]:
         rng = np.random.default_rng((self.seed, epoch, index))
         sources = [int(i) for i in rng.choice(self.others[index], self.config.num_sources, replace=False)]
-        clips = self._clips([self.targets[index], *sources], rng)
-        return {
-            "target": clips[0],
-            "sources": torch.stack(clips[1:]),
-            "index": index,
-            "source_index": sources,
-            "seed": int(rng.integers(2**60)),
-        }
+        # the first repeat goes on with the item's generator; number 1 of the others is taken by `candidates`
+        later = [np.random.default_rng((self.seed, epoch, index, 1 + repeat)) for repeat in range(1, num_repeats)]
+        draws = [rng, *later]
+        repeats = self._clips([self.targets[index], *sources], draws)
+        return [
+            {
+                "target": clips[0],
+                "sources": torch.stack(clips[1:]),
+                "index": index,
+                "source_index": sources,
+                "seed": int(rng.integers(2**60)),
+            }
+            for clips, rng in zip(repeats, draws, strict=True)
+        ]
 
     def window(self, rows: Sequence[int], offset: float) -> list[np.ndarray]:
         """Times of a clip's frames in each of the videos `rows`, the first being the target; seconds."""
@@ -115,13 +135,19 @@ class PairDataset(Dataset[Pair]):
         spans = shared_clock(spans, [self.spans[row][0] for row in rows])
         return aligned_times(spans, self.config, num_frames=self.num_frames, offset=offset)
 
-    def _clips(self, rows: Sequence[int], rng: np.random.Generator) -> list[UInt8[Tensor, "3 t h w"]]:
-        clips = []
-        for row, times in zip(rows, self.window(rows, rng.random()), strict=True):
-            frames = self.videos.read(self.paths[row], times, short_side=reading_size(self.config, self.size))
-            box = draw_box(self.config.crop, frames.shape[1], frames.shape[2], rng, min_crop=self.config.min_crop)
-            clips.append(crop_resize(frames, box, self.size))
-        return clips
+    def _clips(self, rows: Sequence[int], draws: Sequence[np.random.Generator]) -> list[list[UInt8[Tensor, "3 t h w"]]]:
+        """For each generator a clip of every row; each video is read once."""
+        windows = [self.window(rows, rng.random()) for rng in draws]
+        side = reading_size(self.config, self.size)
+        times = [np.concatenate(of_row) for of_row in zip(*windows, strict=True)]
+        read = [self.videos.read(self.paths[row], t, short_side=side) for row, t in zip(rows, times, strict=True)]
+        views = [frames.unflatten(0, (len(draws), self.num_frames)) for frames in read]
+        return [[self._crop(view[repeat], rng) for view in views] for repeat, rng in enumerate(draws)]
+
+    @timed("crop, augment")
+    def _crop(self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator) -> UInt8[Tensor, "3 t h w"]:
+        box = draw_box(self.config.crop, frames.shape[1], frames.shape[2], rng, min_crop=self.config.min_crop)
+        return crop_resize(frames, box, self.size)
 
 
 def aligned_times(spans: Sequence[Span], config: DataConfig, *, num_frames: int, offset: float) -> list[np.ndarray]:
@@ -144,6 +170,7 @@ def reading_size(config: DataConfig, size: int) -> int:
     return size if config.crop == "centre" else math.ceil(size / config.min_crop)
 
 
+@timed("collate")
 def collate_pairs(items: Sequence[Pair]) -> PairBatch:
     """Stacks pairs."""
     return {

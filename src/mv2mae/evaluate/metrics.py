@@ -7,28 +7,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mv2mae.evaluate.scores import numbered
+
 Figures = dict[str, Any]
+
+CALIBRATION_BINS = 15
 
 
 def score_matrix(scores: pd.DataFrame) -> np.ndarray:
     """The probabilities of a score table as an array [videos, classes]."""
-    return scores[_probability_columns(scores)].to_numpy(dtype=np.float64)
-
-
-def _probability_columns(scores: pd.DataFrame) -> list[str]:
-    return sorted((name for name in scores.columns if name[0] == "p" and name[1:].isdigit()), key=lambda n: int(n[1:]))
+    return scores[numbered(scores, "p")].to_numpy(dtype=np.float64)
 
 
 def fuse_views(scores: pd.DataFrame) -> pd.DataFrame:
     """Late fusion: the mean of the views' probabilities, one row a group (Section D).
 
-    Views whose video was broken have no probabilities and are left out; a group without any stays as an error.
+    Groups may have any number of views. Views whose video was broken have no probabilities and are left out; a group
+    without any stays as an error. The columns `num_views` and `num_fused` count the views that there are and those
+    that could be read.
     """
-    columns = _probability_columns(scores)
+    columns = numbered(scores, "p")
     keep = {name: "first" for name in ("label", "subject", "setup") if name in scores}
-    fused = scores.groupby("group", sort=True).agg({**keep, **{name: "mean" for name in columns}}).reset_index()
-    fused["view"] = "fused"
-    return fused
+    groups = scores.groupby("group", sort=True)
+    fused = groups.agg({**keep, **{name: "mean" for name in columns}}).reset_index()
+    counts = groups[columns[0]].agg(["size", "count"]).reset_index(drop=True)
+    return fused.assign(view="fused", num_views=counts["size"], num_fused=counts["count"])
 
 
 def accuracy(scores: pd.DataFrame) -> Figures:
@@ -91,14 +94,78 @@ def top1_hits(scores: pd.DataFrame) -> np.ndarray:
     return _hits(probabilities, labels, 1) & ~np.isnan(probabilities).any(axis=1)
 
 
-def summarise(scores: pd.DataFrame) -> Figures:
-    """All figures of a test: single views together, each view alone, and fused over the views of a group."""
-    views = scores["view"].unique()
-    figures: Figures = {
-        "single_view": {**accuracy(scores), "top1_interval": top1_with_interval(scores)[1:3]},
-        "per_view": {str(view): accuracy(scores[scores["view"] == view])["top1"] for view in sorted(views, key=str)},
+def calibration(scores: pd.DataFrame, num_bins: int = CALIBRATION_BINS) -> Figures:
+    """Whether probabilities mean what they say, over the videos that could be read.
+
+    Returns:
+        `nll`, the mean of -log p(label); `ece`, the expected calibration error: over bins of the likeliest class's
+        probability (its confidence), the mean of |accuracy - confidence|, weighted by the videos in each;
+        `reliability`, a row a bin that is not empty: `low`, `high`, `num`, `confidence`, `accuracy`.
+        The first two are None where nothing could be read.
+    """
+    probabilities, labels = score_matrix(scores), scores["label"].to_numpy(dtype=np.int64)
+    good = ~np.isnan(probabilities).any(axis=1)
+    probabilities, labels = probabilities[good], labels[good]
+    if not len(labels):
+        return {"nll": None, "ece": None, "reliability": []}
+    confidence, hits = probabilities.max(axis=1), _hits(probabilities, labels, 1)
+    of_label = probabilities[np.arange(len(labels)), labels]
+    edges = np.linspace(0, 1, num_bins + 1)
+    place = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)  # a bin holds its upper edge
+    rows = [
+        {
+            "low": float(edges[k]),
+            "high": float(edges[k + 1]),
+            "num": int((place == k).sum()),
+            "confidence": float(confidence[place == k].mean()),
+            "accuracy": float(hits[place == k].mean()),
+        }
+        for k in np.unique(place)
+    ]
+    gaps = [row["num"] * abs(row["accuracy"] - row["confidence"]) for row in rows]
+    return {
+        "nll": float(-np.log(of_label.clip(min=1e-12)).mean()),
+        "ece": float(sum(gaps) / len(labels)),
+        "reliability": rows,
     }
-    if len(views) > 1:
+
+
+def _all_of(scores: pd.DataFrame) -> Figures:
+    return {**accuracy(scores), "top1_interval": top1_with_interval(scores)[1:3], **calibration(scores)}
+
+
+def _top1_by(scores: pd.DataFrame, column: str) -> dict[str, tuple[float, float, float, int]]:
+    """Top-1, interval and number of videos for each value of a column; values in order, numbers as numbers."""
+    values = sorted(scores[column].dropna().unique(), key=lambda value: (isinstance(value, str), value))
+    return {str(value): top1_with_interval(scores[scores[column] == value]) for value in values}
+
+
+def summarise(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figures:
+    """All figures of a test.
+
+    Args:
+        scores: a row a video (`mv2mae.evaluate.scores`).
+        fused: a row a group where the views were fused in another way than by their mean.
+
+    Returns:
+        `single_view`: the figures of `accuracy` and `calibration` and `top1_interval`, over all videos; `per_view` and
+        `per_subject`: top-1 by view and by subject (of single views), with `per_view_interval`, `per_view_num`
+        (videos) and so on;
+        `confusion`: counts [true, predicted]; `broken`: (path, reason) of every video that could not be read; where
+        there are several views, `fused`: the same figures with a row a group, its own `confusion` and `incomplete`, the
+        number of groups that were fused without some of their views since these could not be read.
+    """
+    figures: Figures = {"single_view": _all_of(scores)}
+    for column, name in (("view", "per_view"), ("subject", "per_subject")):
+        found = _top1_by(scores, column) if column in scores else {}
+        figures[name] = {value: top1 for value, (top1, *_) in found.items()}
+        figures[f"{name}_interval"] = {value: [low, high] for value, (_, low, high, _) in found.items()}
+        figures[f"{name}_num"] = {value: num for value, (*_, num) in found.items()}
+    if fused is None and scores["view"].nunique() > 1:
         fused = fuse_views(scores)
-        figures["fused"] = {**accuracy(fused), "top1_interval": top1_with_interval(fused)[1:3]}
+    if fused is not None:
+        incomplete = int((fused["num_fused"] < fused["num_views"]).sum())
+        figures["fused"] = {**_all_of(fused), "confusion": confusion(fused).tolist(), "incomplete": incomplete}
+    figures["confusion"] = confusion(scores).tolist()
+    figures["broken"] = scores.loc[scores["error"] != "", ["path", "error"]].values.tolist()
     return figures

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mv2mae.config import FinetuneConfig, ModelConfig
 from mv2mae.data.clips import collate_clips
@@ -17,8 +18,11 @@ from mv2mae.data.indexing import class_names
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
+from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.log import ProgressBar, Speed
+from mv2mae.train.mixing import erase, mix
 from mv2mae.train.optim import build_optimizer
+from mv2mae.train.randaugment import draw_script, rand_augment
 from mv2mae.train.trainer import StepModule, fit, num_devices, say
 from mv2mae.weights import (
     CLASSIFIER,
@@ -32,44 +36,129 @@ from mv2mae.weights import (
 
 
 class FinetuneModule(StepModule):
-    """Cross-entropy with smoothed labels on augmented clips."""
+    """Cross-entropy with smoothed labels on augmented clips.
+
+    Raises:
+        InputError: the batch cannot be mixed, or more blocks shall learn than there are.
+    """
 
     def __init__(self, config: FinetuneConfig, model: Classifier, data: FinetuneData, world_size: int) -> None:
-        repeats = config.num_repeats
-        # batch sizes count augmented clips; the loader counts videos, each of which brings `num_repeats` of them
-        optim = dataclasses.replace(
-            config.optim, batch_size=config.optim.batch_size // repeats, lr=config.optim.peak_lr(), base_lr=None
-        )
-        size = config.compute.device_batch_size
-        videos = None if size is None else max(1, size // repeats)
+        self.num_clips = len(data.train) * config.num_repeats
         super().__init__(
             seed=config.seed,
             items=data.train,
             collate=collate_clips,
-            optim=optim,
-            total_steps=optim.total_steps(len(data.train)),
-            compute=dataclasses.replace(config.compute, device_batch_size=videos),
+            optim=config.optim,
+            total_steps=config.optim.total_steps(self.num_clips),
+            num_repeats=config.num_repeats,
+            compute=config.compute,
             world_size=world_size,
         )
         self.config, self.model = config, model
+        self.frozen = freeze(model, config.train_blocks)
+        self.average = averaged_copy(model) if config.ema_decay else None
+        self.class_weights: Tensor | None
+        weights = balanced_weights(data.train.labels, model.num_classes)
+        self.register_buffer("class_weights", weights if config.head.class_weights == "balanced" else None, False)
+        self.train()  # the engine leaves modes as they are
         if config.compute.compile:
             self.model.compile()
+        if self.mixes and self.held % 2:
+            raise InputError(
+                f"augment.mixup and cutmix mix neighbouring videos, but a device holds {self.held} at a time; choose "
+                "optim.batch_size or compute.device_batch_size so that it holds an even number "
+                f"(of {config.num_repeats} clips each)"
+            )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether clips and labels are mixed."""
+        return self.config.augment.mixup > 0 or self.config.augment.cutmix > 0
+
+    @property
+    def result(self) -> Classifier:
+        """What is kept and tested: the running mean of the weights, or else the weights."""
+        return self.model if self.average is None else self.average
+
+    def train(self, mode: bool = True) -> FinetuneModule:
+        """Training mode, but for what learns nothing."""
+        super().train(mode)
+        for part in (*self.frozen, self.average):
+            if part is not None:
+                part.eval()
+        return self
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Augment on the device; adds `target`, labels or the classes' shares."""
+        config, clips, target, seeds = self.config.augment, batch["clips"], batch["label"], batch["seeds"]
+        if config.rand_augment_ops:
+            clips = rand_augment(clips, draw_script(seeds, config))
+        if config.erase_prob:
+            clips = erase(clips, seeds, config.erase_prob)
+        if self.mixes:
+            classes, repeats = self.model.num_classes, self.num_repeats
+            clips, target = mix(clips, target, seeds, config, num_classes=classes, num_repeats=repeats)
+        return {**batch, "clips": clips, "target": target}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of a batch of clips."""
         logits = self.model(batch["clips"])
-        loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.config.head.label_smoothing)
+        loss = self.loss(logits, batch["target"])
         self.log("train/loss", loss.detach())
         self.log("train/top1", (logits.argmax(dim=1) == batch["label"]).float().mean())
         self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
         return loss
 
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean over the clips, each with its class's weight.
+
+        The weights are not divided by their sum in the batch, as torch would: a clip then counts the same whatever
+        it shares a batch, a part of it or a device with.
+        """
+        smoothing = self.config.head.label_smoothing
+        if self.class_weights is None:
+            return F.cross_entropy(logits, target, label_smoothing=smoothing)
+        weights = target @ self.class_weights if target.is_floating_point() else self.class_weights[target]
+        return (F.cross_entropy(logits, target, label_smoothing=smoothing, reduction="none") * weights).mean()
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step, and one of the running mean, before anything is saved."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            update_average(self.average, self.model, self.config.ema_decay, self.trainer.global_step + 1)
+
     def configure_optimizers(self) -> Any:
         """AdamW with layer-wise decay of the rate, warm-up and cosine by step."""
         optimizer, schedule = build_optimizer(
-            self.model, self.optim, depth=self.model.config.encoder_depth, num_items=self.num_items
+            self.model, self.optim, depth=self.model.config.encoder_depth, num_items=self.num_clips
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def freeze(model: Classifier, train_blocks: int | None) -> list[nn.Module]:
+    """Let the head and the last blocks of the encoder learn, and nothing else; returns what does not learn.
+
+    Nothing is sent backward through frozen parts: they come first, and what goes into them needs no gradient.
+
+    Raises:
+        InputError: if the encoder has fewer blocks.
+    """
+    if train_blocks is None:
+        return []
+    blocks = list(model.encoder.blocks)
+    if train_blocks > len(blocks):
+        raise InputError(f"train_blocks={train_blocks}, but the encoder has {len(blocks)} blocks; null trains all")
+    frozen = [model.encoder.embed, *blocks[: len(blocks) - train_blocks]]
+    for part in frozen:
+        part.requires_grad_(False)
+    return frozen
+
+
+def balanced_weights(labels: Sequence[int], num_classes: int) -> Tensor:
+    """Weights of classes [k]: inverse to their frequency among `labels`, so that a clip has 1 on average."""
+    counts = torch.bincount(torch.tensor(labels), minlength=num_classes).double()
+    share = counts * (counts > 0).sum() / counts.sum()
+    return torch.where(counts > 0, 1 / share, 0).float()
 
 
 def model_of(config: FinetuneConfig, stored: StoredWeights | None) -> ModelConfig:
@@ -146,7 +235,7 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
 
     def save(trained: StepModule, step: int) -> None:
         assert isinstance(trained, FinetuneModule)
-        save_weights(run / WEIGHTS_NAME, trained.model, CLASSIFIER, model_config, **about, steps=step)
+        save_weights(run / WEIGHTS_NAME, trained.result, CLASSIFIER, model_config, **about, steps=step)
 
     shown = {"train/loss": "loss", "train/top1": "top-1", "speed/clips_per_s": "clips/s"}
     callbacks = [Speed(clips_per_item=1), ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"})]
@@ -166,7 +255,36 @@ def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule,
         f"data    {counts}; a head of {module.model.num_classes} classes",
         f"model   {origin}; {millions:.2f} M parameters, clips of {clip.num_frames} x {clip.image_size} x "
         f"{clip.image_size}",
-        f"steps   {module.total_steps:,} of {optim.batch_size} clips ({module.optim.batch_size} videos x "
-        f"{config.num_repeats} augmentations), {module.optim.num_warmup_steps(len(data.train)):,} of them warm-up",
+        f"steps   {module.total_steps:,} of {optim.batch_size} clips ({optim.batch_size // config.num_repeats} videos "
+        f"x {config.num_repeats} augmentations), {optim.num_warmup_steps(module.num_clips):,} of them warm-up",
         f"rate    {optim.describe()}, layer decay {optim.layer_decay}, {config.compute.precision}",
+        f"clips   {_augmentations(config)}",
+        *_limits(config, clip.encoder_depth),
     ]
+
+
+def _augmentations(config: FinetuneConfig) -> str:
+    augment = config.augment
+    magnitude = f"magnitude {augment.magnitude:g} ± {augment.magnitude_std:g}"
+    done = {
+        f"crop {config.data.crop}": True,
+        "flip": config.data.flip,
+        f"RandAugment ({augment.rand_augment_ops} x, {magnitude})": augment.rand_augment_ops > 0,
+        f"erasing {augment.erase_prob:g}": augment.erase_prob > 0,
+        f"mixup {augment.mixup:g}": augment.mixup > 0,
+        f"cutmix {augment.cutmix:g}": augment.cutmix > 0,
+    }
+    return ", ".join(name for name, is_done in done.items() if is_done)
+
+
+def _limits(config: FinetuneConfig, depth: int) -> list[str]:
+    """What differs from training everything on everything, a line each."""
+    few, share, blocks = config.data.labels_per_class, config.data.label_fraction, config.train_blocks
+    lines = {
+        f"labels  {few} group{'s' * (few != 1)} of each class, drawn by seed {config.seed}": few is not None,
+        f"labels  a share of {share} of each class's groups, drawn by seed {config.seed}": share is not None,
+        "loss    balanced over the classes": config.head.class_weights == "balanced",
+        f"learns  the last {blocks} of {depth} blocks and the head": blocks is not None,
+        f"result  a running mean of the weights ({config.ema_decay:g}) is kept": config.ema_decay > 0,
+    }
+    return [line for line, applies in lines.items() if applies]

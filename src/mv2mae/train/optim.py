@@ -106,8 +106,8 @@ def build_optimizer(
     """The optimiser and its schedule for a training set of `num_items` items."""
     groups = parameter_groups(model, config, depth)
     optimizer: torch.optim.Optimizer
-    if config.optimizer == "muon":
-        matrices = {id(p) for name, p in model.named_parameters() if is_block_matrix(name, p)}
+    matrices = {id(p) for name, p in model.named_parameters() if is_block_matrix(name, p) and p.requires_grad}
+    if config.optimizer == "muon" and matrices:
         muon = [{**g, "params": [p for p in g["params"] if id(p) in matrices], "lr": config.muon_lr} for g in groups]
         rest = [
             {**g, "params": [p for p in g["params"] if id(p) not in matrices], "lr": config.peak_lr()} for g in groups

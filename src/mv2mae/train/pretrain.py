@@ -19,6 +19,7 @@ from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
 from mv2mae.train.log import ProgressBar, Speed
+from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.trainer import StepModule, fit, num_devices, say
 from mv2mae.weights import PRETRAINING, WEIGHTS_NAME, fill, read_weights, save_weights
@@ -36,7 +37,9 @@ class PretrainModule(StepModule):
             items=data.train if self.stream is None else ScriptedPairs(self.stream),
             collate=collate_pairs if self.stream is None else list,
             optim=config.optim,
+            # an epoch is as many pairs as there are items, whether or not some of them share a decoding
             total_steps=config.optim.total_steps(len(data.train)),
+            num_repeats=config.data.num_repeats,
             compute=config.compute,
             world_size=world_size,
         )
@@ -60,7 +63,7 @@ class PretrainModule(StepModule):
         """AdamW, warm-up and cosine by step."""
         config = self.config
         optimizer, schedule = build_optimizer(
-            self.model, config.optim, depth=config.model.encoder_depth, num_items=self.num_items
+            self.model, config.optim, depth=config.model.encoder_depth, num_items=len(self.items)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -177,14 +180,17 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule,
     millions = sum(p.numel() for p in module.model.parameters()) / 1e6
     encoder = sum(p.numel() for p in module.model.encoder.parameters()) / 1e6
     grid = " x ".join(map(str, config.model.grid))
+    repeats = config.data.num_repeats
+    decoded = f", {repeats} from each decoding" if repeats > 1 else ""
     start = "from scratch" if config.init is None else f"from {config.init}"
     kind = "multi-view" if module.model.cross_decoder is not None else "single-view (no cross-view decoder)"
     return [
-        f"data    {counts}; {num_items:,} pairs an epoch",
+        f"data    {counts}; {num_items:,} pairs an epoch{decoded}",
         f"model   {start}, {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
         f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked",
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
-        f"{warmup:,} of them warm-up; {world_size} device(s) x {module.held} pairs x {module.accumulate} part(s)",
+        f"{warmup:,} of them warm-up; "
+        f"{world_size} device(s) x {module.held * repeats} pairs x {module.accumulate} part(s)",
         f"rate    {optim.describe()}, weight decay {optim.weight_decay}, {config.compute.precision}",
     ]
 
@@ -215,8 +221,10 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
         seed=config.seed,
         problems_file=run / PROBLEMS_NAME,
     )
+    probes = [OnlineKNN(config)] if config.log.probe_every else []
     module = PretrainModule(config, data, world_size)
-    say("Pre-training", *(f"  {line}" for line in describe(config, data, module, world_size)))
+    lines = [*describe(config, data, module, world_size), *(probe.describe() for probe in probes)]
+    say("Pre-training", *(f"  {line}" for line in lines))
     start_run(run, config)
     about = {"data": {**data.summary}, "frame_stride": config.data.frame_stride, "seed": config.seed}
 
@@ -224,7 +232,7 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
         assert isinstance(trained, PretrainModule)
         save_weights(run / WEIGHTS_NAME, trained.model, PRETRAINING, config.model, **about, steps=step)
 
-    callbacks = [HeldOut(_held_out(config, data), config.log.check_every), *_onlookers(config, module)]
+    callbacks = [HeldOut(_held_out(config, data), config.log.check_every), *probes, *_onlookers(config, module)]
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
     summary = {**about, "steps": module.total_steps, "set_aside": data.problems.items()}
     write_json(run / SUMMARY_NAME, summary)
@@ -244,4 +252,6 @@ def _onlookers(config: PretrainConfig, module: PretrainModule) -> list[pl.Callba
     shown = {"train/loss": "loss", "speed/clips_per_s": "clips/s", "speed/data_wait_share": "data wait"}
     if module.model.cross_decoder is not None:
         shown["held_out/source_gain"] = "source gain"
+    if config.log.probe_every:
+        shown["probe/knn_top1"] = "kNN"
     return [Speed(clips_per_item=1 + config.data.num_sources), ProgressBar("pre-training", shown)]

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mv2mae.config import ComputeConfig, LogConfig, OptimConfig
-from mv2mae.data.datamodule import make_loader
+from mv2mae.data.datamodule import make_loader, worker_deaths_told
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.errors import InputError
 from mv2mae.runs import LOG_NAME, last_checkpoint
@@ -28,8 +28,8 @@ class StepModule(pl.LightningModule):
         seed: of the draws that are made here (drop path).
         items: what `StepSampler` orders; a run goes on only with those with which it began.
         collate: items -> batch.
-        batch_size: items a step.
-        total_steps: of the whole run.
+        optim, total_steps: of the whole run; batch sizes count pairs or clips.
+        num_repeats: pairs or clips that an item brings.
         compute: devices, parts of a batch, workers.
         world_size: processes of the run.
     """
@@ -42,13 +42,14 @@ class StepModule(pl.LightningModule):
         collate: Callable[[Sequence[Any]], Any],
         optim: OptimConfig,
         total_steps: int,
+        num_repeats: int,
         compute: ComputeConfig,
         world_size: int,
     ) -> None:
         super().__init__()
         self.seed, self.items, self.collate = seed, items, collate
-        self.num_items, self.optim, self.total_steps, self.compute = len(items), optim, total_steps, compute
-        self.held, self.accumulate = accumulation(optim, compute, world_size)
+        self.optim, self.total_steps, self.num_repeats, self.compute = optim, total_steps, num_repeats, compute
+        self.held, self.accumulate = accumulation(optim, compute, world_size, num_repeats)
         self.latest: dict[str, float] = {}
         """What callbacks measured last, for the progress bar."""
 
@@ -56,8 +57,8 @@ class StepModule(pl.LightningModule):
         """All that is left of the run; a restarted run begins in the middle."""
         trainer = self.trainer
         sampler = StepSampler(
-            self.num_items,
-            self.optim.batch_size,
+            len(self.items),
+            self.optim.batch_size // self.num_repeats,
             self.total_steps,
             self.seed,
             shuffle=self.items.shuffled,
@@ -115,20 +116,28 @@ class SaveWeights(pl.Callback):
             self.save(pl_module, trainer.global_step)
 
 
-def accumulation(optim: OptimConfig, compute: ComputeConfig, world_size: int) -> tuple[int, int]:
+def accumulation(optim: OptimConfig, compute: ComputeConfig, world_size: int, num_repeats: int = 1) -> tuple[int, int]:
     """Items a device holds at a time, and how many such parts make a step.
+
+    An item brings `num_repeats` of what the batch sizes count; they stay together.
 
     Raises:
         InputError: if the batch does not divide.
     """
-    if optim.batch_size % world_size:
-        raise InputError(f"optim.batch_size={optim.batch_size} does not divide by the {world_size} devices of this run")
-    share = optim.batch_size // world_size
-    held = min(share, compute.device_batch_size or share)
-    if share % held:
+    each = f" of {num_repeats} repeats" if num_repeats > 1 else ""
+    items = optim.batch_size // num_repeats
+    if items % world_size:
+        of_items = f", {items} items{each}," if each else ""
         raise InputError(
-            f"compute.device_batch_size={held} does not divide the {share} items a device has in a step; "
-            f"try {next(n for n in range(held, 0, -1) if share % n == 0)}"
+            f"optim.batch_size={optim.batch_size}{of_items} does not divide by the {world_size} devices of this run"
+        )
+    share, size = items // world_size, compute.device_batch_size
+    held = share if size is None else min(share, size // num_repeats)
+    if held == 0 or share % held:
+        fits = next(n for n in range(max(1, held), 0, -1) if share % n == 0) * num_repeats
+        raise InputError(
+            f"compute.device_batch_size={size} does not divide the {share} items{each} a device has in a step; "
+            f"try {fits}"
         )
     return held, share // held
 
@@ -145,6 +154,7 @@ def quiet_lightning() -> None:
         ".*LeafSpec.*",
         ".*can be used.*accelerator.*",
         ".*GPU available but not used.*",
+        ".*in eval mode at the start.*",
     ):
         warnings.filterwarnings("ignore", message=message)
 
@@ -199,7 +209,7 @@ def fit(
         callbacks: what else looks on.
 
     Raises:
-        InputError: if the checkpoint does not belong to this training.
+        InputError: if the checkpoint does not belong to this training, or a process of the loader dies.
         KeyboardInterrupt: if it was stopped by hand.
     """
     compute, total = module.compute, module.total_steps
@@ -230,7 +240,8 @@ def fit(
         enable_model_summary=False,
     )
     try:
-        trainer.fit(module, ckpt_path=resume, weights_only=True)
+        with worker_deaths_told():
+            trainer.fit(module, ckpt_path=resume, weights_only=True)
     except SystemExit as error:
         # Lightning turns Ctrl-C into an exit; whoever called decides what it means
         if isinstance(error.__context__, KeyboardInterrupt):

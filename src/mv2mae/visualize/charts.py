@@ -124,6 +124,7 @@ def _panels() -> list[_Panel]:
         *losses,
         _Panel("training loss", "cross-entropy", _plain_loss, from_zero),
         _Panel("training top-1", "accuracy", _line("train/top1"), percent),
+        _Panel("nearest neighbours", "top-1", _line("probe/knn_top1", marker="o", smooth=False), percent),
         _Panel("source gain", "rise of the loss", _line("held_out/source_gain", marker="o"), at_zero),
         _Panel("effective tokens", "tokens", _line("train/effective_tokens"), from_zero),
         _Panel("learning rate", "rate", _line("train/lr", smooth=False), powers),

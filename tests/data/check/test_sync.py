@@ -83,7 +83,8 @@ def test_without_motion_or_with_little_of_it_nothing_is_claimed() -> None:
     still = replace(moving, moments=np.zeros_like(moving.moments))
     short = Motion(moving.times[:15], moving.moments[:15])
     nothing = Motion(np.empty(0), np.empty((0, 4), np.float32))
-    for other in (still, short, nothing):
+    broken = Motion(np.r_[moving.times[:-1], 1e12], moving.moments)  # a time stamp that claims 30,000 years
+    for other in (still, short, nothing, broken):
         assert [offset.verdict for offset in estimate_offsets([moving, other])] == ["unknown", "unknown"]
         assert estimate_offsets([moving, other])[1].seconds is None
     assert estimate_offsets([moving])[0].verdict == "unknown"
@@ -108,6 +109,7 @@ def test_a_jump_in_the_middle_is_reported_with_its_time_and_size() -> None:
     assert before == pytest.approx(0, abs=1 / FPS)
     assert after == pytest.approx(-20 / FPS, abs=1 / FPS)
     assert time == pytest.approx(350 / FPS, abs=1.1)
+    assert estimate_offsets([whole, Motion(torn.times[: len(moments)], moments)])[0].steps == ()
     constant = estimate_offsets([whole, view(world, 0, 700, seed=1)])
     assert constant[1].steps == ()
 

@@ -12,8 +12,7 @@ from tiny_videos import even_times, time_of, write_video
 from mv2mae.cli import main
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare
-from mv2mae.data.store import workers as workers_module
-from mv2mae.data.video import probe, read_frames
+from mv2mae.data.video import VideoInfo, probe, read_frames
 from mv2mae.errors import InputError
 
 SMALL = StoreConfig(short_side=48, shard_size=2)
@@ -76,39 +75,6 @@ def test_another_setting_is_refused_and_nothing_is_touched(manifest: Path, whole
     assert content(whole) == before
 
 
-def test_a_stopped_run_goes_on_and_ends_the_same(
-    manifest: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make, calls = workers_module.make_item, []
-
-    def stop_at_the_fourth(*task: object) -> object:
-        calls.append(task)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return make(*task)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(workers_module, "make_item", stop_at_the_fourth)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(manifest, tmp_path, SMALL, progress=False)
-    assert [f.name for f in (tmp_path / "store").glob("*.tar")] == ["shard-000000.tar"]
-    assert not (tmp_path / "manifest.parquet").exists()
-    report = prepare(manifest, tmp_path, SMALL, progress=False)
-    assert (report.made, report.kept) == (4, 2)
-    assert content(tmp_path) == content(whole)
-
-
-def test_what_a_kill_leaves_behind_is_made_again(manifest: Path, whole: Path, tmp_path: Path) -> None:
-    prepare(manifest, tmp_path, SMALL, progress=False)
-    store = tmp_path / "store"
-    (store / ".shard-000001.tar.tmp").write_bytes(b"half a shard")
-    (store / "parts" / "shard-000001.parquet").unlink()  # killed between the shard and its table
-    (store / "shard-000002.tar").unlink()
-    (store / "parts" / "shard-000000.parquet").write_bytes(b"damaged")
-    (store / "index.parquet").unlink()
-    assert prepare(manifest, tmp_path, SMALL, progress=False).made == 6
-    assert content(tmp_path) == content(whole)
-
-
 def test_changed_originals_are_made_again_and_deleted_ones_kept(tmp_path: Path) -> None:
     paths = [write_video(tmp_path / f"{i}.mp4", even_times(20, 25)) for i in range(3)]
     frame = make_frame({"path": str(p), "group": p.stem, "view": 1} for p in paths)
@@ -120,9 +86,45 @@ def test_changed_originals_are_made_again_and_deleted_ones_kept(tmp_path: Path) 
     report = prepare(source, out, config, progress=False)
     assert (report.made, report.kept, report.set_aside) == (1, 2, 0)
     assert read_manifest(out / "manifest.parquet")["frames"].tolist() == [20, 30, 20]
-    write_manifest(frame[:2], source)  # a shorter manifest leaves no stale shard
+    write_manifest(frame[:2], source)  # its third shard would go, and cannot be made again
+    with pytest.raises(InputError, match="shard 2 have changed.* 2.mp4|shard 2 .*2.mp4, which it holds, is gone"):
+        prepare(source, out, config, progress=False)
+    write_video(paths[2], even_times(20, 25))
     prepare(source, out, config, progress=False)
     assert sorted(f.name for f in (out / "store").glob("*.tar")) == ["shard-000000.tar", "shard-000001.tar"]
+
+
+def test_originals_may_move_but_not_over_the_store(tmp_path: Path) -> None:
+    write_video(tmp_path / "here" / "v.mp4", even_times(20, 25))
+    frame = make_frame([{"path": str(tmp_path / "here" / "v.mp4"), "group": "g", "view": 1}])
+    write_manifest(frame, tmp_path / "here" / "m.csv")
+    (tmp_path / "here" / "manifest.classes.json").write_text("[]")
+    assert prepare(tmp_path / "here" / "m.csv", tmp_path / "out", SMALL, progress=False).made == 1
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert prepare(tmp_path / "there" / "m.csv", tmp_path / "out", SMALL, progress=False).made == 0
+    for name in ("manifest.csv", "manifest.parquet"):
+        source = write_manifest(read_manifest(tmp_path / "there" / "m.csv"), tmp_path / "there" / name)
+        if name == "manifest.csv":  # beside the classes of both
+            assert prepare(source, tmp_path / "there", SMALL, progress=False).made == 1
+            (tmp_path / "there" / "manifest.parquet").unlink()
+        else:
+            with pytest.raises(InputError, match="where the store's own manifest will be"):
+                prepare(source, tmp_path / "there", SMALL, progress=False)
+
+
+def test_whatever_one_video_brings_about_stops_no_other(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def odd(path: str) -> VideoInfo:
+        if path.endswith("b/2.avi"):
+            raise ValueError("a surprise\non two lines")
+        return probe(path)
+
+    monkeypatch.setattr("mv2mae.data.store.make.probe", odd)
+    report = prepare(manifest, tmp_path, SMALL, progress=False)
+    assert (report.made, report.set_aside) == (5, 1)
+    reasons = pd.read_csv(tmp_path / "problems.csv")["reason"].tolist()
+    assert reasons == ["cannot be prepared (ValueError: a surprise)"]
 
 
 def test_bad_videos_are_set_aside_with_their_reasons(tmp_path: Path) -> None:
@@ -144,19 +146,13 @@ def test_bad_videos_are_set_aside_with_their_reasons(tmp_path: Path) -> None:
         prepare(bad, tmp_path / "none", SMALL, progress=False)
 
 
-def test_two_processes_write_the_same_bytes(manifest: Path, whole: Path, tmp_path: Path) -> None:
-    prepare(manifest, tmp_path, SMALL, processes=2, progress=False)
-    assert content(tmp_path) == content(whole)
-
-
 def test_parts_and_merge_equal_one_run(manifest: Path, whole: Path, tmp_path: Path) -> None:
     report = prepare(manifest, tmp_path, SMALL, part="2/2", progress=False)
     assert (report.made, report.manifest) == (2, None)
     with pytest.raises(InputError, match="2 of 3 shards are not made .*shard 0"):
         prepare(manifest, tmp_path, SMALL, merge=True, progress=False)
     assert prepare(manifest, tmp_path, SMALL, part="1/2", progress=False).made == 4
-    merged = prepare(manifest, tmp_path, SMALL, merge=True, progress=False)
-    assert (merged.made, merged.kept) == (0, 6)
+    assert main(["prepare", str(manifest), str(tmp_path), "--short_side", "48", "--shard_size", "2", "--merge"]) == 0
     assert content(tmp_path) == content(whole)
 
 
@@ -170,9 +166,10 @@ def test_only_the_part_between_start_and_end_is_stored(tmp_path: Path) -> None:
     path = write_video(tmp_path / "long.mp4", even_times(57, 25))
     frame = make_frame(
         {"path": str(path), "group": g, "view": 1, "start": s, "end": e}
-        for g, s, e in (("a", 0.5, 1.01), ("b", 1.2, 9))
+        for g, s, e in (("a", 0.5, 1.01), ("b", 1.2, 9), ("c", 5, 9))
     )
     prepare(write_manifest(frame, tmp_path / "m.csv"), tmp_path / "out", SMALL, progress=False)
+    assert "part from 5.00 s on lies outside" in pd.read_csv(tmp_path / "out" / "problems.csv")["reason"][0]
     stored = read_manifest(tmp_path / "out" / "manifest.parquet")
     assert stored["start"].tolist() == [0.5, 1.2]
     assert stored["frames"].tolist() == [15, 27]  # 0.48 to 1.04; 1.2 to the last one

@@ -227,6 +227,7 @@ def test_damage_is_named(own: Path) -> None:
         ("store/other.tar#00000000-a-1", "is no shard of a store"),
         ("store/shard-000000.tar#00000009-a-1", "has no such item"),
         ("nowhere/shard-000000.tar#00000000-a-1", "holds no index.parquet"),
+        ("store/shard-000000.tar#a#b", "is no shard of a store"),
     ],
 )
 def test_paths_that_name_no_item_are_refused(own: Path, path: str, message: str) -> None:
@@ -282,7 +283,29 @@ def test_a_hostile_index_is_refused(own: Path, column: str, value: object, messa
         probe(read_manifest(own)["path"][0])
 
 
-@pytest.mark.parametrize("change", [{"sizes": [1]}, {"fps": 0}, {"times": "abc"}, {"keys": [5]}, {"extra": 1}])
+@pytest.mark.parametrize("size", [1 << 33, 1 << 60])
+def test_an_index_that_asks_for_too_much_is_refused(own: Path, size: int) -> None:
+    file = own.parent / "store" / "index.parquet"
+    table = pd.read_parquet(file)
+    table.loc[0, "header_size"] = size
+    table.to_parquet(file)
+    with pytest.raises(VideoError, match="shard is cut off"):
+        probe(read_manifest(own)["path"][0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sizes": [1]},
+        {"fps": 0},
+        {"times": "abc"},
+        {"keys": [5]},
+        {"extra": 1},
+        {"width": "64"},
+        {"height": 0},
+        {"keys": [0, 1.5]},
+    ],
+)
 def test_headers_that_contradict_themselves_are_refused(own: Path, change: dict[str, object]) -> None:
     from mv2mae.data.store.shards import ItemHeader
 
@@ -290,47 +313,3 @@ def test_headers_that_contradict_themselves_are_refused(own: Path, change: dict[
     text = (own.parent / "store" / "shard-000000.tar").read_bytes()[place[0] : place[0] + place[1]]
     with pytest.raises(InputError, match="x: the item's header is damaged|x: the header of the item contradicts"):
         ItemHeader.parse(json.dumps({**json.loads(text), **change}).encode(), "x")
-
-
-# --- far away ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("scheme", ["memory", "file"])
-def test_stores_behind_urls_are_read_through_the_cache(
-    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
-) -> None:
-    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
-    monkeypatch.setenv("MV2MAE_CACHE", str(tmp_path / "cache"))
-    url = f"memory://{tmp_path.name}" if scheme == "memory" else f"file://{stored.parent}"
-    if scheme == "memory":
-        memory = fsspec.filesystem("memory")
-        for file in (stored, *(stored.parent / "store").glob("*.*")):
-            memory.pipe(f"/{tmp_path.name}/{file.relative_to(stored.parent).as_posix()}", file.read_bytes())
-    far, near = read_manifest(f"{url}/manifest.parquet")["path"], read_manifest(stored)["path"]
-    for there, here in list(zip(far, near, strict=True))[:5]:
-        assert there.startswith(url)
-        assert torch.equal(read_frames(there, [0.2, 0.6]), read_frames(here, [0.2, 0.6]))
-    kept = sorted(f.name.split("-", 1)[1] for f in (tmp_path / "cache").iterdir() if not f.name.startswith("."))
-    assert kept == ["index.parquet", "manifest.parquet", "shard-000000.tar", "shard-000001.tar"]
-    config = DataConfig(manifest=f"{url}/manifest.parquet", frame_stride=2)
-    data = pretrain_data(config, num_frames=4, size=48, seed=0, progress=False)
-    assert data.train[(0, 0)]["target"].shape == (3, 4, 48, 48)
-
-
-def test_a_failed_copy_leaves_nothing_behind(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("fsspec", reason="fsspec is not installed")
-    monkeypatch.setenv("MV2MAE_CACHE", str(tmp_path))
-    with pytest.raises(InputError, match="no such file"):
-        read_manifest(f"file://{stored.parent}/none.parquet")
-
-    def break_off(source: io.BufferedIOBase, target: io.BufferedIOBase, size: int) -> None:
-        target.write(source.read(100))
-        raise OSError("connection lost")
-
-    monkeypatch.setattr("mv2mae.data.remote.shutil.copyfileobj", break_off)
-    with pytest.raises(InputError, match="connection lost"):
-        read_manifest(f"file://{stored}")
-    monkeypatch.undo()
-    monkeypatch.setenv("MV2MAE_CACHE", str(tmp_path))
-    assert len(read_manifest(f"file://{stored}")) == len(read_manifest(stored))
-    assert not [f for f in tmp_path.iterdir() if f.suffix == ".tmp"]

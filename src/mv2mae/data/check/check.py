@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,8 @@ from mv2mae.data.check.files import file_findings
 from mv2mae.data.check.groups import Scans, copies, group_findings, group_offsets, repeated_rows
 from mv2mae.data.check.report import Report
 from mv2mae.data.check.worker import scan_all
-from mv2mae.data.manifest import make_frame, read_table, sample_manifest, write_manifest
+from mv2mae.data.manifest import make_frame, read_manifest, sample_manifest, write_manifest
+from mv2mae.data.remote import is_url, local_copy
 from mv2mae.errors import InputError
 
 
@@ -35,8 +38,8 @@ def check_manifest(
     crashes becomes a finding. Several rows may use parts of one file; it is opened once.
 
     Args:
-        manifest: a table with absolute paths, the path of a .csv or .parquet file, or `sample`. Repeated rows, which
-            `read_manifest` refuses, become findings here.
+        manifest: a table with absolute paths, a .csv or .parquet file or its URL, or `sample`. Repeated rows, which
+            `read_manifest` refuses, become findings here. Items of a store are looked at as files are.
         quick: read headers and decode the first and the last frame only: finds files that cannot be opened, most
             cut-off ones, wrong lengths, rates and sizes, exact copies; nothing inside, no synchronisation.
         sync: estimate the time offsets between the views of a group from their motion. Groups that the manifest marks
@@ -53,6 +56,7 @@ def check_manifest(
     _check_options(tolerance, max_offset, num_workers, time_limit)
     frame, name = _table(manifest)
     paths = list(dict.fromkeys(frame["path"]))
+    _fetch_shards(paths, progress)
     results = scan_all(paths, quick=quick, num_workers=num_workers, time_limit=time_limit)
     scans: Scans = {}
     for scan in track(results, "checking videos", len(paths), disable=not progress):
@@ -87,45 +91,38 @@ def write_fixed(manifest: str | Path, report: Report, out: str | Path, *, strict
         the number of rows that were left out.
 
     Raises:
-        InputError: `out` is the manifest itself, or no row would be left.
+        InputError: `out` is the manifest itself, no row would be left, or the manifest has changed since.
     """
-    refuse_overwriting(manifest, out)
+    _refuse_overwriting(manifest, out)
     frame, name = _table(manifest)
+    if len(frame) != report.num_videos:
+        raise InputError(f"{name} has {len(frame)} rows now, {report.num_videos} were checked; check it again")
     bad = report.bad_rows(strict=strict)
     kept = frame[[row not in bad for row in range(len(frame))]]
     if kept.empty:
         raise InputError(f"every one of the {len(frame)} rows of {name} has a problem; nothing is left for {out}")
     file, source = write_manifest(kept, out), _file(manifest)
+    names = file.with_name(f"{file.stem}.classes.json")
     for classes in (source.with_name(f"{source.stem}.classes.json"), source.with_name("classes.json")):
-        target = file.with_name(f"{file.stem}.classes.json")
-        if classes.exists() and not target.exists():
-            shutil.copyfile(classes, target)
+        if classes.is_file():
+            if classes.resolve() != names.resolve():
+                shutil.copyfile(classes, names)
             break
     return len(frame) - len(kept)
 
 
 def check_command(
-    manifest: str,
-    *,
-    out: str = "",
-    fix: str = "",
-    strict: bool = False,
-    num_rows: int = 20,
-    quick: bool = False,
-    sync: bool = True,
-    tolerance: float = 0.1,
-    max_offset: float = 2.0,
-    num_workers: int | None = None,
-    time_limit: float = 120.0,
+    manifest: str, *, out: str = "", fix: str = "", strict: bool = False, num_rows: int = 20, **options: Any
 ) -> int:
     """What the command does: check, print, write the report and the mended manifest.
 
     Args:
-        manifest: as in `check_manifest`, and so are the options that are not named here.
-        out: JSON report; by default `STEM.check.json` beside the manifest.
+        manifest: a file or its URL, or `sample`.
+        out: JSON report; by default `STEM.check.json` beside the manifest (here, if that is not in a folder of yours).
         fix: manifest to write without the broken videos; nothing if empty.
         strict: warnings count as errors do.
         num_rows: findings to print.
+        options: those of `check_manifest`.
 
     Returns:
         the exit status: 0, or 1 if there are errors (with `strict` also warnings).
@@ -133,36 +130,23 @@ def check_command(
     Raises:
         InputError: as `check_manifest` and `write_fixed`, and where nothing can be written; before the work starts.
     """
+    _table(manifest)
     source = _file(manifest)
-    beside = Path() if str(manifest) == "sample" else source.parent
+    beside = Path() if manifest == "sample" or is_url(manifest) else source.parent
     report_file = Path(out) if out else beside / f"{source.stem}.check.json"
-    refuse_overwriting(manifest, report_file)
+    _refuse_overwriting(manifest, report_file)
     _check_writable(report_file)
     if fix:
-        refuse_overwriting(manifest, fix)
+        _refuse_overwriting(manifest, fix)
         if Path(fix).suffix not in (".csv", ".parquet"):
             raise InputError(f"{fix} ends in {Path(fix).suffix or 'nothing'}; a manifest is a .csv or a .parquet file")
-    report = check_manifest(
-        manifest,
-        quick=quick,
-        sync=sync,
-        tolerance=tolerance,
-        max_offset=max_offset,
-        num_workers=num_workers,
-        time_limit=time_limit,
-    )
+    report = check_manifest(manifest, **options)
     report.print(num_rows=num_rows)
     print(f"wrote {report.write(report_file)}")
     if fix:
         num_dropped = write_fixed(manifest, report, fix, strict=strict)
         print(f"wrote {fix} without {num_dropped:,} of {report.num_videos:,} videos")
     return 0 if report.is_clean(strict=strict) else 1
-
-
-def refuse_overwriting(manifest: str | Path, out: str | Path) -> None:
-    """Raises InputError if `out` is the manifest itself, under whatever name."""
-    if _file(manifest).resolve() == Path(out).resolve():
-        raise InputError(f"{out} is the manifest that is checked, which is never overwritten; choose another name")
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -172,20 +156,18 @@ def _file(manifest: str | Path) -> Path:
     return sample_manifest() if str(manifest) == "sample" else Path(manifest)
 
 
+def _refuse_overwriting(manifest: str | Path, out: str | Path) -> None:
+    if _file(manifest).resolve() == Path(out).resolve():
+        raise InputError(f"{out} is the manifest that is checked, which is never overwritten; choose another name")
+
+
 def _table(manifest: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:
     """The rows, paths absolute, and what to call them; repeated rows are let through."""
-    if isinstance(manifest, pd.DataFrame):
-        frame, name = make_frame(manifest), "the table"
-    else:
-        file, name = _file(manifest), str(manifest)
-        if not file.is_file():
-            raise InputError(f"no manifest at {file}; make one with `mv2mae index`, or give `sample`")
-        frame = make_frame(read_table(file), str(file))
-        folder = file.absolute().parent
-        frame["path"] = [os.path.normpath(os.path.join(folder, path)) for path in frame["path"]]
-    if frame.empty:
-        raise InputError(f"{name} has no rows; a manifest has one row a video")
-    return frame.reset_index(drop=True), name
+    if not isinstance(manifest, pd.DataFrame):
+        return read_manifest(manifest, may_repeat=True), str(manifest)
+    if manifest.empty:
+        raise InputError("the table has no rows; a manifest has one row a video")
+    return make_frame(manifest), "the table"
 
 
 def _check_options(tolerance: float, max_offset: float, num_workers: int | None, time_limit: float) -> None:
@@ -195,6 +177,14 @@ def _check_options(tolerance: float, max_offset: float, num_workers: int | None,
         raise InputError(f"num_workers={num_workers} must be 0 or more")
     if time_limit <= 0:
         raise InputError(f"time_limit={time_limit:g} must be positive")
+
+
+def _fetch_shards(paths: list[str], progress: bool) -> None:
+    """Copies shards from behind URLs here in advance: the time limit is meant for decoding."""
+    shards = list(dict.fromkeys(path.rpartition("#")[0] for path in paths if is_url(path) and ".tar#" in path))
+    for shard in track(shards, "fetching shards", len(shards), disable=not (progress and shards)):
+        with suppress(InputError):  # a finding about each of its items will say so
+            local_copy(shard)
 
 
 def _check_writable(file: Path) -> None:

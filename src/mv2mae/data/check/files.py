@@ -35,12 +35,13 @@ def file_findings(frame: pd.DataFrame, row: int, scan: Scan) -> Iterator[Finding
 
 def _inside(scan: Scan) -> Iterator[tuple[str, str, str]]:
     info = scan.info
-    if info is None or scan.num_decoded is None or scan.end is None or scan.motion is None:
+    assert info is not None
+    is_cut = scan.end < scan.promised_end - max(_TAIL_SECONDS, 2.5 / info.fps)
+    if is_cut:
+        yield "truncated", f"frames end at {scan.end:.2f} s", f"{scan.promised_end:.2f} s by the header"
+    if scan.num_decoded is None or scan.motion is None:  # a quick look
         return
-    if scan.end < scan.promised_end - max(_TAIL_SECONDS, 2.5 / info.fps):
-        said = f"{scan.promised_end:.2f} s" + (f", {info.num_frames} frames" if info.num_frames else "")
-        yield "truncated", f"frames end at {scan.end:.2f} s ({scan.num_decoded} of them)", said
-    elif scan.num_decoded < info.num_frames - 1:
+    if not is_cut and scan.num_decoded < info.num_frames - 1:
         yield "missing_frames", f"{scan.num_decoded} frames can be decoded", f"{info.num_frames} by the header"
     if scan.irregular > _VARIABLE_SHARE:
         yield "variable_rate", f"{scan.irregular:.0%} of the intervals differ from the usual one", "even intervals"
@@ -54,8 +55,7 @@ def _inside(scan: Scan) -> Iterator[tuple[str, str, str]]:
 
 def _against_manifest(row: pd.Series, scan: Scan) -> Iterator[tuple[str, str, str]]:
     info = scan.info
-    if info is None:
-        return
+    assert info is not None
     num = info.num_frames if scan.num_decoded is None else scan.num_decoded
     if not pd.isna(row["frames"]):
         room = max(2, round(0.02 * int(row["frames"])))
@@ -63,10 +63,10 @@ def _against_manifest(row: pd.Series, scan: Scan) -> Iterator[tuple[str, str, st
             yield "wrong_length", f"{num} frames", f"{row['frames']} frames"
         elif num > row["frames"] + room:
             yield "longer", f"{num} frames", f"{row['frames']} frames"
-    if not pd.isna(row["end"]) and row["end"] > info.end + _TAIL_SECONDS:
-        yield "wrong_length", f"ends at {info.end:.2f} s", f"a part up to {row['end']:.2f} s"
-    if not pd.isna(row["start"]) and row["start"] >= info.end:
+    if row["start"] >= info.end:
         yield "wrong_length", f"ends at {info.end:.2f} s", f"a part from {row['start']:.2f} s on"
+    elif row["end"] > info.end + _TAIL_SECONDS:
+        yield "wrong_length", f"ends at {info.end:.2f} s", f"a part up to {row['end']:.2f} s"
     if not scan.irregular and not pd.isna(row["fps"]) and abs(info.fps / row["fps"] - 1) > _RATE_SHARE:
         yield "wrong_rate", f"{info.fps:.3f} frames/s", f"{row['fps']:.3f} frames/s"
     sizes = [None if pd.isna(row[side]) else int(row[side]) for side in ("width", "height")]

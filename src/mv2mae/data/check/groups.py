@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.report import Finding, GroupOffset
 from mv2mae.data.check.scan import Scan
 from mv2mae.data.check.sync import estimate_offsets
+from mv2mae.data.manifest import PART_OF_FILE, VIEW_OF_GROUP
 from mv2mae.data.windows import Span, shared_clock, video_span
 
 _LENGTH_SECONDS = 0.25
@@ -26,63 +29,56 @@ Scans = dict[str, Scan]
 
 def repeated_rows(frame: pd.DataFrame) -> Iterator[Finding]:
     """Rows that say the same as an earlier one, and views that stand for two videos."""
-    again = frame.duplicated(["path", "start"]).to_numpy()
+    again = frame.duplicated(PART_OF_FILE).to_numpy()
     for row in np.flatnonzero(again):
-        yield finding(frame, int(row), "listed_twice", "the file and its start stand in an earlier row too", "once")
-    twice = frame.duplicated(["group", "view"]).to_numpy() & ~again
+        yield finding(frame, int(row), "listed_twice", "an earlier row is the same part of the same file", "once")
+    twice = frame.duplicated(VIEW_OF_GROUP).to_numpy() & ~again
     for row in np.flatnonzero(twice):
         yield finding(frame, int(row), "view_twice", "an earlier row is the same view of the group", "one video")
 
 
 def copies(frame: pd.DataFrame, scans: Scans) -> Iterator[Finding]:
     """Files with the same bytes, or the same pictures, as one that stands earlier in the manifest."""
-    first_row = frame.reset_index(drop=True).groupby("path", sort=False).head(1)
-    by_digest: dict[str, str] = {}
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, path in enumerate(frame["path"]):
+        rows_of[path].append(row)
+    originals: dict[str, str] = {}
     distinct: list[int] = []
-    for row in first_row.index:
-        path = str(frame["path"].iloc[row])
+    for path, rows in rows_of.items():
         scan = scans[path]
-        if scan.info is None:
-            continue
-        original = by_digest.setdefault(scan.digest, path)
-        if original != path:
-            yield from (finding(frame, r, "same_file", f"the bytes of {original}", "a file of its own")
-                        for r in np.flatnonzero(frame["path"] == path).tolist())  # fmt: skip
+        original = originals.setdefault(scan.digest or path, path)
+        if original == path:
+            distinct.append(rows[0])
         else:
-            distinct.append(int(row))
+            for row in rows:
+                yield finding(frame, row, "same_file", f"the bytes of {original}", "a file of its own")
     yield from _same_pictures(frame, scans, distinct)
 
 
 def _same_pictures(frame: pd.DataFrame, scans: Scans, rows: Sequence[int]) -> Iterator[Finding]:
     """Compares videos of about equal length whose first frames are about equally bright."""
-    keyed = []
-    for row in rows:
-        scan = scans[str(frame["path"].iloc[row])]
-        if scan.motion is not None and scan.thumbnails:
-            keyed.append((len(scan.motion.times), float(scan.thumbnails[0].mean()), row, scan))
-    keyed.sort(key=lambda entry: entry[:3])
     by_length: dict[int, list[tuple[float, int, Scan]]] = defaultdict(list)
-    for length, level, row, scan in keyed:
-        by_length[length].append((level, row, scan))
+    for row in rows:
+        scan = scans[frame["path"].iloc[row]]
+        if scan.motion is not None:
+            by_length[len(scan.motion.times)].append((float(scan.thumbnails[0].mean()), row, scan))
+    for entries in by_length.values():
+        entries.sort(key=itemgetter(0, 1))
+    level, groups, known = itemgetter(0), frame["group"].to_numpy(), set[int]()
     for length, entries in by_length.items():
-        levels = np.array([level for level, _, _ in by_length.get(length + 1, [])])
-        for index, (level, row, scan) in enumerate(entries):
-            rivals = []
-            for rival in entries[index + 1 :]:
-                if rival[0] > level + _GREY_LEVELS:
-                    break
-                rivals.append(rival)
-            near = np.flatnonzero(np.abs(levels - level) <= _GREY_LEVELS)
-            rivals += [by_length[length + 1][i] for i in near]
+        longer = by_length.get(length + 1, [])
+        for index, (here, row, scan) in enumerate(entries):
+            low, high = here - _GREY_LEVELS, here + _GREY_LEVELS
+            rivals = entries[index + 1 : bisect_right(entries, high, key=level)]
+            rivals += longer[bisect_left(longer, low, key=level) : bisect_right(longer, high, key=level)]
             for _, other, its in rivals:
-                if alike(scan, its):
-                    yield _copy(frame, min(row, other), max(row, other))
-
-
-def _copy(frame: pd.DataFrame, original: int, row: int) -> Finding:
-    same_group = frame["group"].iloc[original] == frame["group"].iloc[row]
-    kind, path = ("same_view" if same_group else "same_pictures"), frame["path"].iloc[original]
-    return finding(frame, row, kind, f"the pictures of {path}", "pictures of its own")
+                first, second = sorted((row, other))
+                same_group = groups[row] == groups[other]
+                # of many copies each is told once, except that a copy within its own group is always told
+                if (same_group or not known & {row, other}) and alike(scan, its):
+                    known.add(second)
+                    kind, path = "same_view" if same_group else "same_pictures", frame["path"].iloc[first]
+                    yield finding(frame, second, kind, f"the pictures of {path}", "pictures of its own")
 
 
 def group_findings(frame: pd.DataFrame, rows: Sequence[int], scans: Scans) -> Iterator[Finding]:
@@ -96,15 +92,16 @@ def group_findings(frame: pd.DataFrame, rows: Sequence[int], scans: Scans) -> It
     lengths = np.array([span.last - span.first for span in spans])
     rates = np.array([span.fps for span in spans])
     begins = np.array([span.first for span in spans])
-    given = frame["start"].iloc[[row for row, _ in good]].notna().any()
+    used = frame.iloc[[row for row, _ in good]]
+    on_one_clock, given = used["synchronised"].all(), used["start"].notna().any()
     usual = [float(np.median(values)) if len(good) > 2 else float(values[0]) for values in (lengths, rates, begins)]
     for index, (row, scan) in enumerate(good):
-        if abs(lengths[index] - usual[0]) > _LENGTH_SECONDS:
+        if on_one_clock and abs(lengths[index] - usual[0]) > _LENGTH_SECONDS:
             yield finding(frame, row, "length_differs", f"{lengths[index]:.2f} s", f"{usual[0]:.2f} s")
         # with gaps between frames the average rate says little, and the gaps are reported already
         if not scan.irregular and abs(rates[index] / usual[1] - 1) > _RATE_SHARE:
             yield finding(frame, row, "rate_differs", f"{rates[index]:.3f} frames/s", f"{usual[1]:.3f} frames/s")
-        if not given and abs(begins[index] - usual[2]) > _START_SECONDS:
+        if on_one_clock and not given and abs(begins[index] - usual[2]) > _START_SECONDS:
             yield finding(frame, row, "start_differs", f"{begins[index]:.2f} s", f"{usual[2]:.2f} s")
 
 

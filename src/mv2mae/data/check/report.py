@@ -152,38 +152,47 @@ class Report:
 
     def print(self, *, num_rows: int = 20) -> None:
         """A summary by kind of problem and the first `num_rows` findings, errors first."""
-        console = Console(highlight=False)
-        console.print(f"{self.num_videos:,} videos in {self.num_groups:,} groups; decoded: {self.depth}")
+        console = Console(highlight=False, soft_wrap=True)  # a path stays in one piece
+        seen = f"{_count(self.num_videos, 'video')} in {_count(self.num_groups, 'group')}"
+        console.print(f"{seen}; decoded: {self.depth}")
         if self.quick:
-            console.print("  not looked at: cuts and damage inside, frame times, motion, synchronisation, near copies")
+            console.print("  not looked at: gaps and damage inside, frame times, motion, synchronisation, near copies")
         elif self.offsets:
             counts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(self.verdicts().items()))
             console.print(f"  synchronisation of groups, by motion: {counts}")
         if not self.findings:
             console.print("no problem found")
             return
-        console.print(self._summary())
-        console.print(self._rows(num_rows))
-        console.print(f"{self.num_errors:,} errors, {self.num_warnings:,} warnings")
+        console.print(self._summary(), soft_wrap=False)
+        console.print()
+        for finding in self.findings[:num_rows]:
+            console.print(_line(finding))
+        if len(self.findings) > num_rows:
+            console.print(f"... and {len(self.findings) - num_rows:,} more in the report")
+        console.print(f"{_count(self.num_errors, 'error')}, {_count(self.num_warnings, 'warning')}")
 
     def _summary(self) -> Table:
         table = Table("problem", "severity", "videos", "meaning", box=None, pad_edge=False)
-        counts = Counter(finding.kind for finding in self.findings)
+        counts = Counter(kind for kind, _ in {(finding.kind, finding.row) for finding in self.findings})
         for kind, (severity, meaning) in KINDS.items():
             if counts[kind]:
-                table.add_row(kind, _coloured(severity), f"{counts[kind]:,}", meaning)
-        return table
-
-    def _rows(self, num_rows: int) -> Table:
-        more = len(self.findings) - num_rows
-        table = Table("problem", "group", "view", "found", "expected", "path", box=None, pad_edge=False)
-        table.title = f"the first {num_rows} of {len(self.findings):,}" if more > 0 else None
-        for finding in self.findings[:num_rows]:
-            name = Path(finding.path).name
-            cells = (finding.group, finding.view, finding.found, finding.expected, name)
-            table.add_row(_coloured(finding.severity, finding.kind), *(Text(cell) for cell in cells))
+                table.add_row(kind, Text(severity, style=_STYLES[severity]), f"{counts[kind]:,}", meaning)
         return table
 
 
-def _coloured(severity: Severity, text: str = "") -> Text:
-    return Text(text or severity, style="red" if severity == "error" else "yellow")
+_STYLES: dict[Severity, str] = {"error": "red", "warning": "yellow"}
+
+
+def _line(finding: Finding) -> Text:
+    """A finding in a line; the path as short as it can be copied from here."""
+    inside = finding.path.startswith(f"{os.getcwd()}{os.sep}")
+    path = os.path.relpath(finding.path) if inside else finding.path
+    expected = f"; expected {finding.expected}" if finding.expected else ""
+    return Text.assemble(
+        (finding.kind, _STYLES[finding.severity]),
+        f"  {path} (group {finding.group}, view {finding.view}): {finding.found}{expected}",
+    )
+
+
+def _count(num: int, what: str) -> str:
+    return f"{num:,} {what}" + "s" * (num != 1)

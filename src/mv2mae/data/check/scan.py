@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import av
 import numpy as np
 from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -14,16 +17,10 @@ from jaxtyping import UInt8
 
 from mv2mae.data.check.motion import PICTURE_SIDE, Motion, MotionTracker
 from mv2mae.data.pixels import quarter_turns, scaled_size
-from mv2mae.data.video import (
-    VideoError,
-    VideoInfo,
-    _opened,
-    _timed_frames,
-    probe,
-    read_frames,
-)
+from mv2mae.data.video import VideoError, VideoInfo, decode_video, frames_between, is_there, probe, read_frames
 
 _THUMBNAIL_STEP = 3
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _QUICK_BYTES = 1 << 16
 _IRREGULAR_SHARE = 0.25
 """An interval that differs from the median by more than this share of it (and 1.5 ms) is irregular."""
@@ -34,18 +31,18 @@ class Scan:
     """What was found in one file.
 
     Attributes:
-        path: the file.
+        path: the file, or the item of a store.
         kind, reason: why it cannot be used, if so: `missing`, `empty`, `truncated`, `unreadable` or `hangs`.
         info: what the header says.
         num_decoded: frames that could be decoded; None after a quick look.
-        end: when the last decoded frame stops being shown, in seconds; None after a quick look.
+        end: when the last frame stops being shown, in seconds.
         promised_end: when it should, by the header.
         num_damaged: decoded frames that FFmpeg had to guess parts of.
         irregular: share of intervals between frames that differ from the usual one.
         num_gaps: frames that are missing between others, judged by the time stamps.
         motion: for the synchronisation; None after a quick look.
-        thumbnails: first, middle and last frame, small and grey.
-        digest: of all bytes of the file (after a quick look: of its size, head and tail).
+        thumbnails: first, middle and last frame, small and grey; none after a quick look.
+        digest: of all bytes of the file (after a quick look: of its size, head and tail); an item of a store has none.
     """
 
     path: str
@@ -53,7 +50,7 @@ class Scan:
     reason: str = ""
     info: VideoInfo | None = None
     num_decoded: int | None = None
-    end: float | None = None
+    end: float = 0.0
     promised_end: float = 0.0
     num_damaged: int = 0
     irregular: float = 0.0
@@ -67,18 +64,20 @@ def scan(path: str, *, quick: bool = False) -> Scan:
     """Looks at one video; never raises because of what the file holds.
 
     Args:
-        path: the file.
+        path: the file, or the item of a store.
         quick: read the header and decode the first and the last frame only.
     """
     try:
         info = probe(path)
-        digest = _digest(path, quick)
+        promised, digest = info.end, ""
+        if os.path.isfile(path):
+            promised, digest = _promised_end(path, info), _digest(path, quick)
         if quick:
             read_frames(path, [info.start, info.end - 1 / info.fps])
-            return Scan(path, info=info, promised_end=info.end, digest=digest)
-        return _decoded(path, info, digest)
+            return Scan(path, info=info, end=info.end, promised_end=promised, digest=digest)
+        return _decoded(path, info, promised, digest)
     except VideoError as error:
-        return Scan(path, kind=_kind(error.reason), reason=error.reason)
+        return Scan(path, kind=_kind(path, error.reason), reason=error.reason)
     except Exception as error:  # whatever a broken file brings about must not end the check of the others
         return Scan(path, kind="unreadable", reason=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
@@ -97,58 +96,82 @@ def timing(times: np.ndarray) -> tuple[float, int]:
 # --------------------------------------------------------------------------------------------------------------
 
 
-def _kind(reason: str) -> str:
+def _kind(path: str, reason: str) -> str:
     """The kind of problem that a VideoError speaks of."""
-    known = {
-        "no such file": "missing",
-        "the file is empty": "empty",
-        "holds no frame": "empty",
-        "is cut off": "truncated",
-    }
-    return next((kind for start, kind in known.items() if reason.startswith(start)), "unreadable")
+    if not is_there(path):
+        return "missing"
+    known = {"the file is empty": "empty", "holds no frame": "empty", "is cut off": "truncated"}
+    return next((kind for words, kind in known.items() if words in reason), "unreadable")
 
 
-def _decoded(path: str, info: VideoInfo, digest: str) -> Scan:
+@dataclass(frozen=True)
+class _Frame:
+    """A frame, small and grey: seconds at which it is shown, and for how long (0 = not said)."""
+
+    time: float
+    picture: UInt8[np.ndarray, "h w"]
+    shown: float = 0.0
+    is_damaged: bool = False
+
+
+def _frames(path: str) -> Iterator[_Frame]:
+    if not os.path.isfile(path):  # an item of a store
+        video = decode_video(path, short_side=PICTURE_SIDE)
+        for time, pixels in zip(video.times, video.frames.numpy(), strict=True):
+            yield _Frame(float(time), (pixels @ _LUMA).round().astype(np.uint8))
+        return
+    reformatter = VideoReformatter()
+    for time, frame in frames_between(path, None, None):
+        height, width = scaled_size(frame.height, frame.width, PICTURE_SIDE)
+        small = reformatter.reformat(frame, width, height, format="gray", interpolation=Interpolation.AREA, threads=1)
+        shown = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+        yield _Frame(time, np.rot90(small.to_ndarray(), quarter_turns(frame)), shown, frame.is_corrupt)
+
+
+def _decoded(path: str, info: VideoInfo, promised: float, digest: str) -> Scan:
     """Decodes every frame, keeping the small pictures of three of them."""
     times, num_damaged, tracker = [], 0, MotionTracker()
-    first = middle = last = np.empty((0, 0), np.uint8)
-    reformatter = VideoReformatter()
-    with _opened(path) as (container, stream):
-        promised = _promised_end(container, stream, info)
-        for index, (time, frame) in enumerate(_timed_frames(container, stream)):
-            height, width = scaled_size(frame.height, frame.width, PICTURE_SIDE)
-            small = reformatter.reformat(
-                frame, width, height, format="gray", interpolation=Interpolation.AREA, threads=1
-            )
-            last = np.rot90(small.to_ndarray(), quarter_turns(frame))
-            first = last if index == 0 else first
-            middle = last if index <= info.num_frames // 2 else middle
-            tracker.add(time, last.astype(np.float32))
-            times.append(time)
-            num_damaged += frame.is_corrupt
-            shown = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / info.fps
+    first = middle = np.empty((0, 0), np.uint8)
+    for index, frame in enumerate(_frames(path)):
+        first = frame.picture if index == 0 else first
+        middle = frame.picture if index <= info.num_frames // 2 else middle
+        tracker.add(frame.time, frame.picture.astype(np.float32))
+        times.append(frame.time)
+        num_damaged += frame.is_damaged
+    if not times:
+        raise VideoError(path, "holds no frame that can be decoded")
     irregular, num_gaps = timing(np.array(times))
     return Scan(
         path,
         info=info,
         num_decoded=len(times),
-        end=times[-1] + shown,
+        end=frame.time + (frame.shown or 1 / info.fps),
         promised_end=promised,
         num_damaged=num_damaged,
         irregular=irregular,
         num_gaps=num_gaps,
         motion=tracker.motion(),
-        thumbnails=[_thumbnail(picture) for picture in (first, middle, last)],
+        thumbnails=[_thumbnail(picture) for picture in (first, middle, frame.picture)],
         digest=digest,
     )
 
 
-def _promised_end(container: InputContainer, stream: VideoStream, info: VideoInfo) -> float:
-    """When the last frame should stop being shown. Matroska says so of the file only, which sound may outlast."""
-    if stream.frames or container.streams.audio or not container.duration:
-        return info.end
-    is_matroska = "matroska" in container.format.name
-    return max(info.end, container.duration / 1e6) if is_matroska else info.end
+def _promised_end(path: str, info: VideoInfo) -> float:
+    """When the last frame should stop being shown, by the header of the file."""
+    with av.open(path, metadata_errors="ignore") as container:
+        stream = container.streams.video[0]
+        if stream.frames or "matroska" not in container.format.name:
+            return info.end
+        return max(info.end, _matroska_end(container, stream))
+
+
+def _matroska_end(container: InputContainer, stream: VideoStream) -> float:
+    """Most writers note the end of each track; all note that of the file, which sound may outlast."""
+    whole = (container.duration or 0) / 1e6
+    if match := re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = match.groups()
+        return min(whole, 3600 * int(hours) + 60 * int(minutes) + float(seconds))
+    return 0.0 if container.streams.audio else whole
 
 
 def _thumbnail(picture: np.ndarray) -> UInt8[np.ndarray, "h w"]:

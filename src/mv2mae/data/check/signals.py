@@ -18,6 +18,8 @@ _HIGH_PASS_SECONDS = 1.0
 _MIN_MOTION = 0.01
 """Mean grey levels of motion, beyond noise, that a signal needs."""
 _PIECE_SECONDS = 1.0
+_MAX_SPARSENESS = 10
+"""Samples of the common clock for each one that a view has; a broken time stamp may claim millions."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ def grid_step(motions: Sequence[Motion]) -> float:
 
 def has_motion(motion: Motion, step: float) -> bool:
     """Whether there is enough motion, for long enough, to tell the time by."""
-    long_enough = len(motion.times) > 1 and np.ptp(motion.times) / step >= MIN_SAMPLES
-    return bool(long_enough and motion.strength.mean() >= _MIN_MOTION)
+    num = np.ptp(motion.times) / step if len(motion.times) else 0.0
+    return bool(MIN_SAMPLES <= num <= _MAX_SPARSENESS * len(motion.times) and motion.strength.mean() >= _MIN_MOTION)
 
 
 def make_signal(motion: Motion, step: float) -> Signal:

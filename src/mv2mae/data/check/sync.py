@@ -98,10 +98,12 @@ def estimate_offsets(
     for view, index in enumerate(usable):
         profile = _profile(scores, lags, view, max_lag)
         offset = _judge(profile, lags[view] - clock, clock, step, tolerance, thresholds)
-        partner = _partner(scores, lags, view)
-        path = offset_path(signals[partner], signals[view], max_lag, step, thresholds.step)
-        shift = (lags[partner] - clock) * step
-        found[index] = replace(offset, steps=tuple((round(time, 3), round(lag + shift, 4)) for time, lag in path))
+        if view or len(usable) > 2:  # of two views, the second is compared with the first
+            partner = _partner(scores, lags, view)
+            path = offset_path(signals[partner], signals[view], max_lag, step, thresholds.step)
+            shift = (lags[partner] - clock) * step
+            offset = replace(offset, steps=tuple((round(time, 3), round(lag + shift, 4)) for time, lag in path))
+        found[index] = offset
     return found
 
 

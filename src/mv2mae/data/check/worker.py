@@ -31,7 +31,10 @@ class _Worker:
 
     def scan(self, path: str, quick: bool, time_limit: float) -> Scan:
         """Scans a file, at most `time_limit` seconds long; the process does not outlive a hang or a crash."""
-        process = self._process = self._process or _start()
+        process = self._process
+        if process is None:
+            process = self._process = _spawn()  # known before it is ready, so that `close` ends it then too
+            _wait_until_ready(process)
         assert process.stdin is not None
         assert process.stdout is not None
         late = threading.Event()
@@ -48,6 +51,9 @@ class _Worker:
             return Scan(path, kind="unreadable", reason=f"the decoder crashed (exit status {process.returncode})")
         finally:
             timer.cancel()
+            timer.join()
+            if late.is_set():  # perhaps just after the answer: the next file needs a process that lives
+                self.close()
 
     def close(self) -> None:
         """Ends the process."""
@@ -93,19 +99,22 @@ def scan_all(paths: Sequence[str], *, quick: bool, num_workers: int | None, time
 # --------------------------------------------------------------------------------------------------------------
 
 
-def _start() -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mv2mae.data.check.worker"],
+def _spawn() -> subprocess.Popen[bytes]:
+    places = os.pathsep.join(place or os.getcwd() for place in sys.path)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "mv2mae.data.check.worker"],  # -P: files of the user's folder are no modules
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"},
     )
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    """Waiting here, the imports do not count as the first file's time; what they print is passed over."""
     assert process.stdout is not None
-    if process.stdout.readline() != _READY:  # waiting here, the imports do not count as the first file's time
+    if _READY not in iter(process.stdout.readline, b""):
         raise InputError("a process for decoding does not start; try num_workers=0, which decodes in this one")
-    return process
 
 
 def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:

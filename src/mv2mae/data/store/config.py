@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -64,8 +65,7 @@ def check_header(file: Path, config: StoreConfig) -> None:
     mine = {name: value for name, value in asdict(config).items() if name != "boxes"}
     if not file.exists():
         write_atomically(file, (json.dumps({"version": VERSION, "settings": mine}, indent=1) + "\n").encode())
-        return
-    theirs = read_header(file).get("settings", {})
+    theirs = read_header(file).get("settings", {})  # read back: another machine may have begun it in this moment
     for name, value in mine.items():
         if theirs.get(name) != value:
             raise InputError(
@@ -95,9 +95,14 @@ def read_header(file: Path) -> dict[str, dict[str, object]]:
 def write_atomically(file: Path, content: bytes) -> None:
     """Writes a file in one stroke: a temporary one, then a rename."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(file)
     try:
         temporary.write_bytes(content)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(file: Path) -> Path:
+    """A name of its own for each writer; process numbers repeat between machines, and in containers always."""
+    return file.with_name(f".{file.name}.{secrets.token_hex(6)}.tmp")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,20 +67,32 @@ class Source:
     """Size and time of the file; None where it is missing."""
 
     def is_made(self, other: Source) -> bool:
-        """Whether an item made from `other` is this one's; originals may be deleted once the store is made."""
-        mine, theirs = asdict(self), asdict(other)
+        """Whether an item made from `other` is this one's.
+
+        Originals may be deleted once the store is made, and their folder has another name on another machine.
+        """
+        mine = replace(self, path=other.path) if os.path.basename(self.path) == os.path.basename(other.path) else self
         if self.num_bytes is None:
-            mine.update(num_bytes=other.num_bytes, changed_ns=other.changed_ns)
-        return mine == theirs
+            mine = replace(mine, num_bytes=other.num_bytes, changed_ns=other.changed_ns)
+        return mine == other
 
 
 @dataclass(frozen=True)
 class ShardRecord:
     """What is known of a whole shard: its rows of the index, its sources, (row, reason) of those set aside."""
 
-    rows: list[dict[str, object]]
+    rows: list[dict[str, Any]]
     sources: list[Source]
     problems: list[tuple[int, str]]
+
+    @property
+    def num_bytes(self) -> int:
+        """That its tar holds at least."""
+        return max((row["offset"] + row["size"] for row in self.rows), default=0)
+
+    def lost_original(self) -> str | None:
+        """An original that is gone, so that its item cannot be made again."""
+        return next((row["source"] for row in self.rows if not os.path.isfile(row["source"])), None)
 
 
 def write_record(file: Path, record: ShardRecord) -> None:

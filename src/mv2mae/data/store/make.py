@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import av
 import numpy as np
 from av.video.frame import VideoFrame
 from jaxtyping import UInt8
@@ -54,8 +53,8 @@ def make_item(source: Source, config: StoreConfig) -> Item | str:
         return _make(source, config)
     except VideoError as error:
         return error.reason
-    except (av.FFmpegError, OSError) as error:
-        return f"cannot be prepared ({error})"
+    except Exception as error:  # whatever one odd file brings about, the thousands after it are to be made
+        return f"cannot be prepared ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -63,6 +62,9 @@ def make_item(source: Source, config: StoreConfig) -> Item | str:
 
 def _make(source: Source, config: StoreConfig) -> Item:
     info = probe(source.path)
+    if (source.start or 0) >= info.end or (source.end is not None and source.end <= info.start):
+        wanted, held = f"{source.start or 0:.2f} s", f"{info.start:.2f} to {info.end:.2f} s"
+        raise VideoError(source.path, f"lasts from {held}; the part from {wanted} on lies outside of it")
     box = source.box
     if config.crop == "boxes" and box is None:
         raise VideoError(source.path, f"has no box in {config.boxes}")

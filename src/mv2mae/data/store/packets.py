@@ -21,6 +21,8 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation
 from jaxtyping import UInt8
 
+from mv2mae.data.stopwatch import timed
+
 # mbtree off: equal frames must give equal bytes (see `synthetic.encode`); no look-ahead: it is mbtree's.
 _X264 = "repeat-headers=1:mbtree=0:rc-lookahead=0:sync-lookahead=0:scenecut=0:keyint=infinite:threads=1"
 
@@ -102,6 +104,7 @@ class PacketDecoder:
         self.codec.thread_count = 1
         self.codec.flags |= Flags.low_delay  # a frame for each packet, at once
 
+    @timed("decode")
     def frames(
         self,
         positions: Sequence[int],

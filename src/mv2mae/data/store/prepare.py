@@ -22,7 +22,7 @@ import pandas as pd
 from rich.progress import Progress, TaskID
 
 from mv2mae.data.manifest import read_manifest, sample_manifest, write_manifest
-from mv2mae.data.store.config import StoreConfig, check_header
+from mv2mae.data.store.config import StoreConfig, check_header, temporary_beside
 from mv2mae.data.store.crop import read_boxes
 from mv2mae.data.store.index import (
     INDEX,
@@ -34,9 +34,13 @@ from mv2mae.data.store.index import (
     write_record,
 )
 from mv2mae.data.store.make import Item
-from mv2mae.data.store.shards import ShardWriter
+from mv2mae.data.store.shards import SHARD, ShardWriter
 from mv2mae.data.store.workers import Workers
+from mv2mae.data.video import available_cores
 from mv2mae.errors import InputError
+
+MANIFEST = "manifest.parquet"
+CLASSES = "manifest.classes.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +65,7 @@ class PrepareReport:
         if self.set_aside:
             listed = f", listed in {self.out / 'problems.csv'}" if self.manifest else ""
             lines.append(f"  {self.set_aside:,} videos set aside{listed}")
-        lines.append(
-            f"  wrote {self.manifest}" if self.manifest else "  this is a part; run --merge true after all parts"
-        )
+        lines.append(f"  wrote {self.manifest}" if self.manifest else "  this is a part; run --merge after all parts")
         return "\n".join(lines)
 
 
@@ -72,7 +74,7 @@ def prepare(
     out: str | Path,
     config: StoreConfig | None = None,
     *,
-    processes: int = 1,
+    processes: int | None = 1,
     part: str = "",
     merge: bool = False,
     progress: bool = True,
@@ -87,23 +89,26 @@ def prepare(
         manifest: of the originals, or `sample`.
         out: folder to write.
         config: settings; None = the defaults.
-        processes: that decode and encode.
+        processes: that decode and encode; None = one a core.
         part: `3/16`: only the third of sixteen parts of the shards, for as many machines; then `merge`.
         merge: make nothing, but the index and the manifest of what the parts made.
         progress: show a bar.
 
     Raises:
-        InputError: bad input, settings other than those of an earlier run, a merge before all parts are done, or
-            no video that can be read.
+        InputError: bad input, settings other than those of an earlier run, a merge before all parts are done,
+            no video that can be read, or a shard to be replaced whose originals are gone.
     """
     config, folder = config or StoreConfig(), Path(out) / "store"
     if merge and part:
         raise InputError(f"part={part} and merge exclude each other; make the parts first, then merge")
+    processes = available_cores() if processes is None else processes
     if processes < 1:
         raise InputError(f"processes={processes} must be at least 1")
     frame = read_manifest(manifest)
     shards = _plan(frame, config)
     mine = _part_of(len(shards), part)
+    if Path(manifest).resolve() == Path(out, MANIFEST).resolve():
+        raise InputError(f"{manifest} lies where the store's own manifest will be; give another folder than {out}")
     check_header(folder / "store.json", config)
     missing = [number for number in mine if not _is_made(folder, number, shards[number])]
     if merge and missing:
@@ -111,15 +116,17 @@ def prepare(
             f"{len(missing)} of {len(shards)} shards are not made or not up to date (first: shard {missing[0]}); "
             "run the parts that are missing, then merge"
         )
+    _check_nothing_is_lost(folder, [*missing, *_beyond(folder, len(shards))])
     _make(folder, config, {number: shards[number] for number in missing}, processes, progress)
-    records = {number: read_record(_record_file(folder, number)) for number in mine}
-    made = sum(len(record.rows) for number, record in records.items() if record and number in set(missing))
-    total = sum(len(record.rows) for record in records.values() if record)
-    problems = [problem for record in records.values() if record for problem in record.problems]
-    num_bytes = sum(_shard_file(folder, number).stat().st_size for number in mine)
-    written = None if part else _finish(manifest, frame, Path(out), [r for r in records.values() if r])
+    records = {number: _record(folder, number) for number in mine}
+    made = sum(len(records[number].rows) for number in missing)
     return PrepareReport(
-        manifest=written, out=Path(out), made=made, kept=total - made, set_aside=len(problems), num_bytes=num_bytes
+        manifest=None if part else _finish(manifest, frame, Path(out), list(records.values())),
+        out=Path(out),
+        made=made,
+        kept=sum(len(record.rows) for record in records.values()) - made,
+        set_aside=sum(len(record.problems) for record in records.values()),
+        num_bytes=sum(_shard_file(folder, number).stat().st_size for number in mine),
     )
 
 
@@ -163,11 +170,39 @@ def _record_file(folder: Path, number: int) -> Path:
     return folder / PARTS / f"shard-{number:06d}.parquet"
 
 
-def _is_made(folder: Path, number: int, sources: Sequence[Source]) -> bool:
+def _record(folder: Path, number: int) -> ShardRecord:
     record = read_record(_record_file(folder, number))
-    if record is None or not _shard_file(folder, number).is_file() or len(record.sources) != len(sources):
+    if record is None:
+        raise InputError(
+            f"the table of shard {number} has vanished from {folder / PARTS}; run one `prepare` of a part at a time"
+        )
+    return record
+
+
+def _is_made(folder: Path, number: int, sources: Sequence[Source]) -> bool:
+    record, file = read_record(_record_file(folder, number)), _shard_file(folder, number)
+    if record is None or len(record.sources) != len(sources):
+        return False
+    if not file.is_file() or file.stat().st_size < record.num_bytes:  # cut off by a full disk or in a copy
         return False
     return all(mine.is_made(theirs) for mine, theirs in zip(sources, record.sources, strict=True))
+
+
+def _beyond(folder: Path, num_shards: int) -> list[int]:
+    """Numbers of the shards that a longer manifest has left behind."""
+    names = (SHARD.fullmatch(file.name) for file in folder.glob("shard-*.tar"))
+    return sorted(int(name[1]) for name in names if name and int(name[1]) >= num_shards)
+
+
+def _check_nothing_is_lost(folder: Path, doomed: Sequence[int]) -> None:
+    """Refuses to replace or delete shards whose originals are gone."""
+    for number in doomed:
+        record = read_record(_record_file(folder, number)) if _shard_file(folder, number).is_file() else None
+        if record is not None and (lost := record.lost_original()) is not None:
+            raise InputError(
+                f"rows or videos of shard {number} have changed, so it would be replaced, but {lost}, which it holds, "
+                "is gone and cannot be made again; put it back, or prepare into another folder"
+            )
 
 
 def _make(folder: Path, config: StoreConfig, shards: dict[int, list[Source]], processes: int, progress: bool) -> None:
@@ -179,7 +214,7 @@ def _make(folder: Path, config: StoreConfig, shards: dict[int, list[Source]], pr
     total = sum(map(len, shards.values()))
     with Progress(disable=not progress) as bar:
         task = bar.add_task("preparing videos", total=total)
-        with Workers(processes) as workers:
+        with Workers(min(processes, total)) as workers:
             results = workers.run([(source, config) for sources in shards.values() for source in sources])
             for number, sources in shards.items():
                 items = itertools.islice(results, len(sources))
@@ -198,7 +233,7 @@ def _write_shard(
     """Writes a tar under a temporary name, gives it its own, then writes its table."""
     file, record_file = _shard_file(folder, number), _record_file(folder, number)
     record_file.unlink(missing_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
+    temporary = temporary_beside(file)
     rows: list[dict[str, object]] = []
     problems: list[tuple[int, str]] = []
     try:
@@ -225,10 +260,11 @@ def _finish(manifest: str | Path, frame: pd.DataFrame, out: Path, records: Seque
     if not items:
         row, reason = problems[0]
         raise InputError(f"none of the {len(frame)} videos can be read; first: {frame['path'][row]}: {reason}")
-    last = len(records)
-    for stale in (*folder.glob("shard-*.tar"), *(folder / PARTS).glob("shard-*.parquet")):
-        if int(stale.stem.removeprefix("shard-")) >= last:  # of a longer manifest
-            stale.unlink()
+    for number in _beyond(folder, len(records)):
+        _record_file(folder, number).unlink(missing_ok=True)
+        _shard_file(folder, number).unlink()
+    for left in (*folder.rglob(".*.tmp"), *out.glob(f".{MANIFEST}.*.tmp")):  # by runs that were killed
+        left.unlink(missing_ok=True)
     index = write_index(folder / INDEX, records)
     kept = frame.iloc[index["row"].to_numpy()].reset_index(drop=True)
     paths = [
@@ -242,9 +278,10 @@ def _finish(manifest: str | Path, frame: pd.DataFrame, out: Path, records: Seque
     original = sample_manifest() if str(manifest) == "sample" else Path(manifest)
     for names in (original.with_name(f"{original.stem}.classes.json"), original.with_name("classes.json")):
         if names.is_file():
-            shutil.copyfile(names, out / "manifest.classes.json")
+            if names.absolute() != (out / CLASSES).absolute():
+                shutil.copyfile(names, out / CLASSES)
             break
-    return write_manifest(kept, out / "manifest.parquet")
+    return write_manifest(kept, out / MANIFEST)
 
 
 def _write_problems(file: Path, frame: pd.DataFrame, problems: Sequence[tuple[int, str]]) -> None:

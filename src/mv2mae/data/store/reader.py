@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mv2mae.data.pixels import Converter
 from mv2mae.data.remote import is_url, local_copy
+from mv2mae.data.stopwatch import timed
 from mv2mae.data.store.index import INDEX, read_index
 from mv2mae.data.store.packets import PacketDecoder
 from mv2mae.data.store.shards import ItemHeader, Place, check_key, check_shard_name
@@ -47,7 +48,7 @@ class StoredVideo:
         except InputError as error:
             raise VideoError(path, str(error).removeprefix(f"{path}: ")) from error
         if sum(self._header.sizes) != place.size:
-            raise VideoError(path, "the index does not fit the shard; copy both again")
+            raise VideoError(path, "the index does not fit the shard; copy both again, or run `prepare` to its end")
         self.info: VideoInfo = self._header.info
         self._order = np.argsort(self._header.times, kind="stable")
         self._times = np.asarray(self._header.times)[self._order]
@@ -96,9 +97,12 @@ class StoredVideo:
     def _payload(self, begin: int, end: int) -> bytes:
         return self._bytes(self._place.offset + begin, end - begin)
 
+    @timed("open, seek")
     def _bytes(self, offset: int, size: int) -> bytes:
         try:
-            data = os.pread(_local.shard(self._shard).fileno(), size, offset)
+            shard = _local.shard(self._shard).fileno()
+            within = offset + size <= os.fstat(shard).st_size  # an index may ask for more than there is memory
+            data = os.pread(shard, size, offset) if within else b""
         except OSError as error:
             raise VideoError(self.path, f"its shard cannot be read ({error.strerror})") from error
         if len(data) != size:
@@ -154,19 +158,18 @@ class Store:
         return StoredVideo(path, self._files[shard], Place(*(int(value) for value in self._places[row])))
 
 
-def split_path(path: str) -> tuple[str, str, str] | None:
-    """Folder, shard and key of `FOLDER/shard-000000.tar#KEY`; None for the path of a file.
+def split_path(path: str) -> tuple[str, str, str]:
+    """Folder, shard and key of `FOLDER/shard-000000.tar#KEY`.
 
     Raises:
-        InputError: it has this form, but not the names of a store.
+        InputError: they are not the names of a store.
     """
-    before, hash_sign, key = path.rpartition("#")
-    if not hash_sign or not before.endswith(".tar"):
-        return None
-    folder, _, shard = before.replace(os.sep, "/").rpartition("/")
+    before, _, key = path.rpartition("#")
+    folder, shard = posixpath.split(before.replace(os.sep, "/"))
     return folder or ".", check_shard_name(shard, path), check_key(key, path)
 
 
+@timed("open, seek")
 def open_item(path: str) -> StoredVideo:
     """The item that a path names.
 
@@ -174,9 +177,7 @@ def open_item(path: str) -> StoredVideo:
         VideoError: it cannot be read.
     """
     try:
-        parts = split_path(path)
-        assert parts is not None
-        folder, shard, key = parts
+        folder, shard, key = split_path(path)
         return _item(path, folder, shard, key, _version(folder))
     except VideoError:
         raise
@@ -208,6 +209,8 @@ class _Local(threading.local):
         version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
         known = self._files.get(path)
         if known is None or known[0] != version:
+            if known is not None:
+                known[1].close()
             self._files[path] = known = version, open(path, "rb", buffering=0)  # noqa: SIM115 (closed when dropped)
             if len(self._files) > _OPEN_SHARDS:
                 self._files.popitem(last=False)[1][1].close()

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mv2mae.data.remote import open_stream
 from mv2mae.data.video import VideoInfo
 from mv2mae.errors import InputError
 
@@ -69,8 +70,10 @@ class ItemHeader:
             whole = len(header.times) == len(header.sizes) > 0 and header.keys[0] == 0 and header.codec == "h264"
             finite = math.isfinite(math.fsum((*header.times, header.start, header.duration, header.fps)))
             ordered = bool(np.all(np.diff(header.keys) > 0)) and header.keys[-1] < len(header.times)
-            sane = min(header.sizes) > 0 and header.fps > 0 and header.duration >= 0
-        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            counts = (header.width, header.height, *header.sizes)
+            sane = all(type(n) is int and n > 0 for n in counts) and all(type(n) is int for n in header.keys)
+            sane = sane and header.fps > 0 and header.duration >= 0
+        except (TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
             raise InputError(f"{name}: the item's header is damaged ({error}); prepare the shard again") from error
         if not (whole and finite and ordered and sane):
             raise InputError(f"{name}: the header of the item contradicts itself; prepare this shard again")
@@ -119,13 +122,13 @@ def stream_shard(file: str | Path | BinaryIO) -> Iterator[tuple[str, ItemHeader,
     """The items of a shard from its beginning to its end: key, header, packets.
 
     Args:
-        file: a path, or anything that can be read once, such as a network stream.
+        file: a path, a URL, or anything that can be read once, such as a network stream.
 
     Raises:
         InputError: names that are no keys (path escapes among them), links, members out of order, a cut-off tar.
     """
     if isinstance(file, str | Path):
-        with open(file, "rb") as opened:
+        with open_stream(file) as opened:
             yield from stream_shard(opened)
         return
     name = str(getattr(file, "name", "the shard"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -26,7 +29,7 @@ class Workers:
     def __enter__(self) -> Workers:
         if self.processes > 1:  # spawned: a fork of a process that has used torch's threads may hang
             context = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(self.processes, context, torch.set_num_threads, (1,))
+            self.pool = ProcessPoolExecutor(self.processes, context, _begin)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -53,3 +56,17 @@ class Workers:
                     f"a process was killed, perhaps for want of memory, at or after {source.path}; "
                     "the same command goes on from the last whole shard, fewer --processes take less memory"
                 ) from error
+
+
+def _begin() -> None:
+    """Readies a process: one thread; Ctrl-C is its parent's to answer; it ends when its parent is killed."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # the executor's queue has its other end here too, so waiting on it would never end

@@ -1,0 +1,115 @@
+"""Is one run better than another? A paired test on the same videos, whole groups at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from mv2mae.errors import InputError
+from mv2mae.evaluate.metrics import fuse_views, top1_hits
+
+KEYS = ["group", "view"]
+
+
+def compare(a: pd.DataFrame, b: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Top-1 of two runs on the same videos, and whether their difference may be chance.
+
+    The views of a group are right or wrong together, and the two runs stumble over the same groups: McNemar's test on
+    videos would take them for independent. So groups are drawn: for the interval, a bootstrap of the paired difference;
+    for p, the two runs' answers are exchanged in a random half of the groups (two-sided permutation test).
+
+    Args:
+        a, b: tables of scores (`read_scores`).
+        draws: random draws of each kind; p is at least 1 / (draws + 1).
+        seed: of the draws.
+
+    Returns:
+        for `single_view`, and `fused` where groups have several views: `a`, `b` (top-1), `difference` (a - b),
+        `interval` (95 %), `p`, `num` (videos or groups), `groups`, `only_a` and `only_b` (rows that one alone got
+        right).
+
+    Raises:
+        InputError: the two were not tested on the same videos.
+    """
+    b = _matched(a, b)
+    found = {"single_view": _paired(a, b, draws, seed)}
+    if a["view"].nunique() > 1:
+        found["fused"] = _paired(fuse_views(a), fuse_views(b), draws, seed)
+    return found
+
+
+def _matched(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """The rows of b in the order of a's."""
+    names = [list(zip(*(table[key].astype(str) for key in KEYS), strict=True)) for table in (a, b)]
+    known = [set(rows) for rows in names]
+    only = [[name for name in names[i] if name not in known[1 - i]] for i in (0, 1)]
+    if only[0] or only[1]:
+        which = 0 if only[0] else 1
+        group, view = only[which][0]
+        raise InputError(
+            f"not tested on the same videos: {len(only[0])} of {len(a)} are in the first test only, {len(only[1])} of "
+            f"{len(b)} in the second only (for instance group {group}, view {view}); test both on the same split"
+        )
+    order = pd.Series(range(len(b)), index=pd.MultiIndex.from_tuples(names[1]))
+    b = b.iloc[order.loc[names[0]].to_numpy()].reset_index(drop=True)
+    other = (a["label"].to_numpy(dtype=int) != b["label"].to_numpy(dtype=int)).nonzero()[0]
+    if len(other):
+        k = int(other[0])
+        raise InputError(
+            f"the two tests give {len(other)} videos different labels (for instance {a['path'].iloc[k]}: "
+            f"{a['label'].iloc[k]} and {b['label'].iloc[k]}); test both on the same manifest"
+        )
+    return b
+
+
+def _paired(a: pd.DataFrame, b: pd.DataFrame, draws: int, seed: int) -> dict[str, Any]:
+    hits_a, hits_b = top1_hits(a), top1_hits(b)
+    codes = np.unique(a["group"].to_numpy(), return_inverse=True)[1]
+    sums, counts = np.bincount(codes, weights=hits_a.astype(float) - hits_b), np.bincount(codes)
+    rng = np.random.default_rng(seed)
+    means, as_far = [], 0
+    moving = sums[sums != 0]
+    for size in _chunks(draws, len(counts)):
+        picks = rng.integers(len(counts), size=(size, len(counts)))
+        means.append(sums[picks].sum(axis=1) / counts[picks].sum(axis=1))
+        signs = rng.integers(2, size=(size, len(moving))) * 2 - 1
+        as_far += int((np.abs(signs @ moving) >= abs(moving.sum()) - 1e-9).sum())
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return {
+        "a": float(hits_a.mean()),
+        "b": float(hits_b.mean()),
+        "difference": float(hits_a.mean() - hits_b.mean()),
+        "interval": (float(low), float(high)),
+        "p": (1 + as_far) / (1 + draws),
+        "num": len(a),
+        "groups": len(counts),
+        "only_a": int((hits_a & ~hits_b).sum()),
+        "only_b": int((hits_b & ~hits_a).sum()),
+    }
+
+
+def _chunks(draws: int, width: int) -> list[int]:
+    """Sizes of parts of the draws that need some tens of megabytes each."""
+    size = max(1, 4_000_000 // max(1, width))
+    return [min(size, draws - begin) for begin in range(0, draws, size)]
+
+
+def print_comparison(found: dict[str, dict[str, Any]], name_a: str, name_b: str) -> None:
+    """A comparison on the terminal."""
+    table = Table(title=f"A {name_a}\nB {name_b}", title_justify="left")
+    for column in ("top-1", "A", "B", "A - B", "95 % interval", "p", "A alone right", "B alone right"):
+        table.add_column(column, justify="left" if column == "top-1" else "right")
+    for name, row in found.items():
+        low, high = row["interval"]
+        table.add_row(
+            name.replace("_", " "), f"{row['a']:.3f}", f"{row['b']:.3f}", f"{row['difference']:+.3f}",
+            f"{low:+.3f} to {high:+.3f}", f"{row['p']:.4f}", str(row["only_a"]), str(row["only_b"]),
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    groups = next(iter(found.values()))["groups"]
+    console.print(f"  paired over {groups} groups: bootstrap interval, two-sided permutation test", highlight=False)

@@ -1,0 +1,248 @@
+"""What a frozen encoder's features are worth for telling actions apart: `mv2mae probe`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
+from mv2mae.data.indexing import class_names
+from mv2mae.data.manifest import read_manifest
+from mv2mae.data.protocols import select
+from mv2mae.errors import InputError
+from mv2mae.evaluate.features import Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
+from mv2mae.evaluate.metrics import Figures, accuracy, fuse_views, top1_with_interval
+from mv2mae.evaluate.probes import Labelled, attentive_logits, fit_attentive, fit_linear
+from mv2mae.model.knn import knn_scores
+from mv2mae.runs import write_json
+
+NAMES = {"linear": "linear", "knn": "nearest neighbours", "attentive": "attentive"}
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Training and test videos of a manifest, all with labels; no video is in both."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    num_classes: int
+
+
+def labelled_rows(data: DataConfig) -> LabelledRows:
+    """The training and the test part of a split, or of two queries.
+
+    Raises:
+        InputError: nothing divides the videos, a part is empty, a label is missing, or a video is in both parts.
+    """
+    if not data.split and not (data.train_query and data.test_query):
+        raise InputError(
+            "nothing says which videos the probes learn from and which they are tested on; give --data.split, or "
+            "--data.train_query and --data.test_query"
+        )
+    frame = read_manifest(data.manifest)
+    train = select(frame, split=data.split, part="train", query=data.train_query)
+    test = select(frame, split=data.split, part="test", query=data.test_query)
+    both = train.merge(test, on=["group", "view"])
+    if len(both):
+        raise InputError(
+            f"{len(both)} videos are both for training and for testing (first: view {both['view'][0]} of group "
+            f"{both['group'][0]}); change the queries"
+        )
+    return LabelledRows(train, test, check_labels(pd.concat([train, test]), data.manifest))
+
+
+def check_labels(rows: pd.DataFrame, manifest: str) -> int:
+    """The number of classes: one more than the largest label.
+
+    Raises:
+        InputError: a video has no label.
+    """
+    bare = rows[rows["label"].isna()]
+    if len(bare):
+        raise InputError(
+            f"{manifest}: {len(bare)} of {len(rows)} videos have no label (first: {bare['path'].iloc[0]}); "
+            "fill the column `label` with classes from 0, or leave them out by queries"
+        )
+    return int(rows["label"].max()) + 1
+
+
+def score_table(rows: pd.DataFrame, scores: Tensor, good: np.ndarray) -> pd.DataFrame:
+    """A score table as `evaluate` writes it; rows that are not `good` have no probabilities and count as errors."""
+    table = rows[["path", "group", "view", "label", "subject", "setup"]].reset_index(drop=True)
+    values = np.full((len(rows), scores.shape[1]), np.nan)
+    values[good] = scores.double().cpu().numpy()
+    return pd.concat([table, pd.DataFrame(values, columns=[f"p{i}" for i in range(scores.shape[1])])], axis=1)
+
+
+def run_probes(
+    rows: LabelledRows, train: Features, test: Features, config: ProbeConfig, *, device: str = "cpu"
+) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
+    """Score tables of the test videos and chosen settings, by the name of the probe.
+
+    The attentive probe is left out unless the features are tokens.
+    """
+    made: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
+    known, asked = train.good, test.good
+    labels = torch.tensor(rows.train["label"].to_numpy(np.int64)[known])
+    groups = rows.train["group"].to_numpy()[known].tolist()
+    learn = Labelled(train.of_videos()[known], labels, groups, rows.num_classes)
+    queries = test.of_videos()[asked]
+    for name in config.probes:
+        settings: dict[str, Any] = {}
+        if name == "linear":
+            model = fit_linear(learn, config)
+            scores, settings = model.logits(queries).softmax(dim=1), {"weight_decay": model.weight_decay}
+        elif name == "knn":
+            settings = {"k": min(config.k, len(labels)), "temperature": config.temperature}
+            scores = knn_scores(queries, learn.values, labels, rows.num_classes, k=config.k,
+                                temperature=config.temperature)  # fmt: skip
+        elif train.values.shape[2] > 1:
+            tokens = Labelled(train.values[known].flatten(1, 2), labels, groups, rows.num_classes)
+            head, epochs = fit_attentive(tokens, config, device)
+            scores = attentive_logits(head, test.values[asked].flatten(1, 2)).softmax(dim=1)
+            settings = {"epochs": epochs}
+        else:
+            continue
+        made[name] = score_table(rows.test, scores, asked), settings
+    return made
+
+
+def figures_of(scores: pd.DataFrame) -> Figures:
+    """Top-1 with its interval, mean class accuracy, and top-1 of the fused views where there are several."""
+    top1, low, high, num = top1_with_interval(scores)
+    found = accuracy(scores)
+    figures = {"top1": top1, "top1_interval": [low, high], "num": num, "num_broken": found["num_broken"],
+               "mean_class": found["mean_class"], "per_class": found["per_class"]}  # fmt: skip
+    if scores["group"].duplicated().any():
+        figures["fused_top1"] = accuracy(fuse_views(scores))["top1"]
+    return figures
+
+
+def probe(
+    source: str | Path,
+    data: DataConfig,
+    features: FeatureConfig,
+    config: ProbeConfig,
+    out: Path,
+    *,
+    floor: bool = True,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Figures:
+    """Probe an encoder and, as the floor, the same encoder untrained; writes `probe.json` and `predictions.parquet`.
+
+    Args:
+        source: pre-training or fine-tuning run, weights file or packaged weights.
+        data: manifest and division into training and test videos.
+        features: which features; the level is chosen here.
+        out: folder for the results.
+        floor: whether the untrained encoder is probed too.
+
+    Raises:
+        InputError: no such weights, videos that do not divide, missing labels, nothing that can be read.
+    """
+    rows = labelled_rows(data)
+    encoders = [frozen_encoder(source, layer=features.layer)]
+    if floor:
+        encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))
+    features, left_out = choose_level(encoders[0], features, config, len(rows.train) + len(rows.test))
+    tables, results, broken = [], {}, {}
+    for frozen in encoders:
+        train, test = (extract_features(frozen, part, data, features, device=device, progress=progress)
+                       for part in (rows.train, rows.test))  # fmt: skip
+        broken = {**broken_videos(rows.train, train), **broken_videos(rows.test, test)}
+        made = run_probes(rows, train, test, config, device=device)
+        results[frozen.name] = {name: {**figures_of(table), **chosen} for name, (table, chosen) in made.items()}
+        tables += [table.assign(encoder=frozen.name, probe=name) for name, (table, _) in made.items()]
+    figures = {
+        "run": str(source),
+        "manifest": data.manifest,
+        "split": data.split or f"{data.train_query} | {data.test_query}",
+        "classes": class_names(data.manifest, rows.num_classes),
+        "num_train": len(rows.train),
+        "num_test": len(rows.test),
+        **chance_of(rows),
+        "features": dataclasses.asdict(features),
+        "left_out": left_out,
+        "encoders": results,
+        "broken": sorted(broken.items()),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    pd.concat(tables, ignore_index=True).to_parquet(out / "predictions.parquet", index=False)
+    write_json(out / "probe.json", figures)
+    return figures
+
+
+def choose_level(
+    frozen: FrozenEncoder, features: FeatureConfig, config: ProbeConfig, num_videos: int
+) -> tuple[FeatureConfig, dict[str, str]]:
+    """Tokens where the attentive probe wants them and they fit, else clips; and why a probe is left out."""
+    if "attentive" in config.probes:
+        features = dataclasses.replace(features, level="token")
+        gigabytes = num_videos * num_bytes(frozen.encoder.config, features) / 1e9
+        if gigabytes <= config.token_gigabytes:
+            return features, {}
+        reason = f"the tokens would take {gigabytes:.1f} GB (token_gigabytes={config.token_gigabytes})"
+        if config.probes == ("attentive",):
+            raise InputError(f"the attentive probe is left out: {reason}; allow more, or fewer videos or clips")
+        return dataclasses.replace(features, level="clip"), {"attentive": reason}
+    return dataclasses.replace(features, level="clip"), {}
+
+
+def broken_videos(rows: pd.DataFrame, features: Features) -> dict[str, str]:
+    """Path -> reason of the videos that could not be read."""
+    return {str(rows["path"].iloc[row]): reason for row, reason in features.errors.items()}
+
+
+def chance_of(rows: LabelledRows) -> dict[str, float]:
+    """What guessing reaches: any class, and always the class that is most frequent in training."""
+    common = rows.train["label"].mode()[0]
+    return {
+        "chance": 1 / rows.train["label"].nunique(),
+        "most_frequent_class": float((rows.test["label"] == common).mean()),
+    }
+
+
+def print_probes(figures: Figures) -> None:
+    """The figures of the probes as a table on the terminal."""
+    title = f"{figures['run']} on {figures['manifest']} ({figures['split']})"
+    table = Table(title=title, title_justify="left")
+    for column in ("probe", "top-1", "95 % interval", "mean class", "views fused", "chosen"):
+        table.add_column(column, justify="left" if column in ("probe", "chosen") else "right")
+    for encoder, probes in figures["encoders"].items():
+        table.add_section()
+        for name, found in probes.items():
+            low, high = found["top1_interval"]
+            chosen = {"linear": "weight decay {weight_decay:g}", "knn": "k {k}", "attentive": "{epochs} epochs"}[name]
+            fused = f"{found['fused_top1']:.3f}" if "fused_top1" in found else "-"
+            label = NAMES[name] if encoder != "untrained" else f"{NAMES[name]}, untrained"
+            values = (f"{found['top1']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['mean_class']:.3f}", fused)
+            table.add_row(label, *values, chosen.format(**found))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"  {figures['num_train']} training and {figures['num_test']} test videos; chance {figures['chance']:.3f}, "
+        f"always the most frequent class {figures['most_frequent_class']:.3f}",
+        soft_wrap=True,
+    )
+    for name, reason in figures["left_out"].items():
+        console.print(f"  {NAMES[name]} left out: {reason}")
+    print_broken(console, figures["broken"])
+
+
+def print_broken(console: Console, broken: Sequence[tuple[str, str]]) -> None:
+    """Videos that could not be read, the first ten of them."""
+    if broken:
+        console.print(f"  {len(broken)} videos cannot be read: left out of training, counted as errors in testing")
+        for path, reason in broken[:10]:
+            console.print(f"    {path}: {reason}", soft_wrap=True)

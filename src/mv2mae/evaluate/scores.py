@@ -1,0 +1,206 @@
+"""Raw scores on disk: all figures of a test can be made again from them, without the model.
+
+`scores.parquet`, a row a video:
+
+- path, group, view, label, subject, setup: what the manifest says of it
+- error: empty, or why the video could not be read
+- p0, p1, ...: probabilities, the mean of the softmax over its clips and crops; empty where it could not be read
+
+`crops.parquet`, a row a crop of a clip: path, group, view, label, subject, setup as above, and
+
+- clip: place of the clip in the video, 0 the earliest
+- crop: place of the crop, in the order of `mv2mae.data.augment.cut_eval_crops`
+- l0, l1, ...: the model's class scores before the softmax
+
+Tables read by `read_scores` carry in `attrs` what they were made with: run, split, classes, num_clips, num_crops.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float
+
+from mv2mae.data.manifest import read_table
+from mv2mae.errors import InputError
+
+SCORES_NAME, CROPS_NAME = "scores.parquet", "crops.parquet"
+ABOUT = ("path", "group", "view", "label", "subject", "setup")
+"""Columns that come from the manifest."""
+_ROWS_AT_ONCE = 4096
+
+
+def numbered(scores: pd.DataFrame, letter: str) -> list[str]:
+    """The columns `p0, p1, ...` or `l0, l1, ...` of a table, in the order of the classes."""
+    found = (name for name in scores.columns if name[:1] == letter and name[1:].isdigit())
+    return sorted(found, key=lambda name: int(name[1:]))
+
+
+def read_scores(source: str | Path) -> pd.DataFrame:
+    """Scores of a test, a row a video.
+
+    Args:
+        source: `scores.parquet` (or a table like it, as .csv or .parquet), the folder in which `mv2mae evaluate`
+            wrote it, or the run's folder.
+
+    Raises:
+        InputError: there are none, or it is no table of scores.
+    """
+    file = find_scores(source)
+    scores = read_table(file)
+    classes = numbered(scores, "p")
+    missing = [name for name in ("path", "group", "view", "label") if name not in scores]
+    if missing or not classes:
+        what = ", ".join(missing or ["p0, p1, ..."])
+        raise InputError(f"{file} is no table of scores (it lacks {what}); give a scores.parquet of `mv2mae evaluate`")
+    try:
+        scores[["label", *classes]] = scores[["label", *classes]].apply(pd.to_numeric)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{file}: labels and probabilities must be numbers ({error})") from error
+    wrong = ~scores["label"].between(0, len(classes) - 1).fillna(False).to_numpy(dtype=bool)
+    if wrong.any():
+        row = scores[wrong].iloc[0]
+        raise InputError(
+            f"{file}: {row['path']} has the label {row['label']} ({wrong.sum()} such rows), "
+            f"but its classes are 0 to {len(classes) - 1}"
+        )
+    error_column = scores["error"].fillna("") if "error" in scores else ""
+    return scores.assign(label=scores["label"].astype(int), error=error_column)
+
+
+def find_scores(source: str | Path) -> Path:
+    """The file of scores that a path means: itself, or that of a run or of its folder of results.
+
+    Raises:
+        InputError: there is none.
+    """
+    source = Path(source)
+    places = [source] if source.is_file() else [source / SCORES_NAME, source / "evaluation" / SCORES_NAME]
+    for place in places:
+        if place.is_file():
+            return place
+    raise InputError(
+        f"no scores at {source}; test the run first with `mv2mae evaluate {source}`, or give its score file"
+    )
+
+
+def read_crops(source: str | Path) -> pd.DataFrame:
+    """Class scores of a test, a row a crop of a clip; `source` as for `read_scores`, or the file itself.
+
+    Raises:
+        InputError: there are none.
+    """
+    path = Path(source)
+    file = path if path.is_file() else find_scores(path).with_name(CROPS_NAME)
+    if not file.is_file():
+        raise InputError(f"no class scores of crops at {file}; test the run again with `mv2mae evaluate`")
+    crops = read_table(file)
+    if missing := [name for name in (*ABOUT, "clip", "crop", "l0") if name not in crops]:
+        raise InputError(f"{file} is no table of crops (it lacks {', '.join(missing)}); give a {CROPS_NAME}")
+    return crops
+
+
+def average_crops(crops: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The table `scores` with its probabilities made again from the crops that are given.
+
+    `average_crops(crops.query("clip == 2 and crop == 4"), scores)` is the test with the middle clip's centre crop alone
+    where 5 x 10 were scored.
+
+    Raises:
+        InputError: a video that could be read has no crop left.
+    """
+    logits = crops[numbered(crops, "l")].to_numpy(dtype=np.float32)
+    columns = numbered(scores, "p")
+    probabilities = pd.DataFrame(softmax(logits), columns=columns)
+    keys = [crops["group"].astype(str).to_numpy(), crops["view"].astype(str).to_numpy()]
+    means = probabilities.groupby(keys, sort=False).mean()
+    wanted = pd.MultiIndex.from_arrays([scores["group"].astype(str), scores["view"].astype(str)])
+    found = means.reindex(wanted)
+    lost = found[columns[0]].isna().to_numpy() & (scores["error"] == "").to_numpy()
+    if lost.any():
+        raise InputError(f"{scores['path'][lost].iloc[0]} has none of these crops ({lost.sum()} such videos)")
+    made = scores.copy()
+    made[columns] = found.to_numpy()
+    return made
+
+
+def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """Probabilities of class scores."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet in one stroke, its `attrs` with it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        table.to_parquet(temporary, index=False)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class CropWriter:
+    """Writes `crops.parquet` while a test goes on, so that it need not fit into memory; a context manager.
+
+    Args:
+        path: the file; it appears when all is written.
+        num_crops: crops of a clip.
+    """
+
+    def __init__(self, path: Path, num_crops: int) -> None:
+        self.path, self.num_crops = path, num_crops
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        self._writer: pq.ParquetWriter | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._logits: list[np.ndarray] = []
+
+    def add(self, about: Mapping[str, Any], logits: Float[np.ndarray, "k classes"]) -> None:
+        """Note the class scores of all crops of a video."""
+        for place in range(len(logits)):
+            clip, crop = divmod(place, self.num_crops)
+            self._rows.append({**about, "clip": clip, "crop": crop})
+        self._logits.append(logits)
+        if len(self._rows) >= _ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        logits = np.concatenate(self._logits)
+        columns: dict[str, Any] = {name: _column(name, [row[name] for row in self._rows]) for name in self._rows[0]}
+        columns |= {f"l{i}": pa.array(logits[:, i]) for i in range(logits.shape[1])}
+        table = pa.table(columns)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._temporary, table.schema)
+        self._writer.write_table(table)
+        self._rows, self._logits = [], []
+
+    def __enter__(self) -> CropWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        if self._writer is not None:
+            self._writer.close()
+            if kind is None:
+                os.replace(self._temporary, self.path)
+        self._temporary.unlink(missing_ok=True)
+
+
+def _column(name: str, values: Sequence[Any]) -> pa.Array:
+    """One type a column in every part of the file, whatever is empty in this one; views are names or numbers."""
+    if name in ("label", "subject", "setup", "clip", "crop"):
+        return pa.array([None if pd.isna(value) else int(value) for value in values], pa.int64())
+    return pa.array([str(value) for value in values]).dictionary_encode() if name != "view" else pa.array(values)

@@ -1,0 +1,101 @@
+"""From videos to class scores: crops through the model in few large batches, while others are being decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float, UInt8
+from rich.progress import track
+from torch import Tensor
+
+from mv2mae.data.clips import EvalDataset, EvalItem
+from mv2mae.data.datamodule import make_loader
+from mv2mae.data.video import available_cores
+from mv2mae.evaluate.scores import ABOUT, CropWriter
+from mv2mae.model.classifier import Classifier
+
+_FEW_VIDEOS = 32
+"""Up to here reading processes take longer to start than to read."""
+_MOST_WORKERS = 8
+
+
+@torch.inference_mode()
+def crop_logits(model: Classifier, crops: UInt8[Tensor, "k 3 t h w"], batch_size: int) -> Float[Tensor, "k classes"]:
+    """Class scores of crops, `batch_size` at a time, on the CPU."""
+    device = next(model.parameters()).device
+    return torch.cat([model(part.to(device, non_blocking=True)).float().cpu() for part in crops.split(batch_size)])
+
+
+def item_logits(
+    model: Classifier, items: Iterable[EvalItem], batch_size: int
+) -> Iterator[tuple[EvalItem, Float[Tensor, "k classes"] | None]]:
+    """Each item with the class scores of its crops, None for a broken one; videos share a batch while they fit."""
+    waiting: list[EvalItem] = []
+    num = 0
+    for item in items:
+        size = len(item["clips"]) if "clips" in item else 0
+        if waiting and num + size > batch_size:
+            yield from _together(model, waiting, batch_size)
+            waiting, num = [], 0
+        waiting.append(item)
+        num += size
+    yield from _together(model, waiting, batch_size)
+
+
+def _together(
+    model: Classifier, items: list[EvalItem], batch_size: int
+) -> Iterator[tuple[EvalItem, Float[Tensor, "k classes"] | None]]:
+    sizes = [len(item["clips"]) if "clips" in item else 0 for item in items]
+    crops = [item["clips"] for item in items if "clips" in item]
+    if not crops:
+        yield from ((item, None) for item in items)
+        return
+    parts = crop_logits(model, torch.cat(crops) if len(crops) > 1 else crops[0], batch_size).split(sizes)
+    yield from ((item, part if size else None) for item, part, size in zip(items, parts, sizes, strict=True))
+
+
+def num_workers_for(dataset: EvalDataset, asked: int | None) -> int:
+    """Reading processes: as many as asked for, or what suits the machine and the number of videos."""
+    if asked is not None:
+        return asked
+    if dataset.videos.in_memory or len(dataset) <= _FEW_VIDEOS:
+        return 0
+    return min(_MOST_WORKERS, max(1, available_cores() - 1))
+
+
+def score_videos(
+    model: Classifier,
+    dataset: EvalDataset,
+    batch_size: int,
+    *,
+    num_workers: int | None = None,
+    progress: bool = True,
+    crops: CropWriter | None = None,
+) -> pd.DataFrame:
+    """The table of scores (`mv2mae.evaluate.scores`) of a test.
+
+    Args:
+        model: in evaluation mode, on the device that shall do the work.
+        dataset: the videos.
+        batch_size: crops that the model sees at a time (speed only).
+        num_workers: processes that decode; None = by the machine.
+        progress: show a bar.
+        crops: takes the class scores of every crop.
+    """
+    loader = make_loader(dataset, None, device_batch_size=None, num_workers=num_workers_for(dataset, num_workers))
+    found = item_logits(model, loader, batch_size)
+    abouts: list[dict[str, Any]] = dataset.frame[list(ABOUT)].to_dict("records")  # type: ignore[assignment]
+    names = [f"p{i}" for i in range(model.num_classes)]
+    rows: list[dict[str, Any]] = []
+    for item, logits in track(found, "  testing", total=len(dataset), disable=not progress, transient=True):
+        about = abouts[item["index"]]
+        row = {**about, "error": item.get("error", ""), **dict.fromkeys(names, float("nan"))}
+        if logits is not None:
+            row.update(zip(names, logits.softmax(dim=1).mean(dim=0).tolist(), strict=True))
+            if crops is not None:
+                crops.add(about, logits.numpy())
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,282 @@
+"""What a camera that moves does to a frozen encoder's features: `mv2mae views`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
+from mv2mae.data.manifest import read_manifest, sample_manifest
+from mv2mae.data.protocols import select
+from mv2mae.data.synthetic.cameras import read_cameras
+from mv2mae.errors import InputError
+from mv2mae.evaluate.features import Features, extract_features, frozen_encoder
+from mv2mae.evaluate.metrics import Figures
+from mv2mae.evaluate.probing import LabelledRows, broken_videos, chance_of, check_labels, print_broken
+from mv2mae.evaluate.robustness import (
+    ALL,
+    OTHERS,
+    Seen,
+    accuracy_cells,
+    by_angle,
+    hits_across_views,
+    retrieval_figures,
+    retrieve,
+    similarity,
+)
+from mv2mae.runs import CONFIG_NAME, write_json
+
+MEASURES = {"recall_at_1": "recall@1", "map": "mAP"}
+
+
+def rows_of_all_views(data: DataConfig) -> LabelledRows:
+    """Training and test performances, each with all of its views.
+
+    A split (or two queries) says which performances are for training; the test ones are those of its test part
+    that are not. The views that the split names are not heeded: they are what is measured.
+
+    Raises:
+        InputError: nothing divides the videos, both parts have the same performances, labels are missing, or there
+            is one view only.
+    """
+    if not data.split and not (data.train_query and data.test_query):
+        raise InputError(
+            "nothing says which performances the probe learns from and which it is tested on; give --data.split, or "
+            "--data.train_query and --data.test_query"
+        )
+    frame = read_manifest(data.manifest)
+    known = set(select(frame, split=data.split, part="train", query=data.train_query)["group"])
+    asked = set(select(frame, split=data.split, part="test", query=data.test_query)["group"]) - known
+    if not asked:
+        raise InputError(
+            f"{data.split or 'the queries'}: every test performance is a training one too, seen by another camera; "
+            "give a split by people, such as synthetic/xsub or ntu60/xsub"
+        )
+    train, test = (frame[frame["group"].isin(groups)].reset_index(drop=True) for groups in (known, asked))
+    if test["view"].nunique() < 2:
+        raise InputError(f"{data.manifest}: the test performances have one view only, {test['view'][0]}; two are asked")
+    return LabelledRows(train, test, check_labels(pd.concat([train, test]), data.manifest))
+
+
+def with_azimuths(rows: pd.DataFrame, manifest: str, cameras: str = "") -> pd.DataFrame:
+    """Adds where each video's camera stands, from the cameras.json of a synthetic set; NaN where there is none.
+
+    Raises:
+        InputError: the file that was given is not there, or holds something else.
+    """
+    beside = (sample_manifest() if manifest == "sample" else Path(manifest)).with_name("cameras.json")
+    file = Path(cameras) if cameras else beside
+    if not cameras and not file.exists():
+        return rows.assign(azimuth=np.nan)
+    known = {(setup, view): camera.azimuth for setup, rig in read_cameras(file).items() for view, camera in rig.items()}
+    keys = zip(rows["setup"], rows["view"], strict=True)
+    return rows.assign(azimuth=[known.get(key, np.nan) for key in keys])
+
+
+def views_of_training(source: str | Path, data: DataConfig) -> list[str]:
+    """Views that a run was trained on, if its configuration tells and it was trained on this manifest; else none."""
+    path = Path(source)
+    config = (path if path.is_dir() else path.parent) / CONFIG_NAME
+    if not path.exists() or not config.exists():
+        return []
+    stored = yaml.safe_load(config.read_text(encoding="utf-8")).get("data", {})
+    if stored.get("manifest") != data.manifest:
+        return []
+    frame = read_manifest(data.manifest)
+    rows = select(frame, split=stored.get("split", ""), part="train", query=stored.get("train_query", ""))
+    return sorted(map(str, rows["view"].unique()))
+
+
+def view_robustness(
+    source: str | Path,
+    data: DataConfig,
+    features: FeatureConfig,
+    config: ProbeConfig,
+    *,
+    probe: str = "linear",
+    cameras: str = "",
+    num_groups: int = 1000,
+    floor: bool = True,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Figures:
+    """Measure an encoder and, as the floor, the same encoder untrained.
+
+    Args:
+        source: pre-training or fine-tuning run, weights file or packaged weights.
+        data: manifest and division into training and test performances; all views of both are used.
+        features: which features, on clip level.
+        config: of the probe.
+        probe: `linear` or `knn`.
+        cameras: cameras.json, if it does not lie beside the manifest.
+        num_groups: most test performances for retrieval and similarity, drawn by the seed.
+        floor: whether the untrained encoder is measured too.
+
+    Returns:
+        what goes to `views.json`; by encoder `accuracy` (for each training and test view), `accuracy_by_angle`,
+        `retrieval` (by gallery: over all pairs of views, each pair, by angle) and `similarity`.
+
+    Raises:
+        InputError: no such weights, videos that do not divide, missing labels, nothing that can be read.
+    """
+    rows = rows_of_all_views(data)
+    train, test = (with_azimuths(part, data.manifest, cameras) for part in (rows.train, rows.test))
+    encoders = [frozen_encoder(source, layer=features.layer)]
+    if floor:
+        encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))
+    results, broken = {}, {}
+    for frozen in encoders:
+        found = [extract_features(frozen, part, data, features, device=device, progress=progress)
+                 for part in (train, test)]  # fmt: skip
+        known, asked = (_readable(part, values) for part, values in zip((train, test), found, strict=True))
+        results[frozen.name] = _measure(known, asked, rows.num_classes, config, probe, num_groups, device)
+        broken = {**broken_videos(train, found[0]), **broken_videos(test, found[1])}
+    return {
+        "run": str(source),
+        "manifest": data.manifest,
+        "split": data.split or f"{data.train_query} | {data.test_query}",
+        "views": sorted(map(str, test["view"].unique())),
+        "views_of_training": views_of_training(source, data),
+        "train_performances": int(train["group"].nunique()),
+        "test_performances": int(test["group"].nunique()),
+        "probe": probe,
+        **chance_of(rows),
+        "encoders": results,
+        "broken": sorted(broken.items()),
+    }
+
+
+def _readable(rows: pd.DataFrame, features: Features) -> Seen:
+    good = features.good
+    return Seen(features.of_videos()[good], rows[good].reset_index(drop=True))
+
+
+def _measure(
+    train: Seen, test: Seen, num_classes: int, config: ProbeConfig, probe: str, num_groups: int, device: str
+) -> Figures:
+    hits = hits_across_views(train, test, num_classes, config, probe=probe, device=device)
+    mean = train.values.mean(dim=0)
+    groups = np.random.default_rng(config.seed).permutation(np.sort(test.rows["group"].unique()))[:num_groups]
+    some = test.part(test.rows["group"].isin(groups).to_numpy())
+    ranks = retrieve(some, mean)
+    return {
+        "accuracy": [{**cell, "train_view": str(cell["train_view"]), "test_view": str(cell["test_view"])}
+                     for cell in accuracy_cells(hits)],
+        "accuracy_by_angle": by_angle(hits, "hit"),
+        "retrieval": {name: _retrieval(part) for name, part in ranks.groupby("gallery", sort=False)},
+        "similarity": similarity(some, mean),
+    }  # fmt: skip
+
+
+def _retrieval(ranks: pd.DataFrame) -> Figures:
+    pairs = [{"query_view": str(query), "gallery_view": str(gallery), **retrieval_figures(part)}
+             for (query, gallery), part in ranks.groupby(["query_view", "gallery_view"])]  # fmt: skip
+    first = ranks.assign(first=ranks["rank"] == 1)
+    return {**retrieval_figures(ranks), "pairs": pairs, "by_angle": by_angle(first, "first")}
+
+
+def long_table(figures: Figures) -> pd.DataFrame:
+    """All figures as one table: `encoder, measure, from_view, to_view, angle, value, low, high, num, chance`."""
+    lines = []
+    for encoder, found in figures["encoders"].items():
+        for cell in found["accuracy"]:
+            place = {"from_view": cell["train_view"], "to_view": cell["test_view"]}
+            lines.append({"encoder": encoder, "measure": "top-1", **place, **_line(cell, figures["chance"])})
+        for cell in found["accuracy_by_angle"]:
+            lines.append({"encoder": encoder, "measure": "top-1", "angle": cell["angle"],
+                          **_line(cell, figures["chance"])})  # fmt: skip
+        for gallery, part in found["retrieval"].items():
+            for cell in (part, *part["pairs"]):
+                place = {"from_view": cell.get("query_view", ALL), "to_view": cell.get("gallery_view", ALL)}
+                for name, title in MEASURES.items():
+                    low, high = cell[f"{name}_interval"]
+                    lines.append({"encoder": encoder, "measure": f"{title}, {gallery}", **place, "value": cell[name],
+                                  "low": low, "high": high, "num": cell["num"],
+                                  "chance": cell[f"chance_{name}"]})  # fmt: skip
+            for cell in part["by_angle"]:
+                lines.append({"encoder": encoder, "measure": f"recall@1, {gallery}", "angle": cell["angle"],
+                              **_line(cell, part["chance_recall_at_1"])})  # fmt: skip
+        for cell in found["similarity"]:
+            lines.append({"encoder": encoder, "measure": f"cosine, {cell['relation']}", "to_view": cell["view"],
+                          "value": cell["cosine"], "num": cell["num"]})  # fmt: skip
+    columns = ["encoder", "measure", "from_view", "to_view", "angle", "value", "low", "high", "num", "chance"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _line(cell: Figures, chance: float) -> Figures:
+    low, high = cell["interval"]
+    return {"value": cell["value"], "low": low, "high": high, "num": cell["num"], "chance": chance}
+
+
+def write_views(figures: Figures, out: Path) -> list[Path]:
+    """`views.json` and `views.csv` in a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "views.json", figures)
+    long_table(figures).to_csv(out / "views.csv", index=False, float_format="%.6g")
+    return [out / "views.json", out / "views.csv"]
+
+
+def print_views(figures: Figures) -> None:
+    """The figures on the terminal, the floor in brackets."""
+    console = Console()
+    console.print(_accuracy_table(figures))
+    seen = figures["views_of_training"]
+    console.print(f"  {figures['train_performances']} training and {figures['test_performances']} test performances; "
+                  f"chance {figures['chance']:.3f}" + (f"; the encoder was trained on view {', '.join(seen)}" if seen
+                                                       else ""))  # fmt: skip
+    console.print(_measures_table(figures))
+    print_broken(console, figures["broken"])
+
+
+def _accuracy_table(figures: Figures) -> Table:
+    cells = _of_encoders(figures, lambda found: {(c["train_view"], c["test_view"]): c["value"]
+                                                 for c in found["accuracy"]})  # fmt: skip
+    title = f"{figures['run']} on {figures['manifest']}: top-1 of the {figures['probe']} probe (untrained encoder)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("learnt from view")
+    for view in figures["views"]:
+        table.add_column(f"tested on {view}", justify="right")
+    order = [view for view in dict.fromkeys(train for train, _ in cells) if view not in (ALL, OTHERS)]
+    for train in (*order, ALL, OTHERS):
+        table.add_row(train, *(_both(cells.get((train, test))) for test in figures["views"]))
+    return table
+
+
+def _measures_table(figures: Figures) -> Table:
+    table = Table(title="the same performance in another view, and how alike features are", title_justify="left")
+    for column in ("", "value (untrained)", "chance"):
+        table.add_column(column, justify="left" if not column else "right")
+    first = next(iter(figures["encoders"].values()))
+    for gallery, part in first["retrieval"].items():
+        for name, title in MEASURES.items():
+            values = _of_encoders(figures, lambda found, g=gallery, n=name: {n: found["retrieval"][g][n]})[name]
+            among = "all" if gallery == "all" else f"those of the {gallery}"
+            title = f"{title} among {among} ({part['mean_gallery']:.0f})"
+            table.add_row(title, _both(values), f"{part[f'chance_{name}']:.3f}")
+    table.add_section()
+    for cell in first["similarity"]:
+        key = cell["relation"], cell["view"]
+        values = _of_encoders(figures, lambda found: {(c["relation"], c["view"]): c["cosine"]
+                                                      for c in found["similarity"]})[key]  # fmt: skip
+        table.add_row(f"cosine: {cell['relation']}, {cell['view']}", _both(values, "+.3f"), "")
+    return table
+
+
+def _of_encoders(figures: Figures, take: object) -> dict:
+    """Values of all encoders by key."""
+    found: dict = {}
+    for encoder in figures["encoders"].values():
+        for key, value in take(encoder).items():  # type: ignore[operator]
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def _both(values: list[float] | None, form: str = ".3f") -> str:
+    if not values:
+        return "-"
+    return f"{values[0]:{form}}" + (f" ({values[1]:{form}})" if len(values) > 1 else "")

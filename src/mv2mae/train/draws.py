@@ -1,0 +1,42 @@
+"""Draws of augmentation: each follows from the seed of its clip and from nothing else.
+
+A clip's seed follows from (seed, epoch, item, repeat). Its draws are hashed from it as masks are, so that they do not
+depend on device, batch, workers or rank, and no generator has to be kept with a checkpoint. They are made on the host,
+where a device would have to be waited for to know what to carry out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from mv2mae.model.masking import token_noise
+
+PURPOSES = ("rand_augment", "erase", "mix")
+MOST = 1024
+"""Draws of a clip for one purpose."""
+
+Seeds = Int64[np.ndarray, " b"]
+
+
+def uniforms(seeds: Seeds, num: int, purpose: str) -> Float[Tensor, "b num"]:
+    """`num` uniform numbers in (0, 1) for each seed, in double precision; other ones for each of `PURPOSES`."""
+    first = PURPOSES.index(purpose) * MOST
+    noise = token_noise(torch.from_numpy(seeds), first + num)[:, first:]
+    return ((noise >> 11).double() + 0.5) / 2**52
+
+
+def symmetric_beta(uniform: Float[Tensor, " b"], alpha: float) -> Float[Tensor, " b"]:
+    """Uniform numbers to numbers with the distribution Beta(alpha, alpha), by its cumulative share on a fine grid.
+
+    The grid is even in the angle a of x = sin²(a), where the density (sin a cos a)^(2 alpha - 1) is tame.
+    """
+    cells = 8192
+    angle = (torch.arange(cells, dtype=torch.float64) + 0.5) * (math.pi / 2 / cells)
+    cumulative = ((angle.sin() * angle.cos()) ** (2 * alpha - 1)).cumsum(0)
+    cell = torch.searchsorted(cumulative / cumulative[-1], uniform.contiguous()).clamp(max=cells - 1)
+    return angle[cell].sin().square()

@@ -1,0 +1,78 @@
+"""Pictures of a test: who is taken for whom, whether probabilities can be believed, accuracy by view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure
+from mv2mae.visualize.style import COLOURS, styled
+
+_DPI = 130
+
+
+def write_score_figures(figures: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write confusion.png, reliability.png and views.png; returns their paths.
+
+    Args:
+        figures: of a test, as evaluation.json holds them.
+        folder: where to.
+    """
+    series = {"single views": figures["single_view"]["reliability"]}
+    if "fused" in figures:
+        series["fused views"] = figures["fused"]["reliability"]
+    made = {
+        "confusion.png": confusion_figure(np.array(figures["confusion"]), figures["classes"]),
+        "reliability.png": reliability_figure(series),
+        "views.png": views_figure(figures),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in made.items():
+        figure.savefig(folder / name, dpi=_DPI, metadata={"Software": "mv2mae"})
+    return [folder / name for name in made]
+
+
+def views_figure(figures: Mapping[str, Any]) -> Figure:
+    """Top-1 of each view, of all together and of the fused views, with 95 % intervals, against chance."""
+    rows = []
+    for view, top1 in figures["per_view"].items():
+        low, high = figures["per_view_interval"][view]
+        rows.append(AccuracyRow(f"view {view}", top1, low, high, figures["per_view_num"][view], "one view"))
+    for name, key in (("all single views", "single_view"), ("fused views", "fused")):
+        if key in figures:
+            found = figures[key]
+            low, high = found["top1_interval"]
+            rows.append(AccuracyRow(name, found["top1"], low, high, found["num"], name))
+    return accuracy_figure(rows, chance=1 / len(figures["classes"]))
+
+
+def reliability_figure(series: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+    """Accuracy over confidence, bin by bin, with the share of videos in each bin below.
+
+    Args:
+        series: name -> rows with `low`, `high`, `num`, `confidence`, `accuracy`. On the dashed line, probabilities mean
+            what they say; below it the model is surer than it should be.
+    """
+    with styled():
+        figure = Figure(figsize=(4.6, 5.0), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        upper.plot([0, 1], [0, 1], color="black", ls="--", lw=1, label="confidence = accuracy")
+        for (name, rows), colour in zip(series.items(), COLOURS, strict=False):
+            total = sum(row["num"] for row in rows)
+            confidence, accuracy = [row["confidence"] for row in rows], [row["accuracy"] for row in rows]
+            sizes = [12 + 150 * row["num"] / total for row in rows]
+            upper.plot(confidence, accuracy, color=colour, lw=1, alpha=0.6)
+            upper.scatter(confidence, accuracy, s=sizes, color=colour, alpha=0.85, edgecolor="white", label=name)
+            middles = [(row["low"] + row["high"]) / 2 for row in rows]
+            lower.step(middles, [row["num"] / total for row in rows], where="mid", color=colour, lw=1.4)
+        upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="accuracy")
+        upper.legend(frameon=False, loc="upper left")
+        lower.set(ylim=(0, None), xlabel="probability of the likeliest class", ylabel="share")
+        for axis in (upper.yaxis, lower.yaxis, lower.xaxis):
+            axis.set_major_formatter(PercentFormatter(1))
+        return figure

@@ -1,0 +1,80 @@
+"""Two runs on the same videos: a paired test that takes whole groups."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mv2mae.errors import InputError
+from mv2mae.evaluate.compare import compare
+
+
+def scores_of(hits, num_views=3):
+    """A table of two classes in which group g is right (True) or wrong in all its views."""
+    rows = []
+    for (group, hit), view in product(enumerate(hits), range(num_views)):
+        right = 0.8 if hit else 0.2
+        rows.append({"path": f"{group}/{view}", "group": f"g{group}", "view": view, "label": 0, "error": "",
+                     "p0": right, "p1": 1 - right})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def exact_p(a, b):
+    """The permutation test by all sign changes of the groups' differences."""
+    difference = a.astype(float) - b
+    signs = np.array(list(product([-1, 1], repeat=len(a))))
+    return (np.abs(signs @ difference) >= abs(difference.sum()) - 1e-9).mean()
+
+
+def test_p_is_that_of_all_exchanges_of_groups():
+    a = np.array([1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 1], dtype=bool)
+    b = np.array([0, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1, 0], dtype=bool)
+    found = compare(scores_of(a), scores_of(b), draws=20_000)
+    for name in ("single_view", "fused"):
+        assert found[name]["difference"] == pytest.approx(a.mean() - b.mean())
+        assert found[name]["p"] == pytest.approx(exact_p(a, b), abs=0.01)
+        assert found[name]["groups"] == 12
+    assert (found["single_view"]["num"], found["fused"]["num"]) == (36, 12)
+    assert (found["fused"]["only_a"], found["fused"]["only_b"]) == (6, 1)
+
+
+def test_more_views_of_the_same_groups_are_no_more_evidence():
+    rng = np.random.default_rng(1)
+    a, b = rng.random(40) < 0.6, rng.random(40) < 0.45
+    one, many = (compare(scores_of(a, n), scores_of(b, n))["single_view"] for n in (1, 8))
+    assert many["p"] == pytest.approx(one["p"], abs=0.02)
+    np.testing.assert_allclose(many["interval"], one["interval"], atol=0.03)
+
+
+def test_chance_is_rarely_called_a_difference_and_a_difference_is_found():
+    rng = np.random.default_rng(0)
+    same = [
+        compare(scores_of(rng.random(60) < 0.5, 2), scores_of(rng.random(60) < 0.5, 2), draws=300)["single_view"]["p"]
+        for _ in range(60)
+    ]
+    assert np.mean(np.array(same) < 0.05) < 0.15
+    clear = compare(scores_of(rng.random(300) < 0.8), scores_of(rng.random(300) < 0.5), draws=999)["single_view"]
+    assert clear["p"] == pytest.approx(1 / 1000)
+    low, high = clear["interval"]
+    assert 0 < low < clear["difference"] < high
+
+
+def test_a_run_against_itself_differs_in_nothing():
+    scores = scores_of(np.arange(10) % 3 > 0)
+    found = compare(scores, scores)["single_view"]
+    assert (found["difference"], found["p"], found["interval"]) == (0.0, 1.0, (0.0, 0.0))
+
+
+def test_the_order_of_the_rows_does_not_matter_and_views_may_be_text():
+    a, b = scores_of(np.arange(10) % 3 > 0), scores_of(np.arange(10) % 2 > 0)
+    shuffled = b.sample(frac=1, random_state=0).assign(view=lambda table: table["view"].astype(str))
+    assert compare(a, b, draws=500) == compare(a, shuffled, draws=500)
+
+
+def test_tests_on_other_videos_are_refused():
+    a = scores_of(np.ones(4, dtype=bool))
+    with pytest.raises(InputError, match=r"3 of 12 are in the first test only, 0 of 9 .* group g0, view 0"):
+        compare(a, a[a["group"] != "g0"])
+    with pytest.raises(InputError, match=r"give 3 videos different labels .*0/0: 0 and 1"):
+        compare(a, a.assign(label=[1] * 3 + [0] * 9))

@@ -1,0 +1,167 @@
+"""Testing a classifier: batches, raw scores, what is refused and what is counted."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tested import CLASSES, MODEL, make_dataset, make_manifest
+
+from mv2mae.config import EvalConfig
+from mv2mae.errors import InputError
+from mv2mae.evaluate.evaluate import evaluate, figures_of
+from mv2mae.evaluate.metrics import score_matrix
+from mv2mae.evaluate.scores import average_crops, read_crops, read_scores
+from mv2mae.evaluate.scoring import item_logits, score_videos
+from mv2mae.model.pretraining import MV2MAE
+from mv2mae.weights import ENCODER, PRETRAINING, load_classifier_model, save_weights
+
+TEST = EvalConfig(num_clips=2, num_crops=5)
+
+
+def one_by_one(model, dataset):
+    """The obvious way: crop after crop."""
+    rows = []
+    for index in range(len(dataset)):
+        crops = dataset[index]["clips"]
+        with torch.inference_mode():
+            rows.append(torch.stack([model(crop[None]).softmax(dim=1)[0] for crop in crops]).mean(dim=0))
+    return torch.stack(rows).numpy()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 25, 1000])
+def test_batches_score_as_crop_after_crop_does(run, frame, batch_size):
+    model, _ = load_classifier_model(run)
+    dataset = make_dataset(frame, TEST)
+    scores = score_videos(model, dataset, batch_size, progress=False)
+    np.testing.assert_allclose(score_matrix(scores), one_by_one(model, dataset), atol=2e-6)
+    assert scores["path"].tolist() == dataset.paths
+
+
+def test_batches_are_few_and_full(run, frame):
+    model, _ = load_classifier_model(run)
+    sizes = []
+    model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    dataset = make_dataset(frame, EvalConfig(num_clips=1, num_crops=2))  # six videos of two crops
+    items = [dataset[index] for index in range(len(dataset))]
+    items.insert(2, {"index": 9, "label": 0, "error": "cut off"})
+    found = list(item_logits(model, items, batch_size=8))
+    assert sizes == [8, 4]
+    assert [item["index"] for item, _ in found] == [0, 1, 9, 2, 3, 4, 5]  # in order, the broken one too
+    assert [logits is None for _, logits in found] == [False, False, True, False, False, False, False]
+
+
+@pytest.mark.slow
+def test_reading_processes_change_nothing(run, frame):
+    model, _ = load_classifier_model(run)
+    dataset = make_dataset(frame, TEST)
+    alone = score_videos(model, dataset, 10, num_workers=0, progress=False)
+    beside = score_videos(model, dataset, 10, num_workers=1, progress=False)
+    pd.testing.assert_frame_equal(alone, beside)
+
+
+def test_every_figure_can_be_made_again_from_the_scores(run, frame, tmp_path):
+    out = tmp_path / "evaluation"
+    figures = evaluate(run, make_manifest(tmp_path, frame), TEST, out, progress=False)
+    stored = json.loads((out / "evaluation.json").read_text())
+    for source in (out / "scores.parquet", out, tmp_path):
+        assert json.loads(json.dumps(figures_of(read_scores(source)))) == stored == json.loads(json.dumps(figures))
+    assert figures["classes"] == CLASSES
+    assert (figures["single_view"]["num"], figures["fused"]["num"]) == (6, 3)
+    assert set(figures["per_subject"]) == {"0", "1"}
+    assert figures["per_view_num"] == {"1": 3, "2": 2, "3": 1}
+
+
+def test_scores_can_be_made_again_from_those_of_the_crops(run, frame, tmp_path):
+    data = make_manifest(tmp_path, frame)
+    evaluate(run, data, EvalConfig(num_clips=3, num_crops=5), tmp_path / "many", progress=False)
+    scores, crops = read_scores(tmp_path / "many"), read_crops(tmp_path / "many")
+    assert len(crops) == 6 * 15
+    assert crops.groupby(["group", "view"])[["clip", "crop"]].max().to_numpy().tolist() == [[2, 4]] * 6
+    np.testing.assert_allclose(score_matrix(average_crops(crops, scores)), score_matrix(scores), atol=1e-6)
+    evaluate(run, data, EvalConfig(num_clips=1, num_crops=1), tmp_path / "one", progress=False)
+    middle = average_crops(crops.query("clip == 1 and crop == 4"), scores)
+    np.testing.assert_allclose(score_matrix(middle), score_matrix(read_scores(tmp_path / "one")), atol=1e-6)
+    with pytest.raises(InputError, match=r"has none of these crops \(6 such videos\)"):
+        average_crops(crops.query("clip == 7"), scores)
+
+
+def test_broken_videos_and_missing_ones_are_errors_and_listed(run, frame, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(Path(frame["path"][0]).read_bytes()[:900])
+    rows = frame.copy()
+    rows.loc[0, "path"], rows.loc[5, "path"] = str(broken), str(tmp_path / "gone.mp4")
+    figures = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
+    assert [Path(path).name for path, _ in figures["broken"]] == ["broken.mp4", "gone.mp4"]
+    assert figures["broken"][1][1] == "no such file"
+    assert (figures["single_view"]["num"], figures["single_view"]["num_broken"]) == (6, 2)
+    assert figures["single_view"]["per_class"][2] == 0.0  # c had one view, and it is gone
+    assert (figures["fused"]["num"], figures["fused"]["num_broken"], figures["fused"]["incomplete"]) == (3, 1, 2)
+    assert sum(map(sum, figures["confusion"])) == 4
+    assert len(read_crops(tmp_path / "out")) == 4 * 10
+
+
+def test_a_test_of_broken_videos_alone_has_its_figures(run, frame, tmp_path):
+    rows = frame.assign(path=[str(tmp_path / f"{i}.mp4") for i in range(6)])
+    figures = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
+    assert figures["single_view"]["top1"] == figures["fused"]["top1"] == 0
+    assert figures["single_view"]["ece"] is None
+    assert json.loads(json.dumps(figures_of(read_scores(tmp_path)), allow_nan=False))["fused"]["num_broken"] == 3
+
+
+def test_a_video_shorter_than_the_clip_is_tested(run, frame, tmp_path):
+    only = frame[frame["group"] == "c"].reset_index(drop=True)
+    figures = evaluate(run, make_manifest(tmp_path, only), TEST, tmp_path / "out", progress=False)
+    assert figures["broken"] == []
+    assert "fused" not in figures
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [(None, r"has no label \(1 such videos of 6\), but the classifier knows 0 to 2"), (3, "has label 3")],
+)
+def test_labels_that_do_not_fit_are_refused(run, frame, tmp_path, label, message):
+    rows = frame.copy()
+    rows.loc[2, "label"] = label
+    with pytest.raises(InputError, match=message):
+        evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_test_on_is_refused(run, frame, tmp_path):
+    data = make_manifest(tmp_path, frame)
+    for change, message in (
+        ({"test_query": "view == 9"}, "picks none of 6 videos"),
+        ({"test_query": "", "split": "folder/test"}, "is unknown"),
+        ({"test_query": "", "split": "synthetic/xsub"}, "the test part of synthetic/xsub .* picks none of 6 videos"),
+        ({"test_query": ""}, "nothing says which videos to test on"),
+    ):
+        with pytest.raises(InputError, match=message):
+            evaluate(run, type(data)(**{**vars(data), **change}), TEST, tmp_path / "out", progress=False)
+
+
+def test_weights_without_a_classifier_or_an_encoder_are_refused(run, frame, tmp_path):
+    data = make_manifest(tmp_path, frame)
+    model, about = load_classifier_model(run)
+    save_weights(tmp_path / "p" / "model.safetensors", MV2MAE(MODEL), PRETRAINING, MODEL)
+    save_weights(tmp_path / "e" / "model.safetensors", model.encoder, ENCODER, MODEL)
+    save_weights(tmp_path / "h" / "model.safetensors", model.head, "classifier", MODEL, **about)
+    for name, message in (("p", "no classifier"), ("e", "holds a encoder, no classifier"), ("h", "no tensor encoder")):
+        with pytest.raises(InputError, match=message):
+            evaluate(tmp_path / name, data, TEST, tmp_path / "out", progress=False)
+
+
+def test_tables_that_are_no_scores_are_refused(tmp_path, frame):
+    with pytest.raises(InputError, match="no scores at .*nowhere; test the run first"):
+        read_scores(tmp_path / "nowhere")
+    frame.to_csv(tmp_path / "a.csv")
+    with pytest.raises(InputError, match=r"is no table of scores \(it lacks p0, p1"):
+        read_scores(tmp_path / "a.csv")
+    frame.assign(p0=0.5, p1=0.5).to_csv(tmp_path / "b.csv")
+    with pytest.raises(InputError, match=r"1.mp4 has the label 2 \(1 such rows\), but its classes are 0 to 1"):
+        read_scores(tmp_path / "b.csv")
+    frame.assign(p0="high", p1=0.5, p2=0.1).to_csv(tmp_path / "c.csv")
+    with pytest.raises(InputError, match="must be numbers"):
+        read_scores(tmp_path / "c.csv")

@@ -1,0 +1,190 @@
+"""Features of a frozen encoder: what they are, that they are kept, and that a killed extraction goes on."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+import torch
+from frozen import DATA, few_videos, tiny_weights
+
+from mv2mae.config import EvalConfig, FeatureConfig
+from mv2mae.data.clips import EvalDataset
+from mv2mae.data.manifest import read_manifest
+from mv2mae.data.videos import Videos
+from mv2mae.errors import InputError
+from mv2mae.evaluate import features
+from mv2mae.evaluate.extract import extract, read_features
+from mv2mae.evaluate.features import Parts, encode_videos, extract_features, frozen_encoder
+from mv2mae.weights import load_encoder
+
+
+@pytest.fixture
+def weights(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("MV2MAE_CACHE", str(tmp_path / "cache"))
+    return tiny_weights(tmp_path / "model.safetensors", tiny)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return read_manifest(few_videos(tmp_path / "manifest.csv")).head(6)
+
+
+def plain_tokens(weights, rows, num_clips):
+    """Tokens [v, c, n, d], a video at a time."""
+    encoder = load_encoder(weights)
+    test = EvalConfig(num_clips=num_clips, num_crops=1)
+    clips = EvalDataset(rows, DATA, num_frames=4, size=32, test=test, videos=Videos())
+    with torch.no_grad():
+        return torch.stack([encoder(clips[i]["clips"]) for i in range(len(rows))])
+
+
+def test_levels_are_means_of_the_encoders_tokens(weights, rows):
+    tokens = plain_tokens(weights, rows, num_clips=2)
+    frozen = frozen_encoder(weights)
+    wanted = {
+        "clip": tokens.mean(dim=2, keepdim=True),
+        "frame": tokens.unflatten(2, (2, 16)).mean(dim=3),
+        "token": tokens,
+    }
+    for level, values in wanted.items():
+        found = extract_features(frozen, rows, DATA, FeatureConfig(level=level, num_clips=2, batch_size=3))
+        torch.testing.assert_close(found.values.float(), values, atol=3e-3, rtol=1e-3)
+        torch.testing.assert_close(found.of_videos(), tokens.mean(dim=(1, 2)), atol=1e-3, rtol=1e-3)
+        assert found.times.shape == (6, 2, 2)
+        assert (found.times[:, 1, 0] > found.times[:, 0, 0]).all()
+        assert found.errors == {}
+
+
+def test_a_layer_gives_the_tokens_that_leave_that_block(weights, rows):
+    encoder = load_encoder(weights)
+    seen = []
+    encoder.blocks[0].register_forward_hook(lambda block, inputs, output: seen.append(output))
+    found = extract_features(frozen_encoder(weights, layer=1), rows.head(1), DATA, FeatureConfig(level="token"))
+    clips = EvalDataset(rows, DATA, num_frames=4, size=32, test=EvalConfig(num_clips=1, num_crops=1), videos=Videos())
+    with torch.no_grad():
+        encoder(clips[0]["clips"])
+    torch.testing.assert_close(found.values[0].float(), seen[0], atol=3e-3, rtol=1e-3)
+    with pytest.raises(InputError, match="layer=3, but the encoder of .* has 2 blocks"):
+        frozen_encoder(weights, layer=3)
+
+
+def test_a_second_look_computes_nothing(weights, rows, monkeypatch):
+    first = extract_features(frozen_encoder(weights), rows, DATA, FeatureConfig())
+    monkeypatch.setattr(features, "encode_videos", lambda *args: pytest.fail("computed again"))
+    second = extract_features(frozen_encoder(weights), rows, DATA, FeatureConfig(batch_size=5))
+    assert torch.equal(first.values, second.values)
+
+
+def test_other_weights_videos_or_settings_are_other_features(weights, rows, tiny, tmp_path):
+    other = tiny_weights(tmp_path / "other.safetensors", tiny, seed=1)
+    frozen = frozen_encoder(weights)
+    variants = [
+        (frozen, rows, DATA, FeatureConfig()),
+        (frozen_encoder(other), rows, DATA, FeatureConfig()),
+        (frozen_encoder(weights, untrained=True), rows, DATA, FeatureConfig()),
+        (frozen_encoder(weights, layer=1), rows, DATA, FeatureConfig()),
+        (frozen, rows.head(5), DATA, FeatureConfig()),
+        (frozen, rows, dataclasses.replace(DATA, frame_stride=2), FeatureConfig()),
+        (frozen, rows, DATA, FeatureConfig(num_clips=2)),
+        (frozen, rows, DATA, FeatureConfig(level="token")),
+    ]
+    assert len({Parts(*variant).digest for variant in variants}) == len(variants)
+
+
+def test_the_untrained_encoder_follows_from_its_seed(weights):
+    one, same, other = (frozen_encoder(weights, untrained=True, seed=seed) for seed in (0, 0, 1))
+    assert one.digest == same.digest != other.digest
+    assert one.digest != frozen_encoder(weights).digest
+
+
+@pytest.mark.parametrize("ending", ["parquet", "safetensors"])
+def test_a_killed_extraction_goes_on_and_gives_the_same_file(weights, rows, tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(features, "_PART_VIDEOS", 2)
+    frozen, config = frozen_encoder(weights), FeatureConfig(level="frame", num_clips=2)
+    whole = extract(frozen, rows, DATA, config, tmp_path / f"whole.{ending}")
+    encoded = []
+
+    def dying(*args):
+        for video in encode_videos(*args):
+            if len(encoded) == 5:
+                raise KeyboardInterrupt
+            encoded.append(video)
+            yield video
+
+    out = tmp_path / f"out.{ending}"
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "encode_videos", dying)
+        with pytest.raises(KeyboardInterrupt):
+            extract(frozen, rows, DATA, config, out)
+    assert len(list((tmp_path / f"out.{ending}.parts").iterdir())) == 2
+    assert not out.exists()
+    again = []
+    monkeypatch.setattr(features, "encode_videos", lambda *args: (again.append(v) or v for v in encode_videos(*args)))
+    done = extract(frozen, rows, DATA, config, out)
+    assert len(again) == 2
+    assert done.num_rows == whole.num_rows == 6 * 2 * 2
+    assert not (tmp_path / f"out.{ending}.parts").exists()
+    (table, values), (table2, values2) = read_features(out), read_features(whole.out)
+    pd.testing.assert_frame_equal(table, table2)
+    assert torch.equal(values, values2)
+    extract(frozen, rows, DATA, config, out)
+    assert len(again) == 2
+    with pytest.raises(InputError, match="holds other features"):
+        extract(frozen, rows, DATA, FeatureConfig(), out)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "safetensors"])
+def test_rows_say_what_they_are_of(weights, rows, tmp_path, ending):
+    done = extract(frozen_encoder(weights), rows, DATA, FeatureConfig(level="token"), tmp_path / f"t.{ending}")
+    table, values = read_features(done.out)
+    assert values.shape == (6 * 32, 32)
+    assert list(table.columns) == [
+        "path",
+        "group",
+        "view",
+        "label",
+        "subject",
+        "setup",
+        "clip",
+        "row",
+        "column",
+        "time",
+    ]
+    first = table[table["path"] == rows["path"][0]]
+    assert (first["group"] == rows["group"][0]).all()
+    assert first["label"].astype(int).unique().tolist() == [int(rows["label"][0])]
+    assert sorted(zip(first["time"], first["row"], first["column"], strict=True)) == list(
+        zip(first["time"], first["row"], first["column"], strict=True)
+    )
+    tokens = plain_tokens(weights, rows, num_clips=1)
+    torch.testing.assert_close(values.float(), tokens.flatten(0, 2), atol=3e-3, rtol=1e-3)
+
+
+def test_fused_features_are_means_over_the_views_that_can_be_read(weights, tmp_path):
+    rows = read_manifest(few_videos(tmp_path / "m.csv", broken=[1])).head(6)
+    frozen = frozen_encoder(weights)
+    done = extract(frozen, rows, DATA, FeatureConfig(), tmp_path / "f.parquet", fused=True)
+    table, values = read_features(done.out)
+    assert list(table.columns) == ["group", "label", "subject", "setup", "clip", "time"]
+    single = extract_features(frozen, rows, DATA, FeatureConfig()).of_videos()
+    torch.testing.assert_close(values, torch.stack([(single[0] + single[2]) / 2, single[3:].mean(dim=0)]))
+    with pytest.raises(InputError, match="do not show the same places"):
+        extract(frozen, rows, DATA, FeatureConfig(level="token"), tmp_path / "g.parquet", fused=True)
+
+
+def test_broken_videos_are_listed_and_left_out(weights, tmp_path):
+    rows = read_manifest(few_videos(tmp_path / "m.csv", broken=[0, 4])).head(6)
+    done = extract(frozen_encoder(weights), rows, DATA, FeatureConfig(), tmp_path / "f.parquet")
+    assert [path for path, _ in done.broken] == [rows["path"][0], rows["path"][4]]
+    assert done.num_rows == 4
+    assert done.report.exists()
+    with pytest.raises(InputError, match="none of the 2 videos can be read"):
+        extract(frozen_encoder(weights), rows.iloc[[0, 4]], DATA, FeatureConfig(), tmp_path / "g.parquet")
+
+
+def test_a_file_that_is_no_extraction_is_refused(weights, rows, tmp_path):
+    with pytest.raises(InputError, match=r"ends in \.csv; features go to a file in \.parquet"):
+        extract(frozen_encoder(weights), rows, DATA, FeatureConfig(), tmp_path / "f.csv")
+    rows.to_parquet(tmp_path / "f.parquet")
+    with pytest.raises(InputError, match="holds no features"):
+        read_features(tmp_path / "f.parquet")

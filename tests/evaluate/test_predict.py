@@ -1,0 +1,187 @@
+"""Predictions for files, folders and manifests; timelines of long videos; the verb."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tested import CLASSES, make_dataset
+from tiny_videos import even_times, write_video
+
+from mv2mae import load_classifier
+from mv2mae.cli import main
+from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.data.manifest import write_manifest
+from mv2mae.data.video import probe, read_frames
+from mv2mae.data.windows import video_span
+from mv2mae.errors import InputError
+from mv2mae.evaluate.inputs import performances
+from mv2mae.evaluate.metrics import score_matrix
+from mv2mae.evaluate.scoring import score_videos
+from mv2mae.evaluate.timeline import Timeline, clip_times, place_windows
+
+
+def wave(time):
+    """Frames whose pattern changes with time, so that a classifier's answer does too."""
+    y, x = np.mgrid[:48, :64]
+    grey = 128 + 100 * np.sin(x / (3 + 2 * time) + y * time / 9)
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def takes(tmp_path_factory):
+    """Two long views of one take, of 6 and 4 seconds, and a broken third."""
+    folder = tmp_path_factory.mktemp("takes")
+    left = write_video(folder / "left.mp4", even_times(150, 25), image=wave)
+    right = write_video(folder / "right.mp4", even_times(80, 20), image=wave)
+    broken = folder / "middle.mp4"
+    broken.write_bytes(b"no video")
+    return left, right, broken
+
+
+@pytest.fixture(scope="session")
+def classifier(run):
+    return load_classifier(run)
+
+
+def test_a_prediction_is_what_the_test_scores(classifier, frame):
+    scores = score_matrix(score_videos(classifier.model, make_dataset(frame, EvalConfig()), 50, progress=False))
+    prediction = classifier.predict(frame["path"][:3].tolist())
+    np.testing.assert_allclose(prediction.per_view, scores[:3], atol=1e-6)
+    np.testing.assert_allclose(prediction.probabilities, scores[:3].mean(axis=0), atol=1e-6)
+    assert prediction.files == frame["path"][:3].tolist()
+    assert prediction.broken == []
+
+
+def test_performances_are_files_folders_or_a_manifest(classifier, frame, tmp_path):
+    folder = Path(frame["path"][0]).parents[1]
+    assert performances([folder])["group"].tolist() == ["a/1", "a/2", "a/3", "b/1", "b/2", "c/1"]
+    assert performances(frame["path"][:2].tolist())["group"].tolist() == ["1+2"] * 2
+    alike = performances(frame["path"][[0, 3]].tolist(), each=True)
+    assert alike["group"].tolist() == frame["path"][[0, 3]].tolist()  # both are called 1.mp4
+    manifest = write_manifest(frame.assign(label=None), tmp_path / "m.csv")
+    rows = performances([manifest])
+    found, broken = classifier.predict_each(rows, EvalConfig(num_clips=1, num_crops=1), progress=False)
+    assert [(p.name, len(p.files)) for p in found] == [("a", 3), ("b", 2), ("c", 1)]
+    assert broken == []
+    with pytest.raises(InputError, match="no video in this folder"):
+        performances([tmp_path])
+    with pytest.raises(InputError, match="give one manifest alone"):
+        performances([manifest, frame["path"][0]])
+    with pytest.raises(InputError, match="no video given"):
+        classifier.predict([])
+
+
+def test_broken_files_are_listed_and_the_rest_goes_on(classifier, takes):
+    left, _, broken = takes
+    prediction = classifier.predict([broken, left], num_clips=1, num_crops=1)
+    assert prediction.files == [str(left)]
+    assert [path for path, _ in prediction.broken] == [str(broken)]
+    torch.testing.assert_close(
+        prediction.probabilities, classifier.predict([left], num_clips=1, num_crops=1).probabilities
+    )
+    with pytest.raises(InputError, match=r"middle.mp4 cannot be read: .*\(nor 1 others\)"):
+        classifier.predict([broken, "nowhere.mp4"])
+    with pytest.raises(InputError, match=r"middle.mp4 cannot be read"):
+        classifier.timeline([broken])
+
+
+def test_windows_cover_the_whole_video():
+    assert place_windows(0, 6, 4, 1) == [(0, 4), (1, 5), (2, 6)]
+    assert place_windows(0, 6.5, 4, 1) == [(0, 4), (1, 5), (2, 6), (2.5, 6.5)]
+    assert place_windows(1, 3, 4, 1) == [(1, 3)]
+    assert place_windows(0, 1, 0.1, 0.1)[-1] == pytest.approx((0.9, 1.0))
+    assert len(place_windows(0, 1, 0.1, 0.1)) == 10
+
+
+def test_a_window_s_clips_lie_within_it_on_frames(takes):
+    span = video_span(probe(takes[0]))  # 25 frames a second, 6 s
+    data = DataConfig(frame_stride=2)
+    times = clip_times(2.0, 3.0, span, data, num_frames=4, num_clips=3).reshape(3, 4)
+    np.testing.assert_allclose(times[0], [2.0, 2.08, 2.16, 2.24], atol=1e-6)
+    assert times[2][-1] == pytest.approx(2.96)  # the last frame before the window's end
+    short = clip_times(2.0, 2.2, span, data, num_frames=8, num_clips=1)
+    assert (short[0], short[-1]) == (pytest.approx(2.0), pytest.approx(2.16))
+    assert len(clip_times(5.4, 7.4, span, data, num_frames=4, num_clips=1)) == 0  # less than half of it is there
+
+
+def test_a_timeline_is_what_each_window_alone_gives(classifier, takes):
+    left, right, _ = takes
+    timeline = classifier.timeline([left, right], window=1.0, hop=0.5, num_clips=2, num_crops=2)
+    assert timeline.starts.tolist() == [k / 2 for k in range(11)]
+    assert timeline.num_views.tolist() == [2] * 8 + [1] * 3  # the right one ends after 4 s
+    span = video_span(probe(left))
+    for k in (0, 3, 10):
+        times = clip_times(k / 2, k / 2 + 1, span, classifier.data, 4, 2)
+        clips = read_frames(left, times, short_side=37).unflatten(0, (2, 4))[:, :, 2:34, 6:38]
+        clips = torch.cat([clips, clips.flip(3)]).permute(0, 4, 1, 2, 3)
+        if clips.shape[-2:] == (32, 32):
+            with torch.inference_mode():
+                wanted = classifier.model(clips).softmax(dim=1).mean(dim=0)
+            np.testing.assert_allclose(timeline.per_view[0, k], wanted, atol=1e-5)
+    fused = timeline.probabilities
+    np.testing.assert_allclose(fused[:8], timeline.per_view[:, :8].mean(axis=0))
+    np.testing.assert_allclose(fused[8:], timeline.per_view[0, 8:])
+    np.testing.assert_allclose(fused.sum(axis=1), 1, atol=1e-6)
+
+
+def test_reading_in_parts_changes_nothing(classifier, takes, monkeypatch):
+    whole = classifier.timeline([takes[0]], window=1.0, hop=0.25)
+    monkeypatch.setattr("mv2mae.evaluate.timeline._WINDOWS_AT_ONCE", 3)
+    parts = classifier.timeline([takes[0]], window=1.0, hop=0.25)
+    np.testing.assert_allclose(whole.per_view, parts.per_view, atol=1e-6)
+
+
+def test_neighbouring_windows_of_one_class_are_a_segment():
+    wins = np.array([0, 0, 1, 1, 1, 0])
+    p = np.where(np.arange(2) == wins[:, None], 0.9, 0.1)[None]
+    p[:, 5] = np.nan
+    starts = np.arange(6.0)
+    found = Timeline(["a", "b"], starts, starts + 2, p).segments()
+    assert [(part["start"], part["end"], part["label"]) for part in found] == [
+        (0.0, 2.5, "a"), (2.5, 5.5, "b"), (5.5, 7.0, "")]  # fmt: skip
+    assert found[0]["probability"] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("window", "hop"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.0), (float("nan"), 1.0)])
+def test_windows_must_be_positive(classifier, takes, window, hop):
+    with pytest.raises(InputError, match="must be positive"):
+        classifier.timeline([takes[0]], window=window, hop=hop)
+
+
+def test_the_verb_names_one_performance_and_many(run, takes, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    left, right, broken = map(str, takes)
+    assert main(["predict", str(run), left, right, "--num_clips", "1", "--num_crops", "1"]) == 0
+    assert any(name in capsys.readouterr().out for name in CLASSES)
+    assert list(tmp_path.iterdir()) == []
+    status = main(["predict", str(run), left, right, broken, "--each", "true", "--num_clips", "1", "--num_crops", "1"])
+    said = capsys.readouterr()
+    assert status == 1
+    assert "1 of 3 videos could not be read" in said.err
+    assert "middle.mp4: " in said.err
+    table = pd.read_csv(tmp_path / "predictions" / "predictions.csv")
+    assert table.columns.tolist() == ["name", "label", "probability", "num_views", "num_broken", *CLASSES]
+    assert table["name"].tolist() == ["left", "right"]
+    stored = json.loads((tmp_path / "predictions" / "predictions.json").read_text())
+    assert stored[0]["label"] == table["label"][0]
+
+
+def test_the_verb_writes_timelines(run, takes, tmp_path, capsys):
+    words = [*map(str, takes), "--window", "1", "--hop", "1", "--num_clips", "1", "--out", str(tmp_path / "out")]
+    assert main(["predict", str(run), *words]) == 1  # one file is broken
+    said = capsys.readouterr()
+    assert "middle.mp4: " in said.err
+    stem = "left+right+middle.timeline"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"{stem}.{ending}" for ending in ("csv", "json", "png")
+    }
+    table = pd.read_csv(tmp_path / "out" / f"{stem}.csv")
+    assert table["num_views"].tolist() == [2, 2, 2, 2, 1, 1]
+    stored = json.loads((tmp_path / "out" / f"{stem}.json").read_text())
+    assert [window["label"] for window in stored["windows"]] == table["label"].tolist()
+    assert stored["segments"][-1]["end"] == pytest.approx(6.0)
+    assert main(["predict", str(run), str(takes[0]), "--window", "1", "--hop", "-1"]) == 1
+    assert "hop=-1.0 must be positive" in capsys.readouterr().err

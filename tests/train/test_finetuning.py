@@ -1,0 +1,232 @@
+"""Options of fine-tuning in whole runs on a few videos: what learns, what is kept, what a stopped run goes on with."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from mv2mae.config import (
+    AugmentConfig,
+    ComputeConfig,
+    DataConfig,
+    FinetuneConfig,
+    HeadConfig,
+    LogConfig,
+    OptimConfig,
+)
+from mv2mae.errors import InputError
+from mv2mae.model.classifier import Classifier
+from mv2mae.train.ema import averaged_copy, update_average
+from mv2mae.train.finetune import FinetuneModule, balanced_weights, finetune, freeze
+from mv2mae.weights import read_weights
+
+ALL = AugmentConfig(erase_prob=0.5, mixup=0.8, cutmix=1.0)
+
+
+@pytest.fixture
+def config(tiny):
+    """Twelve videos of two classes, four of each batch's eight clips held at a time."""
+    return FinetuneConfig(
+        model=dataclasses.replace(tiny, positions="sincos-3d"),
+        data=DataConfig(
+            train_query="subject in [1, 2, 3] and label in [5, 7] and setup == 1 and view != 1",
+            flip=True,
+            cache="memory",
+            frame_stride=8,
+        ),
+        num_repeats=2,
+        optim=OptimConfig(lr=1e-3, batch_size=8, steps=8, warmup_steps=2, layer_decay=0.9),
+        compute=ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1),
+        log=LogConfig(log_every=2, save_every=3),
+    )
+
+
+def tensors(run):
+    return read_weights(run).tensors
+
+
+def first_weights(config, num_classes=8):
+    torch.manual_seed(config.seed)
+    return Classifier(config.model, num_classes, drop_path=config.head.drop_path).state_dict()
+
+
+def test_a_stopped_run_with_all_options_goes_on_exactly(config, tmp_path, monkeypatch):
+    config = dataclasses.replace(
+        config, augment=ALL, ema_decay=0.99, train_blocks=1, head=HeadConfig(class_weights="balanced")
+    )
+    finetune(config, tmp_path / "whole")
+    step = FinetuneModule.training_step
+
+    def broken(self, batch, batch_idx):
+        if batch_idx == 5:
+            raise RuntimeError("power cut")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinetuneModule, "training_step", broken)
+        with pytest.raises(RuntimeError, match="power cut"):
+            finetune(config, tmp_path / "parts")
+    finetune(config, tmp_path / "parts")
+    whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_accumulated_parts_and_workers_give_what_the_whole_batch_gives(config, tmp_path):
+    config = dataclasses.replace(config, augment=ALL, ema_decay=0.9, head=HeadConfig(drop_path=0.0))
+    whole = tensors(finetune(config, tmp_path / "whole"))
+    compute = dataclasses.replace(config.compute, device_batch_size=4, num_workers=1)
+    parts = tensors(finetune(dataclasses.replace(config, compute=compute), tmp_path / "parts"))
+    for name in whole:
+        torch.testing.assert_close(whole[name], parts[name], rtol=1e-3, atol=1e-5)
+
+
+def test_every_augmentation_changes_what_is_learnt(config, tmp_path):
+    plain = AugmentConfig(rand_augment_ops=0)
+    kinds = {
+        "plain": plain,
+        "rand_augment": AugmentConfig(),
+        "erase": dataclasses.replace(plain, erase_prob=1.0),
+        "mixup": dataclasses.replace(plain, mixup=0.8),
+        "cutmix": dataclasses.replace(plain, cutmix=1.0),
+    }
+    short = dataclasses.replace(config.optim, steps=1, warmup_steps=1)
+    runs = [
+        tensors(finetune(dataclasses.replace(config, augment=kind, optim=short), tmp_path / name))["head.weight"]
+        for name, kind in kinds.items()
+    ]
+    assert all(not torch.equal(a, b) for i, a in enumerate(runs) for b in runs[:i])
+
+
+def test_only_the_last_blocks_and_the_head_learn(config, tmp_path):
+    before = first_weights(config)
+    for blocks, still in ((1, ("encoder.embed", "encoder.blocks.0")), (0, ("encoder.",))):
+        for optimizer in ("adamw", "muon"):
+            optim = dataclasses.replace(config.optim, optimizer=optimizer)
+            run = tmp_path / f"{blocks}-{optimizer}"
+            after = tensors(finetune(dataclasses.replace(config, train_blocks=blocks, optim=optim), run))
+            for name, tensor in before.items():
+                assert torch.equal(after[name], tensor) == name.startswith(still), name
+
+
+def test_frozen_parts_are_not_gone_back_through(config):
+    model = Classifier(config.model, 5, drop_path=0.5)
+    frozen = freeze(model, 1)
+    given = []
+    for block in model.encoder.blocks:
+        block.register_forward_pre_hook(lambda module, args: given.append(args[0].requires_grad))
+    model(torch.rand(2, 3, 4, 32, 32)).sum().backward()
+    assert given == [False, False]  # nothing behind the last block's input wants a gradient
+    assert all(p.grad is None for part in frozen for p in part.parameters())
+    assert all(p.grad is not None for p in model.encoder.blocks[1].parameters())
+
+
+def test_frozen_parts_stay_in_evaluation_mode(config, tmp_path, monkeypatch):
+    modes = []
+    step = FinetuneModule.training_step
+
+    def watched(self, batch, batch_idx):
+        blocks = self.model.encoder.blocks
+        modes.append((blocks[0].training, blocks[1].training, self.model.head.training, self.average.training))
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(FinetuneModule, "training_step", watched)
+    finetune(dataclasses.replace(config, train_blocks=1, ema_decay=0.9), tmp_path / "run")
+    assert set(modes) == {(False, True, True, False)}
+
+
+def test_more_blocks_than_there_are_is_an_error(config, tmp_path):
+    with pytest.raises(InputError, match="train_blocks=3, but the encoder has 2 blocks"):
+        finetune(dataclasses.replace(config, train_blocks=3), tmp_path / "run")
+
+
+def test_the_running_mean_is_what_is_kept(config, tmp_path, monkeypatch):
+    path = []
+    step = FinetuneModule.optimizer_step
+
+    def watched(self, *args, **kwargs):
+        step(self, *args, **kwargs)
+        path.append({name: value.clone() for name, value in self.model.state_dict().items()})
+
+    monkeypatch.setattr(FinetuneModule, "optimizer_step", watched)
+    kept = tensors(finetune(dataclasses.replace(config, ema_decay=0.5), tmp_path / "run"))
+    wanted = first_weights(config)
+    for number, weights in enumerate(path, start=1):
+        decay = min(0.5, (1 + number) / (10 + number))
+        wanted = {name: decay * wanted[name] + (1 - decay) * weights[name] for name in wanted}
+    assert len(path) == 8
+    for name in kept:
+        torch.testing.assert_close(kept[name], wanted[name], rtol=1e-4, atol=1e-6)
+        assert not torch.equal(kept[name], path[-1][name]) or path[0][name].std() == 0
+
+
+def test_the_mean_of_a_constant_is_that_constant(tiny):
+    model = Classifier(tiny, 5)
+    average = averaged_copy(model)
+    with torch.no_grad():
+        model.head.weight += 1
+    for step in range(1, 400):
+        update_average(average, model, 0.95, step)
+    torch.testing.assert_close(average.head.weight, model.head.weight)
+    assert not any(p.requires_grad for p in average.parameters())
+
+
+def test_balanced_weights_make_classes_count_alike():
+    labels = [0] * 6 + [1] * 3 + [3]
+    weights = balanced_weights(labels, 5)
+    assert weights[labels].mean() == pytest.approx(1)
+    sums = [float(weights[label]) * labels.count(label) for label in (0, 1, 3)]
+    assert sums == pytest.approx([10 / 3] * 3)
+    assert weights[[2, 4]].tolist() == [0, 0]
+
+
+def test_a_balanced_loss_weighs_each_clip_by_its_class(config, tmp_path, monkeypatch):
+    seen = []
+    loss = FinetuneModule.loss
+
+    def watched(self, logits, target):
+        value = loss(self, logits, target)
+        seen.append((self.class_weights, logits.detach(), target, value.detach()))
+        return value
+
+    monkeypatch.setattr(FinetuneModule, "loss", watched)
+    # two of class 5's six videos are left out
+    query = config.data.train_query + " and not (label == 5 and subject == 1)"
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, train_query=query),
+        head=HeadConfig(class_weights="balanced"),
+    )
+    finetune(config, tmp_path / "labels")
+    finetune(dataclasses.replace(config, augment=AugmentConfig(mixup=0.8)), tmp_path / "shares")
+    for weights, logits, target, value in seen:
+        assert weights[[5, 7]].tolist() == pytest.approx([10 / 8, 10 / 12])
+        shares = target if target.ndim == 2 else torch.nn.functional.one_hot(target, 8).float()
+        smoothed = 0.9 * shares + 0.1 / 8
+        each = -(smoothed * logits.log_softmax(dim=1)).sum(dim=1)
+        torch.testing.assert_close(value, (each * (shares @ weights)).mean())
+
+
+def test_mixing_wants_pairs_of_videos(config, tmp_path):
+    optim = dataclasses.replace(config.optim, batch_size=6)
+    with pytest.raises(InputError, match="a device holds 3 at a time; choose optim.batch_size"):
+        finetune(dataclasses.replace(config, optim=optim, augment=ALL), tmp_path / "run")
+
+
+def test_few_labels_are_said_and_counted(config, tmp_path, capsys):
+    data = dataclasses.replace(config.data, labels_per_class=1)
+    run = finetune(dataclasses.replace(config, data=data), tmp_path / "run")
+    counts = json.loads((run / "summary.json").read_text())["data"]
+    assert (counts["videos"], counts["groups"], counts["classes"]) == (4, 2, 2)
+    said = capsys.readouterr().out
+    assert "4 videos, 2 groups, 2 classes" in said
+    assert "1 group of each class" in said
+
+
+def test_a_run_says_what_it_does_to_clips_and_what_learns(config, tmp_path, capsys):
+    config = dataclasses.replace(config, augment=ALL, train_blocks=1, ema_decay=0.99)
+    finetune(config, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "RandAugment (4 x, magnitude 7 ± 0.5), erasing 0.5, mixup 0.8, cutmix 1" in said
+    assert "the last 1 of 2 blocks and the head" in said
+    assert "a running mean of the weights (0.99) is kept" in said

@@ -1,0 +1,45 @@
+"""The picture of view robustness is drawn whatever was measured."""
+
+import matplotlib.backends.backend_agg as agg
+import pytest
+
+from mv2mae.visualize.robustness import robustness_figure
+
+
+def found(value, views, angles):
+    share = {"value": value, "interval": [value - 0.1, value + 0.1], "num": 20}
+    retrieval = {"recall_at_1": value, "recall_at_1_interval": [value - 0.1, value], "map": value,
+                 "map_interval": [value, value + 0.1], "chance_recall_at_1": 0.1, "chance_map": 0.2,
+                 "mean_gallery": 10}  # fmt: skip
+    return {
+        "accuracy": [{"train_view": a, "test_view": b, **share} for a in (*views, "all") for b in views],
+        "accuracy_by_angle": [{"angle": angle, **share} for angle in angles],
+        "retrieval": {"all": retrieval},
+        "similarity": [
+            {"relation": relation, "view": view, "cosine": value / 3, "num": 5}
+            for relation in ("same performance", "other person and action")
+            for view in ("other view", "same view")
+            if (relation, view) != ("same performance", "same view")
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("views", "angles", "floor"),
+    [
+        (("1", "2"), (0.0, 45.0, 90.0), True),
+        (("1", "2"), (), True),
+        (tuple(map(str, range(1, 29))), (0.0, 45.0), False),
+    ],
+)
+def test_the_figure(views, angles, floor):
+    encoders = {"runs/a": found(0.6, views, angles)}
+    if floor:
+        encoders["untrained"] = found(0.2, views, angles)
+    figure = robustness_figure({"encoders": encoders, "chance": 0.1, "views": list(views), "probe": "linear",
+                                "views_of_training": ["1"], "test_performances": 9, "manifest": "m.csv"})  # fmt: skip
+    agg.FigureCanvasAgg(figure).draw()
+    matrix, angle, *_ = figure.axes
+    assert len(matrix.texts) == (6 if len(views) == 2 else 0)
+    assert matrix.get_xticklabels()[0].get_text() == "1 *"
+    assert ("degrees" in angle.get_xlabel()) == bool(angles)
