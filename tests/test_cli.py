@@ -122,7 +122,7 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path, capsys):
 def test_a_run_tests_on_its_own_test_part_or_says_that_it_has_none(tmp_path, capsys, monkeypatch):
     seen = {}
 
-    def evaluate(where, data, test, out, device):
+    def evaluate(where, data, test, out, **options):
         seen.update(data=data, test=test)
         raise InputError("seen enough")
 

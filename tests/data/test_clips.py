@@ -53,6 +53,15 @@ def test_clips_draw_by_seed_epoch_and_index(takes: pd.DataFrame) -> None:
     assert len(starts) > 2
 
 
+def test_each_clip_has_a_seed_of_its_own_whatever_its_crop(takes: pd.DataFrame) -> None:
+    keys = [(epoch, index) for epoch in range(3) for index in range(3)]
+    seeds = np.concatenate([clips(takes)[key]["seeds"] for key in keys])
+    assert len(set(seeds.tolist())) == 9 * 3
+    others = [clips(takes, crop="centre", flip=False)[key] for key in keys]
+    np.testing.assert_array_equal(collate_clips(others)["seeds"], seeds)
+    assert not set(clips(takes, seed=1)[(0, 0)]["seeds"].tolist()) & set(seeds.tolist())
+
+
 def test_flips_mirror_about_half_of_the_clips(tmp_path: Path) -> None:
     ramp = np.broadcast_to(np.arange(20, 148, 2, dtype=np.uint8)[None, :, None], (64, 64, 3)).copy()
     path = write_video(tmp_path / "1.mp4", even_times(25, 25), size=(64, 64), image=lambda _: ramp)

@@ -124,7 +124,7 @@ def test_files_that_are_not_there_are_set_aside(takes: pd.DataFrame, tmp_path: P
 def test_finetuning_takes_the_parts_of_a_split(manifest: Path) -> None:
     config = DataConfig(manifest=str(manifest), split="synthetic/xsub")
     data = finetune_data(config, **SHAPE, num_repeats=2, seed=0)
-    assert data.summary == {"videos": 6, "classes": 3, "set_aside": 0}
+    assert data.summary == {"videos": 6, "groups": 3, "classes": 3, "set_aside": 0}
     test = eval_data(config, **SHAPE, test=EvalConfig(num_clips=2, num_crops=2))
     assert set(test.frame["subject"]) == {4, 5}
     assert test[0]["clips"].shape == (4, 3, 4, 16, 16)

@@ -108,7 +108,9 @@ def test_a_test_of_broken_videos_alone_has_its_figures(run, frame, tmp_path):
     figures = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
     assert figures["single_view"]["top1"] == figures["fused"]["top1"] == 0
     assert figures["single_view"]["ece"] is None
-    assert json.loads(json.dumps(figures_of(read_scores(tmp_path)), allow_nan=False))["fused"]["num_broken"] == 3
+    assert (
+        json.loads(json.dumps(figures_of(read_scores(tmp_path / "out")), allow_nan=False))["fused"]["num_broken"] == 3
+    )
 
 
 def test_a_video_shorter_than_the_clip_is_tested(run, frame, tmp_path):
@@ -135,7 +137,7 @@ def test_nothing_to_test_on_is_refused(run, frame, tmp_path):
     for change, message in (
         ({"test_query": "view == 9"}, "picks none of 6 videos"),
         ({"test_query": "", "split": "folder/test"}, "is unknown"),
-        ({"test_query": "", "split": "synthetic/xsub"}, "the test part of synthetic/xsub .* picks none of 6 videos"),
+        ({"test_query": "", "split": "synthetic/xset"}, "the test part of synthetic/xset .* picks none of 6 videos"),
         ({"test_query": ""}, "nothing says which videos to test on"),
     ):
         with pytest.raises(InputError, match=message):

@@ -81,7 +81,7 @@ class LoaderFigures:
     @property
     def computing_ms(self) -> float:
         """Of a clip on one core, once every video has been looked at."""
-        return self.clip_cpu_ms - self.stages.get(FIRST_LOOK, 0.0)
+        return self.clip_cpu_ms * (1 - self.stages.get(FIRST_LOOK, 0.0) / self.clip_ms)
 
     @property
     def pairs_per_s(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -24,6 +24,10 @@ def _evaluate_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--against", type=str, default="", help="another run that was tested, or its scores.parquet: is it better?"
     )
+    parser.add_argument(
+        "--fusion", type=Literal["late", "attention"], default="late",
+        help="of views: their mean, or learned on the training part (saved beside the run)",
+    )  # fmt: skip
     parser.add_argument("--pictures", type=bool, default=True, help="write confusion, reliability and views as PNG")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
     parser.add_class_arguments(DataConfig, "data")
@@ -58,7 +62,7 @@ def _positional(argv: Sequence[str]) -> list[str]:
 
 def _evaluate(args: Any) -> None:
     from mv2mae.evaluate.compare import compare, print_comparison
-    from mv2mae.evaluate.evaluate import best_device, evaluate, print_figures
+    from mv2mae.evaluate.evaluate import RESULTS_NAME, best_device, evaluate, figures_from, print_figures
     from mv2mae.evaluate.scores import SCORES_NAME, find_scores, read_scores
     from mv2mae.runs import write_json
 
@@ -68,14 +72,17 @@ def _evaluate(args: Any) -> None:
     if args.scores:
         file = find_scores(args.scores)
         out = Path(args.out) if args.out else file.parent
-        figures = _from_scores(file, out)
+        figures = figures_from(file)
+        write_json(out / RESULTS_NAME, figures)
     else:
         where = Path(args.weights)
         out = Path(args.out) if args.out else (where if where.is_dir() else where.parent) / "evaluation"
         file = out / SCORES_NAME
-        figures = evaluate(where, args.data, args.test, out, device=best_device(args.device))
+        device = best_device(args.device)
+        figures = evaluate(where, args.data, args.test, out, device=device, fusion=args.fusion)
     print_figures(figures, f"{figures.get('run', file)} on {figures.get('split') or args.data.manifest}")
-    written = [out / name for name in ("evaluation.json", "scores.parquet", "crops.parquet") if (out / name).exists()]
+    names = (RESULTS_NAME, SCORES_NAME, CROPS_NAME, FUSED_NAME)
+    written = [out / name for name in names if (out / name).exists()]
     if args.pictures:
         from mv2mae.visualize.scores import write_score_figures
 
@@ -86,17 +93,6 @@ def _evaluate(args: Any) -> None:
         write_json(out / "comparison.json", {"a": str(file), "b": str(find_scores(args.against)), **found})
         written.append(out / "comparison.json")
     print(f"  wrote {', '.join(path.name for path in written)} into {out}")
-
-
-def _from_scores(file: Path, out: Path) -> dict[str, Any]:
-    """The figures of an earlier test made again, evaluation.json with them."""
-    from mv2mae.evaluate.evaluate import RESULTS_NAME, figures_of
-    from mv2mae.evaluate.scores import read_scores
-    from mv2mae.runs import write_json
-
-    figures = figures_of(read_scores(file))
-    write_json(out / RESULTS_NAME, figures)
-    return figures
 
 
 VERBS = {

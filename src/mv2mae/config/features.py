@@ -23,14 +23,14 @@ class FeatureConfig:
     """Clips of each video, spread evenly over it; one lies in the middle."""
     batch_size: int = 32
     """Clips that the encoder sees at a time (speed only)."""
-    num_workers: int = 0
-    """Processes that read and decode videos; 0 = the process itself."""
+    num_workers: int | None = None
+    """Processes that read and decode videos; 0 = the process itself; null = one a core beside a GPU, else 0."""
 
     def __post_init__(self) -> None:
         require(self.num_clips >= 1, f"num_clips={self.num_clips} must be at least 1")
         require(self.layer is None or self.layer >= 1, f"layer={self.layer} must be at least 1, or null")
         require(self.batch_size >= 1, f"batch_size={self.batch_size} must be at least 1")
-        require(self.num_workers >= 0, f"num_workers={self.num_workers} must not be negative")
+        require((self.num_workers or 0) >= 0, f"num_workers={self.num_workers} must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)

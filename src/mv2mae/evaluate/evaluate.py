@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -14,13 +14,34 @@ from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.datamodule import eval_data
 from mv2mae.errors import InputError
+from mv2mae.evaluate.fusion import (
+    TRAINING_CROPS,
+    GroupFuser,
+    GroupTokens,
+    ViewAttention,
+    WithTokens,
+    by_group,
+    fit_view_attention,
+    load_fusion,
+    save_fusion,
+)
 from mv2mae.evaluate.metrics import Figures, summarise
-from mv2mae.evaluate.scores import CROPS_NAME, SCORES_NAME, CropWriter, numbered, write_table
+from mv2mae.evaluate.scores import (
+    CROPS_NAME,
+    FUSED_NAME,
+    SCORES_NAME,
+    CropWriter,
+    numbered,
+    read_scores,
+    write_table,
+)
 from mv2mae.evaluate.scoring import score_videos
+from mv2mae.model.classifier import Classifier
 from mv2mae.runs import write_json
 from mv2mae.weights import load_classifier_model
 
 RESULTS_NAME = "evaluation.json"
+Fusion = Literal["late", "attention"]
 
 
 def check_labels(dataset: EvalDataset, classes: list[str]) -> None:
@@ -41,7 +62,14 @@ def check_labels(dataset: EvalDataset, classes: list[str]) -> None:
 
 
 def evaluate(
-    run: str | Path, data: DataConfig, test: EvalConfig, out: Path, *, device: str = "cpu", progress: bool = True
+    run: str | Path,
+    data: DataConfig,
+    test: EvalConfig,
+    out: Path,
+    *,
+    device: str = "cpu",
+    progress: bool = True,
+    fusion: Fusion = "late",
 ) -> Figures:
     """Test a fine-tuned run; write `scores.parquet`, `crops.parquet` and `evaluation.json` into a folder.
 
@@ -52,9 +80,11 @@ def evaluate(
         out: folder for the results.
         device: cpu, cuda, ...
         progress: show a bar.
+        fusion: of views: `late` is the mean of their probabilities; `attention` is learned (`mv2mae.evaluate.fusion`),
+            on the training part of `data` unless that was done before, and writes `fused.parquet` too.
 
     Returns:
-        the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops` and `classes` (names).
+        the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops`, `fusion` and `classes` (names).
 
     Raises:
         InputError: if the run holds no classifier, the labels do not fit it, or there is nothing to test on.
@@ -69,22 +99,85 @@ def evaluate(
     size, frames = model.config.image_size, model.config.num_frames
     dataset = eval_data(data, num_frames=frames, size=size, test=test, progress=progress)
     check_labels(dataset, classes)
+    model = model.to(device)
+    attention = fusion_of(run, model, data, progress=progress) if fusion == "attention" else None
     out.mkdir(parents=True, exist_ok=True)
-    with CropWriter(out / CROPS_NAME, test.num_crops) as crops:
-        scores = score_videos(
-            model.to(device), dataset, test.batch_size, num_workers=test.num_workers, progress=progress, crops=crops
-        )
+    scores, fused = _scored(model, dataset, test, out, attention, progress)
     scores.attrs = {
         "run": str(run),
         "split": data.split or data.test_query,
         "num_clips": test.num_clips,
         "num_crops": test.num_crops,
+        "fusion": fusion,
         "classes": classes,
     }
     write_table(scores, out / SCORES_NAME)
-    figures = figures_of(scores)
+    if fused is not None:
+        write_table(fused, out / FUSED_NAME)
+    else:
+        (out / FUSED_NAME).unlink(missing_ok=True)  # of an earlier test
+    figures = figures_of(scores, fused)
     write_json(out / RESULTS_NAME, figures)
     return figures
+
+
+def _scored(
+    model: Classifier,
+    dataset: EvalDataset,
+    test: EvalConfig,
+    out: Path,
+    attention: ViewAttention | None,
+    progress: bool,
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Scores of videos, and of groups where the views are fused by attention."""
+    with CropWriter(out / CROPS_NAME, test.num_crops) as crops:
+        if attention is None:
+            return score_videos(
+                model, dataset, test.batch_size, num_workers=test.num_workers, progress=progress, crops=crops
+            ), None
+        fuser = GroupFuser(attention, model.num_classes, model.config.encoder_width)
+        scores = score_videos(
+            WithTokens(model), dataset, test.batch_size, num_workers=test.num_workers, progress=progress, crops=crops,
+            outputs=fuser, order=by_group(dataset),
+        )  # fmt: skip
+        return scores, fuser.table()
+
+
+def fusion_of(run: str | Path, model: Classifier, data: DataConfig, *, progress: bool = True) -> ViewAttention:
+    """The learned fusion of a run: the one saved beside it, or else one that is trained now and saved.
+
+    Raises:
+        InputError: if it has to be trained and nothing says on what, or the training videos do not serve.
+    """
+    if (module := load_fusion(run)) is not None:
+        return module
+    if not (data.split or data.train_query):
+        raise InputError(
+            "nothing says on which videos to learn the fusion; give data.split or data.train_query, or --fusion late"
+        )
+    config = model.config
+    dataset = eval_data(
+        data, num_frames=config.num_frames, size=config.image_size, test=TRAINING_CROPS, part="train", progress=progress
+    )
+    check_labels(dataset, [str(k) for k in range(model.num_classes)])
+    groups = GroupTokens(model.num_classes, config.encoder_width, torch.float16)
+    score_videos(
+        WithTokens(model),
+        dataset,
+        TRAINING_CROPS.batch_size,
+        progress=progress,
+        outputs=groups,
+        order=by_group(dataset),
+    )
+    module, found = fit_view_attention(groups, config)
+    path = save_fusion(run, module, config, found)
+    if progress:
+        print(
+            f"  learned a fusion on {found['groups']} training groups, epoch {found['epoch']} chosen on "
+            f"{found['held_out']} others: negative log-likelihood {found['nll']:.3f}, late fusion "
+            f"{found['nll_late']:.3f}; wrote {path}"
+        )
+    return module
 
 
 def figures_of(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figures:
@@ -92,6 +185,17 @@ def figures_of(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figur
     numbers = [str(i) for i in range(len(numbered(scores, "p")))]
     made_with = {str(name): value for name, value in scores.attrs.items()}
     return {"classes": numbers, **made_with, **summarise(scores, fused)}
+
+
+def figures_from(file: Path) -> Figures:
+    """The figures of an earlier test made again from its score file, and from fused.parquet where it lies beside.
+
+    Raises:
+        InputError: the file holds no scores.
+    """
+    beside = file.with_name(FUSED_NAME)
+    has_fused = file.name == SCORES_NAME and beside.exists()
+    return figures_of(read_scores(file), read_scores(beside) if has_fused else None)
 
 
 def best_device(name: str) -> str:
@@ -114,8 +218,9 @@ def print_figures(figures: Figures, title: str) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("", "top-1", "95 % interval", "top-5", "mean class", "number"):
         table.add_column(column, justify="left" if not column else "right")
-    rows = {"single view": single, **({"fused views": figures["fused"]} if "fused" in figures else {})}
-    for name, values in rows.items():
+    fused = "fused by attention" if "late" in figures else "fused views"
+    rows = {"single_view": "single view", "fused": fused, "late": "fused by the mean"}
+    for values, name in ((figures[key], name) for key, name in rows.items() if key in figures):
         shares = [_share(values[key]) for key in ("top5", "mean_class")]
         table.add_row(name, _share(values["top1"]), _range(values["top1_interval"]), *shares, str(values["num"]))
     for view, top1 in figures["per_view"].items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +80,11 @@ def extract(
     if not _is_finished(out, parts.digest, fused):
         parts.complete(device=device, progress=progress)
         write = _write_parquet if out.suffix == ".parquet" else _write_safetensors
-        broken = [(str(piece["path"].iloc[row]), reason) for piece, features in parts
-                  for row, reason in features.errors.items()]  # fmt: skip
+        broken = [(str(rows["path"][row]), reason) for row, reason in parts.errors().items()]
         _in_one_stroke(
             out, lambda file: write(file, _tables(parts, frozen, config, fused), {**about, "broken": broken})
         )
-        parts.remove()
+        shutil.rmtree(parts.folder)
     about = read_about(out)
     broken = [(path, reason) for path, reason in about["broken"]]
     report = out.with_suffix(".report.json") if broken else None

@@ -26,16 +26,20 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from mv2mae import __version__
 from mv2mae.config import DataConfig, EvalConfig, FeatureConfig, ModelConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.datamodule import make_loader
 from mv2mae.data.remote import cache_folder
+from mv2mae.data.video import available_cores
 from mv2mae.data.videos import Videos
 from mv2mae.data.windows import even_offsets
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
 from mv2mae.weights import encoder_tensors, load_encoder, read_weights
 
+UNTRAINED = "untrained"
+"""Name of the encoder that shows what features are worth without training."""
 _PART_BYTES, _PART_VIDEOS = 64 << 20, 256
 """A part holds at most so much: what a killed process loses."""
 
@@ -75,7 +79,7 @@ def frozen_encoder(
             raise InputError(f"layer={layer}, but the encoder of {source} has {depth} blocks; give 1 to {depth}")
         encoder.blocks, encoder.norm = encoder.blocks[:layer], nn.Identity()
     encoder.requires_grad_(False)
-    return FrozenEncoder("untrained" if untrained else str(source), encoder, _digest_of(encoder))
+    return FrozenEncoder(UNTRAINED if untrained else str(source), encoder, _digest_of(encoder))
 
 
 def _digest_of(encoder: Encoder) -> str:
@@ -179,10 +183,11 @@ class Parts:
         missing = [piece for piece in self._pieces if not self._file(piece).exists()]
         if missing:
             self._compute(missing, device, progress)
-        reasons = [reason for _, features in self for reason in features.errors.values()]
-        if len(reasons) == len(self.rows):
-            raise InputError(f"none of the {len(self.rows)} videos can be read; first: {self.rows['path'][0]}: "
-                             f"{reasons[0]}")  # fmt: skip
+        broken = self.errors()
+        if len(broken) == len(self.rows):
+            raise InputError(
+                f"none of the {len(self.rows)} videos can be read; first: {self.rows['path'][0]}: {broken[0]}"
+            )
 
     def _compute(self, missing: list[slice], device: str, progress: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -199,12 +204,9 @@ class Parts:
         for piece in self._pieces:
             yield self.rows.iloc[piece], _read_part(self._file(piece))
 
-    def remove(self) -> None:
-        """Delete the parts, and the folder if nothing else is in it."""
-        for piece in self._pieces:
-            self._file(piece).unlink(missing_ok=True)
-        if self.folder.exists() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+    def errors(self) -> dict[int, str]:
+        """Row -> reason of the videos that could not be read; the features themselves are not looked at."""
+        return {piece.start + row: why for piece in self._pieces for row, why in _errors_of(self._file(piece)).items()}
 
 
 def feature_shape(model: ModelConfig, config: FeatureConfig) -> tuple[int, int, int, int]:
@@ -244,7 +246,10 @@ def encode_videos(
         videos=Videos(),
     )
     held = max(1, config.batch_size // config.num_clips)
-    loader = make_loader(_TimedClips(clips), None, device_batch_size=held, num_workers=config.num_workers, collate=list)
+    workers = config.num_workers
+    if workers is None:
+        workers = 0 if device == "cpu" else available_cores()
+    loader = make_loader(_TimedClips(clips), None, device_batch_size=held, num_workers=workers, collate=list)
     for items in loader:
         good = [item for item in items if "clips" in item]
         found = iter(())
@@ -288,7 +293,7 @@ def _digest(frozen: FrozenEncoder, rows: pd.DataFrame, data: DataConfig, config:
     videos = [(*about, _state_of(about[0])) for about in zip(rows["path"], rows["start"], rows["end"], strict=True)]
     speed_only = {"batch_size", "num_workers"}
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in speed_only}
-    text = json.dumps([frozen.digest, settings, data.frame_stride, data.fps, videos], default=str)
+    text = json.dumps([__version__, frozen.digest, settings, data.frame_stride, data.fps, videos], default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -316,9 +321,14 @@ def _write_part(path: Path, videos: Sequence[Encoded], shape: tuple[int, int, in
 
 
 def _read_part(path: Path) -> Features:
+    errors = _errors_of(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        return Features(file.get_tensor("values"), file.get_tensor("times"), errors)
+
+
+def _errors_of(path: Path) -> dict[int, str]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            errors = json.loads(file.metadata()["errors"])
-            return Features(file.get_tensor("values"), file.get_tensor("times"), {int(k): v for k, v in errors.items()})
+            return {int(row): reason for row, reason in json.loads(file.metadata()["errors"]).items()}
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: features that cannot be read ({error}); delete the file") from error

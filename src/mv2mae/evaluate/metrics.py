@@ -153,7 +153,8 @@ def summarise(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figure
         (videos) and so on;
         `confusion`: counts [true, predicted]; `broken`: (path, reason) of every video that could not be read; where
         there are several views, `fused`: the same figures with a row a group, its own `confusion` and `incomplete`, the
-        number of groups that were fused without some of their views since these could not be read.
+        number of groups that were fused without some of their views since these could not be read. Where `fused` was
+        given, `late` has the figures of fusion by the mean.
     """
     figures: Figures = {"single_view": _all_of(scores)}
     for column, name in (("view", "per_view"), ("subject", "per_subject")):
@@ -161,7 +162,9 @@ def summarise(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figure
         figures[name] = {value: top1 for value, (top1, *_) in found.items()}
         figures[f"{name}_interval"] = {value: [low, high] for value, (_, low, high, _) in found.items()}
         figures[f"{name}_num"] = {value: num for value, (*_, num) in found.items()}
-    if fused is None and scores["view"].nunique() > 1:
+    if fused is not None:
+        figures["late"] = _all_of(fuse_views(scores))
+    elif scores["view"].nunique() > 1:
         fused = fuse_views(scores)
     if fused is not None:
         incomplete = int((fused["num_fused"] < fused["num_views"]).sum())

@@ -112,7 +112,11 @@ class ActionClassifier:
             rows, self.data, num_frames=config.num_frames, size=config.image_size, test=test, videos=Videos()
         )
         scores = score_videos(
-            self.model, dataset, test.batch_size, num_workers=test.num_workers, progress=progress and len(dataset) > 1
+            self.model,
+            dataset,
+            test.batch_size,
+            num_workers=test.num_workers,
+            progress=progress and len(dataset) > 1,
         )
         groups = [group for _, group in scores.groupby("group", sort=False)]
         found = [self._fused(group) for group in groups if (group["error"] == "").any()]

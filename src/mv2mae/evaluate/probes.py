@@ -21,6 +21,8 @@ from mv2mae.model.layers import CrossAttention
 
 _HELD_OUT = 0.25
 """Share of the training groups on which settings are chosen."""
+_PATIENCE = 0.2
+"""Share of the attentive probe's epochs after which a training that gets no better on held-out groups is left off."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +133,19 @@ def fit_attentive(train: Labelled, config: ProbeConfig, device: str = "cpu") -> 
         part, check = train.part(~held), train.part(held)
         losses: list[float] = []
 
-        def look(head: AttentiveHead) -> None:
+        def look(head: AttentiveHead) -> bool:
             losses.append(float(F.cross_entropy(attentive_logits(head, check.values), check.labels)))
+            return len(losses) - int(np.argmin(losses)) <= max(5, _PATIENCE * most)
 
         _train_attentive(part, config, most, most, device, look)
         epochs = int(np.argmin(losses)) + 1
-    return _train_attentive(train, config, epochs, most, device, lambda head: None), epochs
+    return _train_attentive(train, config, epochs, most, device, lambda head: True), epochs
 
 
 def _train_attentive(
-    train: Labelled, config: ProbeConfig, epochs: int, most: int, device: str, look: Callable[[AttentiveHead], None]
+    train: Labelled, config: ProbeConfig, epochs: int, most: int, device: str, look: Callable[[AttentiveHead], bool]
 ) -> AttentiveHead:
-    """Train for some of `most` epochs, at the rates that all of them would have."""
+    """Train for some of `most` epochs, at the rates that all of them would have, or until `look` says no."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         head = AttentiveHead(*_statistics(train.values), train.num_classes).to(device)
@@ -157,7 +160,8 @@ def _train_attentive(
             loss.backward()
             optimizer.step()
             schedule.step()
-        look(head)
+        if not look(head):
+            break
     return head
 
 

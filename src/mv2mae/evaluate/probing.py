@@ -20,13 +20,17 @@ from mv2mae.data.indexing import class_names
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
-from mv2mae.evaluate.features import Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
+from mv2mae.evaluate.features import UNTRAINED, Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
 from mv2mae.evaluate.metrics import Figures, accuracy, fuse_views, top1_with_interval
 from mv2mae.evaluate.probes import Labelled, attentive_logits, fit_attentive, fit_linear
 from mv2mae.model.knn import knn_scores
 from mv2mae.runs import write_json
 
-NAMES = {"linear": "linear", "knn": "nearest neighbours", "attentive": "attentive"}
+_CHOSEN = {
+    "linear": "linear (decay {weight_decay:g})",
+    "knn": "{k} neighbours",
+    "attentive": "attentive ({epochs} epochs)",
+}
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,10 @@ def run_probes(
     """
     made: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
     known, asked = train.good, test.good
-    labels = torch.tensor(rows.train["label"].to_numpy(np.int64)[known])
+    labels = torch.tensor(rows.train["label"].to_numpy(np.int64)[known], device=device)
     groups = rows.train["group"].to_numpy()[known].tolist()
-    learn = Labelled(train.of_videos()[known], labels, groups, rows.num_classes)
-    queries = test.of_videos()[asked]
+    learn = Labelled(train.of_videos()[known].to(device), labels, groups, rows.num_classes)
+    queries = test.of_videos()[asked].to(device)
     for name in config.probes:
         settings: dict[str, Any] = {}
         if name == "linear":
@@ -107,7 +111,7 @@ def run_probes(
             scores = knn_scores(queries, learn.values, labels, rows.num_classes, k=config.k,
                                 temperature=config.temperature)  # fmt: skip
         elif train.values.shape[2] > 1:
-            tokens = Labelled(train.values[known].flatten(1, 2), labels, groups, rows.num_classes)
+            tokens = Labelled(train.values[known].flatten(1, 2), labels.cpu(), groups, rows.num_classes)
             head, epochs = fit_attentive(tokens, config, device)
             scores = attentive_logits(head, test.values[asked].flatten(1, 2)).softmax(dim=1)
             settings = {"epochs": epochs}
@@ -151,10 +155,10 @@ def probe(
     Raises:
         InputError: no such weights, videos that do not divide, missing labels, nothing that can be read.
     """
-    rows = labelled_rows(data)
     encoders = [frozen_encoder(source, layer=features.layer)]
     if floor:
         encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))
+    rows = labelled_rows(data)
     features, left_out = choose_level(encoders[0], features, config, len(rows.train) + len(rows.test))
     tables, results, broken = [], {}, {}
     for frozen in encoders:
@@ -217,17 +221,17 @@ def print_probes(figures: Figures) -> None:
     """The figures of the probes as a table on the terminal."""
     title = f"{figures['run']} on {figures['manifest']} ({figures['split']})"
     table = Table(title=title, title_justify="left")
-    for column in ("probe", "top-1", "95 % interval", "mean class", "views fused", "chosen"):
-        table.add_column(column, justify="left" if column in ("probe", "chosen") else "right")
+    for column in ("", "top-1", "95 % interval", "mean class", "views fused"):
+        table.add_column(column, justify="left" if not column else "right")
     for encoder, probes in figures["encoders"].items():
         table.add_section()
         for name, found in probes.items():
             low, high = found["top1_interval"]
-            chosen = {"linear": "weight decay {weight_decay:g}", "knn": "k {k}", "attentive": "{epochs} epochs"}[name]
             fused = f"{found['fused_top1']:.3f}" if "fused_top1" in found else "-"
-            label = NAMES[name] if encoder != "untrained" else f"{NAMES[name]}, untrained"
-            values = (f"{found['top1']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['mean_class']:.3f}", fused)
-            table.add_row(label, *values, chosen.format(**found))
+            label = ("untrained, " if encoder == UNTRAINED else "") + _CHOSEN[name].format(**found)
+            table.add_row(
+                label, f"{found['top1']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['mean_class']:.3f}", fused
+            )
     console = Console()
     console.print(table)
     console.print(
@@ -236,7 +240,7 @@ def print_probes(figures: Figures) -> None:
         soft_wrap=True,
     )
     for name, reason in figures["left_out"].items():
-        console.print(f"  {NAMES[name]} left out: {reason}")
+        console.print(f"  {name} left out: {reason}")
     print_broken(console, figures["broken"])
 
 

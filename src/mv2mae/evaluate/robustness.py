@@ -57,10 +57,10 @@ def hits_across_views(
         `train_view`, `test_view`, `group`, `hit`, and `angle` between the test video's camera and the camera of the
         training view in the same room, where that is known.
     """
-    views = sorted(test.rows["view"].unique(), key=str)
+    views = sorted(test.rows["view"].unique())
     seen = train.rows["view"].to_numpy()
     parts = []
-    for view in sorted(train.rows["view"].unique(), key=str):
+    for view in sorted(train.rows["view"].unique()):
         parts.append(_hits(train.part(seen == view), test, num_classes, config, probe, device).assign(train_view=view))
     parts.append(_hits(train, test, num_classes, config, probe, device).assign(train_view=ALL))
     for view in views:
@@ -124,7 +124,7 @@ def retrieve(seen: Seen, mean: Float[Tensor, " d"]) -> pd.DataFrame:
         gallery), `rank` of the right one (1 = found; equal cosines count against it), `angle` between the cameras.
     """
     unit = F.normalize(seen.values - mean, dim=1)
-    views = sorted(seen.rows["view"].unique(), key=str)
+    views = sorted(seen.rows["view"].unique())
     by_view = {view: np.flatnonzero(seen.rows["view"].to_numpy() == view) for view in views}
     found = [_ranks(seen.rows, unit, by_view[a], by_view[b]) for a in views for b in views if a != b]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()

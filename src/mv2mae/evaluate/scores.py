@@ -12,6 +12,9 @@
 - crop: place of the crop, in the order of `mv2mae.data.augment.cut_eval_crops`
 - l0, l1, ...: the model's class scores before the softmax
 
+`fused.parquet`, only where the views were fused by attention: the columns of scores.parquet with a row a group, and
+num_views and num_fused, the views that there are and those that could be read.
+
 Tables read by `read_scores` carry in `attrs` what they were made with: run, split, classes, num_clips, num_crops.
 """
 
@@ -32,7 +35,7 @@ from jaxtyping import Float
 from mv2mae.data.manifest import read_table
 from mv2mae.errors import InputError
 
-SCORES_NAME, CROPS_NAME = "scores.parquet", "crops.parquet"
+SCORES_NAME, CROPS_NAME, FUSED_NAME = "scores.parquet", "crops.parquet", "fused.parquet"
 ABOUT = ("path", "group", "view", "label", "subject", "setup")
 """Columns that come from the manifest."""
 _ROWS_AT_ONCE = 4096

@@ -89,7 +89,7 @@ def views_of_training(source: str | Path, data: DataConfig) -> list[str]:
         return []
     frame = read_manifest(data.manifest)
     rows = select(frame, split=stored.get("split", ""), part="train", query=stored.get("train_query", ""))
-    return sorted(map(str, rows["view"].unique()))
+    return [str(view) for view in sorted(rows["view"].unique())]
 
 
 def view_robustness(
@@ -124,11 +124,11 @@ def view_robustness(
     Raises:
         InputError: no such weights, videos that do not divide, missing labels, nothing that can be read.
     """
-    rows = rows_of_all_views(data)
-    train, test = (with_azimuths(part, data.manifest, cameras) for part in (rows.train, rows.test))
     encoders = [frozen_encoder(source, layer=features.layer)]
     if floor:
         encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))
+    rows = rows_of_all_views(data)
+    train, test = (with_azimuths(part, data.manifest, cameras) for part in (rows.train, rows.test))
     results, broken = {}, {}
     for frozen in encoders:
         found = [extract_features(frozen, part, data, features, device=device, progress=progress)
@@ -140,7 +140,7 @@ def view_robustness(
         "run": str(source),
         "manifest": data.manifest,
         "split": data.split or f"{data.train_query} | {data.test_query}",
-        "views": sorted(map(str, test["view"].unique())),
+        "views": [str(view) for view in sorted(test["view"].unique())],
         "views_of_training": views_of_training(source, data),
         "train_performances": int(train["group"].nunique()),
         "test_performances": int(test["group"].nunique()),

@@ -58,8 +58,9 @@ class FinetuneModule(StepModule):
         self.frozen = freeze(model, config.train_blocks)
         self.average = averaged_copy(model) if config.ema_decay else None
         self.class_weights: Tensor | None
-        weights = balanced_weights(data.train.labels, model.num_classes)
-        self.register_buffer("class_weights", weights if config.head.class_weights == "balanced" else None, False)
+        balanced = config.head.class_weights == "balanced"
+        weights = balanced_weights(data.train.labels, model.num_classes) if balanced else None
+        self.register_buffer("class_weights", weights, persistent=False)
         self.train()  # the engine leaves modes as they are
         if config.compute.compile:
             self.model.compile()
@@ -284,7 +285,8 @@ def _limits(config: FinetuneConfig, depth: int) -> list[str]:
         f"labels  {few} group{'s' * (few != 1)} of each class, drawn by seed {config.seed}": few is not None,
         f"labels  a share of {share} of each class's groups, drawn by seed {config.seed}": share is not None,
         "loss    balanced over the classes": config.head.class_weights == "balanced",
-        f"learns  the last {blocks} of {depth} blocks and the head": blocks is not None,
+        "learns  the head alone": blocks == 0,
+        f"learns  the last {blocks} of {depth} blocks and the head": bool(blocks),
         f"result  a running mean of the weights ({config.ema_decay:g}) is kept": config.ema_decay > 0,
     }
     return [line for line, applies in lines.items() if applies]

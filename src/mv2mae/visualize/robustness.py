@@ -69,6 +69,7 @@ def _matrix(axis: Axes, figures: Mapping[str, Any]) -> None:
     title = f"top-1 of a {figures['probe']} probe" + (" (in brackets: untrained encoder)" if len(tables) > 1 else "")
     axis.set(title=title, ylabel="probe learnt from view")
     axis.set_xlabel("tested on view" + (" (* seen in pre-training)" if seen else ""))
+    axis.tick_params(labelsize=8 if max(values.shape) <= _MOST_NUMBERS else 5.5)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
     bar = axis.figure.colorbar(image, ax=axis, shrink=0.85, format=PercentFormatter(1, decimals=0))
@@ -155,4 +156,4 @@ def _cosines(axis: Axes, figures: Mapping[str, Any], colours: Mapping[str, str])
     axis.grid(axis="x", visible=False)
     names = [relation.replace(", ", ",\n").replace(" and ", "\nand ") for relation in relations]
     axis.set_xticks(range(len(relations)), names)
-    axis.set_title("mean cosine of two videos of ... (bars: two views, diamonds: one view)")
+    axis.set_title("mean cosine of two videos (bars: two views, diamonds: one)")

@@ -14,6 +14,7 @@ from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figu
 from mv2mae.visualize.style import COLOURS, styled
 
 _DPI = 130
+_MANY_CLASSES = 30
 
 
 def write_score_figures(figures: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -27,7 +28,7 @@ def write_score_figures(figures: Mapping[str, Any], folder: Path) -> list[Path]:
     if "fused" in figures:
         series["fused views"] = figures["fused"]["reliability"]
     made = {
-        "confusion.png": confusion_figure(np.array(figures["confusion"]), figures["classes"]),
+        "confusion.png": _confusion(figures),
         "reliability.png": reliability_figure(series),
         "views.png": views_figure(figures),
     }
@@ -35,6 +36,16 @@ def write_score_figures(figures: Mapping[str, Any], folder: Path) -> list[Path]:
     for name, figure in made.items():
         figure.savefig(folder / name, dpi=_DPI, metadata={"Software": "mv2mae"})
     return [folder / name for name in made]
+
+
+def _confusion(figures: Mapping[str, Any]) -> Figure:
+    classes = figures["classes"]
+    figure = confusion_figure(np.array(figures["confusion"]), classes)
+    if len(classes) > _MANY_CLASSES:  # names at the usual size and angle would overlap
+        size = max(2.5, 8 * _MANY_CLASSES / len(classes))
+        figure.axes[0].tick_params(labelsize=size, length=1)
+        figure.axes[0].set_xticks(range(len(classes)), classes, rotation=90, ha="center", rotation_mode="default")
+    return figure
 
 
 def views_figure(figures: Mapping[str, Any]) -> Figure:

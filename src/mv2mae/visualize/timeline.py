@@ -55,7 +55,8 @@ def timeline_figure(
                 if wide > 0.011 * len(part["label"]) * (ends[-1] - starts[0]) * 7 / width:
                     place = part["start"] + wide / 2
                     lower.text(place, 0, part["label"], ha="center", va="center", fontsize=8, color="white")
-        lower.set(xlim=(starts[0], ends[-1]), yticks=[], xlabel="seconds", ylabel="likeliest")
+        lower.set(xlim=(starts[0], ends[-1]), yticks=[], xlabel="seconds")
+        lower.set_ylabel("likeliest", rotation=0, ha="right", va="center")
         lower.grid(visible=False)
         lower.spines["left"].set_visible(False)
         figure.legend(*upper.get_legend_handles_labels(), loc="outside right upper", frameon=False)
