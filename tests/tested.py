@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -48,6 +50,15 @@ def make_manifest(folder: Path, frame: pd.DataFrame) -> DataConfig:
     return DataConfig(manifest=str(manifest), test_query="view == view", frame_stride=2)
 
 
-def make_dataset(frame: pd.DataFrame, test) -> EvalDataset:
+class DeadlyDataset(EvalDataset):
+    """Its third video kills the process that reads it."""
+
+    def __getitem__(self, index: int):
+        if index == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def make_dataset(frame: pd.DataFrame, test, kind: type[EvalDataset] = EvalDataset) -> EvalDataset:
     data = DataConfig(frame_stride=2)
-    return EvalDataset(frame, data, num_frames=4, size=32, test=test, videos=Videos())
+    return kind(frame, data, num_frames=4, size=32, test=test, videos=Videos())

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tested import CLASSES, MODEL, make_dataset, make_manifest
+from tested import CLASSES, MODEL, DeadlyDataset, make_dataset, make_manifest
 
 from mv2mae.config import EvalConfig
 from mv2mae.errors import InputError
@@ -60,6 +60,8 @@ def test_reading_processes_change_nothing(run, frame):
     alone = score_videos(model, dataset, 10, num_workers=0, progress=False)
     beside = score_videos(model, dataset, 10, num_workers=1, progress=False)
     pd.testing.assert_frame_equal(alone, beside)
+    with pytest.raises(InputError, match="a process that reads videos has died"):
+        score_videos(model, make_dataset(frame, TEST, DeadlyDataset), 10, num_workers=1, progress=False)
 
 
 def test_every_figure_can_be_made_again_from_the_scores(run, frame, tmp_path):

@@ -112,3 +112,13 @@ def test_purposes_draw_apart():
 def test_settings_that_cannot_be_are_refused(values, message):
     with pytest.raises(InputError, match=message):
         AugmentConfig(**values)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_makes_what_the_processor_makes():
+    clips = smooth_and_noisy()[:2].repeat(16, 1, 1, 1, 1)
+    for name in OPS:
+        script = Script(np.full((32, 1), OPS.index(name)), np.linspace(-1, 1, 32)[:, None])
+        off = (rand_augment(clips.cuda(), script).cpu().int() - rand_augment(clips, script).int()).abs()
+        assert off.max() <= 1
+        assert (off > 0).float().mean() < (1e-6 if name in COLOUR_OPS else 0.2)

@@ -27,7 +27,7 @@ def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monke
     depth = SHALLOW if recipe.startswith("paper") else ()
     assert main([verb_of(recipe), "--recipe", recipe, "--dry_run", "true", *depth]) == 0
     said = capsys.readouterr().out
-    assert "dry run done: 2 steps" in said
+    assert "dry run done: 2 small steps" in said
     split = yaml.safe_load(find_recipe(recipe).read_text()).get("data", {}).get("split", "")
     if recipe.startswith("paper"):
         classes = len(PROTOCOLS[split.split("/")[0]].class_names)

@@ -63,7 +63,7 @@ def _positional(argv: Sequence[str]) -> list[str]:
 def _evaluate(args: Any) -> None:
     from mv2mae.evaluate.compare import compare, print_comparison
     from mv2mae.evaluate.evaluate import RESULTS_NAME, best_device, evaluate, figures_from, print_figures
-    from mv2mae.evaluate.scores import SCORES_NAME, find_scores, read_scores
+    from mv2mae.evaluate.scores import CROPS_NAME, FUSED_NAME, SCORES_NAME, find_scores, read_scores
     from mv2mae.runs import write_json
 
     if bool(args.weights) == bool(args.scores):

@@ -11,6 +11,7 @@ from mv2mae.config.model import HeadConfig, ModelConfig
 from mv2mae.errors import InputError
 
 Optimizer = Literal["adamw", "muon"]
+Objective = Literal["masked", "contrastive"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +154,10 @@ class PretrainConfig:
 
     init: str | None = None
     """Pre-training run or weights file of the same size to go on from; null = from scratch."""
+    objective: Objective = "masked"
+    """The paper's masked reconstruction; or, as a baseline, InfoNCE between views (`model/contrastive.py`)."""
+    contrastive_temperature: float = 0.1
+    """Of the contrastive objective: what cosines are divided by."""
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(base_lr=1e-3, epochs=1600, warmup_epochs=160))
@@ -162,6 +167,12 @@ class PretrainConfig:
     """Every draw (order, views, windows, crops, masks, first weights) follows from it."""
 
     def __post_init__(self) -> None:
+        temperature = self.contrastive_temperature
+        require(temperature > 0, f"contrastive_temperature={temperature} must be positive")
+        require(
+            self.objective == "masked" or self.init is None,
+            f"objective={self.objective} starts from scratch; set init to null",
+        )
         repeats = self.data.num_repeats
         require(
             self.optim.batch_size % repeats == 0,

@@ -32,7 +32,7 @@ def performances(inputs: Sequence[str | Path], *, each: bool = False) -> pd.Data
             raise InputError(f"{len(paths)} inputs with a manifest among them; give one manifest alone, or videos")
         return read_manifest(paths[0])
     if not each and not any(path.is_dir() for path in paths):
-        return one_performance(paths)
+        return one_performance(inputs)
     files = [found for item in paths for found in _files(item)]
     names = _distinct([name for _, name in files], [str(path) for path, _ in files])
     rows = zip(files, names, strict=True)

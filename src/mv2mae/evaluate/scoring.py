@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from mv2mae.data.clips import EvalDataset, EvalItem
-from mv2mae.data.datamodule import make_loader
+from mv2mae.data.datamodule import make_loader, worker_deaths_told
 from mv2mae.data.video import available_cores
 from mv2mae.evaluate.fusion import WithTokens
 from mv2mae.evaluate.scores import ABOUT, CropWriter
@@ -101,6 +101,9 @@ def score_videos(
         crops: takes the class scores of every crop.
         outputs: takes all that the model gives.
         order: in which the videos are taken.
+
+    Raises:
+        InputError: a process that decodes has died.
     """
     loader = make_loader(
         dataset,
@@ -111,13 +114,15 @@ def score_videos(
     found = item_logits(model, loader, batch_size)
     abouts: list[dict[str, Any]] = dataset.frame[list(ABOUT)].to_dict("records")  # type: ignore[assignment]
     rows: dict[int, dict[str, Any]] = {}
-    for item, given in track(found, "  testing", total=len(dataset), disable=not progress, transient=True):
-        about = abouts[item["index"]]
-        logits = None if given is None else given[:, : model.num_classes]
-        values = [float("nan")] * model.num_classes if logits is None else logits.softmax(dim=1).mean(dim=0).tolist()
-        rows[item["index"]] = {**about, "error": item.get("error", "")} | {f"p{i}": p for i, p in enumerate(values)}
-        if crops is not None and logits is not None:
-            crops.add(about, logits.numpy())
-        if outputs is not None:
-            outputs.add(about, given)
+    unknown = [float("nan")] * model.num_classes
+    with worker_deaths_told():
+        for item, given in track(found, "  testing", total=len(dataset), disable=not progress, transient=True):
+            about = abouts[item["index"]]
+            logits = None if given is None else given[:, : model.num_classes]
+            values = unknown if logits is None else logits.softmax(dim=1).mean(dim=0).tolist()
+            rows[item["index"]] = {**about, "error": item.get("error", "")} | {f"p{i}": p for i, p in enumerate(values)}
+            if crops is not None and logits is not None:
+                crops.add(about, logits.numpy())
+            if outputs is not None:
+                outputs.add(about, given)
     return pd.DataFrame([rows[index] for index in range(len(dataset))])

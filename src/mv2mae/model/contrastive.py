@@ -1,7 +1,7 @@
 """A baseline: the two views of a performance attract each other, all others in the batch repel (InfoNCE).
 
-Not in the paper. The encoder, the masks and the clips are those of `MV2MAE`, so that only the task differs: of a view its
-visible tokens are encoded. The head and the loss are SimCLR's (Chen et al. 2020), with views for augmentations.
+Not in the paper. The encoder, the masks and the clips are those of `MV2MAE`, so that only the task differs: of a
+view its visible tokens are encoded. Head and loss are SimCLR's (Chen et al. 2020); the views are the augmentations.
 """
 
 from __future__ import annotations

@@ -16,13 +16,14 @@ from mv2mae.data.datamodule import PretrainData, held_out_batch, pretrain_data
 from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.views import collate_pairs
 from mv2mae.errors import InputError
+from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.trainer import StepModule, fit, num_devices, say
-from mv2mae.weights import PRETRAINING, WEIGHTS_NAME, fill, read_weights, save_weights
+from mv2mae.weights import ENCODER, PRETRAINING, WEIGHTS_NAME, fill, read_weights, save_weights
 
 Batch = dict[str, Any]
 
@@ -45,6 +46,11 @@ class PretrainModule(StepModule):
         )
         self.config = config
         self.model = build_model(config)
+        groups = (
+            range(0) if isinstance(data.train, PairStream) else np.unique(data.train.groups, return_inverse=True)[1]
+        )
+        self.groups: Tensor
+        self.register_buffer("groups", torch.tensor(groups), persistent=False)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Batch:
         """Draw what comes as a script."""
@@ -54,7 +60,9 @@ class PretrainModule(StepModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch of pairs; logs the four losses against their baselines."""
-        out: PretrainOutput = self.model(batch["sources"], batch["target"], seeds=batch["seed"])
+        # of a stream every item is a performance of its own
+        groups = self.groups[batch["index"]] if len(self.groups) else batch["index"]
+        out = outcome(self.model, {**batch, "group": groups})
         self.log_dict({f"train/{name}": value for name, value in loss_summary(out).items()})
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return out.loss
@@ -74,7 +82,14 @@ def draws_on_device(compute: ComputeConfig) -> bool:
     return on_gpu if compute.draw_on == "auto" else compute.draw_on == "device"
 
 
-def loss_summary(out: PretrainOutput) -> dict[str, Tensor]:
+def outcome(model: MV2MAE | ContrastiveModel, batch: Batch) -> PretrainOutput | ContrastiveOutput:
+    """What a model says of a batch: sources [b, s, 3, t, h, w], target [b, 3, t, h, w], seed [b], group [b]."""
+    if isinstance(model, ContrastiveModel):
+        return model(batch["sources"], batch["target"], seeds=batch["seed"], groups=batch["group"])
+    return model(batch["sources"], batch["target"], seeds=batch["seed"])
+
+
+def loss_summary(out: PretrainOutput | ContrastiveOutput) -> dict[str, Tensor]:
     """The scalars that tell whether pre-training works, by name."""
     names = [field.name for field in dataclasses.fields(out) if field.name != "reconstructions"]
     return {name: getattr(out, name).detach() for name in names}
@@ -121,14 +136,15 @@ class HeldOut(pl.Callback):
         return {f"held_out/{name}": value for name, value in metrics.items()}
 
 
-def held_out_metrics(model: MV2MAE, batch: Batch, chunk: int = 32) -> dict[str, Tensor]:
+def held_out_metrics(model: MV2MAE | ContrastiveModel, batch: Batch, chunk: int = 32) -> dict[str, Tensor]:
     """Losses on a batch of pairs, and the source gain if the model has a cross-view decoder.
 
     Args:
-        batch: sources [b, s, 3, t, h, w], target [b, 3, t, h, w], seed [b], swap [b] (for each item another one,
-            of another performance).
+        batch: as `outcome` takes it, and swap [b] (for each item another one, of another performance).
         chunk: items that are computed at a time.
     """
+    if isinstance(model, ContrastiveModel):  # items are compared with each other, so that all must be there at once
+        return loss_summary(outcome(model, batch))
     sums: dict[str, Tensor] = {}
     others_source = bool((batch["swap"] != torch.arange(len(batch["swap"]), device=batch["swap"].device)).all())
     for part in torch.arange(len(batch["target"]), device=batch["target"].device).split(chunk):
@@ -145,14 +161,17 @@ def held_out_metrics(model: MV2MAE, batch: Batch, chunk: int = 32) -> dict[str, 
     return metrics
 
 
-def build_model(config: PretrainConfig) -> MV2MAE:
+def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
     """The model to start from.
 
     Raises:
         InputError: if `init` holds a model of another build.
     """
     torch.manual_seed(config.seed)
-    model = MV2MAE(config.model)
+    if config.objective == "contrastive":
+        model: MV2MAE | ContrastiveModel = ContrastiveModel(config.model, config.contrastive_temperature)
+    else:
+        model = MV2MAE(config.model)
     if config.init is not None:
         stored = read_weights(config.init)
         build = [f.name for f in dataclasses.fields(ModelConfig) if f.name not in TASK_SETTINGS]
@@ -183,7 +202,7 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule,
     repeats = config.data.num_repeats
     decoded = f", {repeats} from each decoding" if repeats > 1 else ""
     start = "from scratch" if config.init is None else f"from {config.init}"
-    kind = "multi-view" if module.model.cross_decoder is not None else "single-view (no cross-view decoder)"
+    kind = _kind(module.model)
     return [
         f"data    {counts}; {num_items:,} pairs an epoch{decoded}",
         f"model   {start}, {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
@@ -193,6 +212,12 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule,
         f"{world_size} device(s) x {module.held * repeats} pairs x {module.accumulate} part(s)",
         f"rate    {optim.describe()}, weight decay {optim.weight_decay}, {config.compute.precision}",
     ]
+
+
+def _kind(model: MV2MAE | ContrastiveModel) -> str:
+    if isinstance(model, ContrastiveModel):
+        return "contrastive, no decoders"
+    return "multi-view" if model.cross_decoder is not None else "single-view (no cross-view decoder)"
 
 
 def swap_sources(groups: list[str], seed: int) -> Tensor:
@@ -230,7 +255,9 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
 
     def save(trained: StepModule, step: int) -> None:
         assert isinstance(trained, PretrainModule)
-        save_weights(run / WEIGHTS_NAME, trained.model, PRETRAINING, config.model, **about, steps=step)
+        contrastive = isinstance(trained.model, ContrastiveModel)  # whose head is of no use afterwards
+        kept, kind = (trained.model.encoder, ENCODER) if contrastive else (trained.model, PRETRAINING)
+        save_weights(run / WEIGHTS_NAME, kept, kind, config.model, **about, steps=step)
 
     callbacks = [HeldOut(_held_out(config, data), config.log.check_every), *probes, *_onlookers(config, module)]
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
@@ -245,12 +272,13 @@ def _held_out(config: PretrainConfig, data: PretrainData) -> Batch:
     batch: Batch = {**held_out_batch(data.held_out, config.log.held_out_pairs)}
     groups = [data.held_out.groups[i] for i in batch["index"].tolist()]
     batch["swap"] = swap_sources(groups, config.seed)
+    batch["group"] = torch.tensor(np.unique(groups, return_inverse=True)[1])
     return batch
 
 
 def _onlookers(config: PretrainConfig, module: PretrainModule) -> list[pl.Callback]:
     shown = {"train/loss": "loss", "speed/clips_per_s": "clips/s", "speed/data_wait_share": "data wait"}
-    if module.model.cross_decoder is not None:
+    if isinstance(module.model, MV2MAE) and module.model.cross_decoder is not None:
         shown["held_out/source_gain"] = "source gain"
     if config.log.probe_every:
         shown["probe/knn_top1"] = "kNN"

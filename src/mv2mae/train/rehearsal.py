@@ -31,13 +31,14 @@ def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
         InputError: whatever the real run would refuse before its first step.
     """
     with tempfile.TemporaryDirectory(prefix="mv2mae-dry-run-") as folder:
-        small, run = rehearsal_of(config, Path(folder)), Path(folder) / "run"
-        if isinstance(small, PretrainConfig):
-            pretrain(small, run)
+        run = Path(folder) / "run"
+        if isinstance(config, PretrainConfig):
+            pretrain(rehearsal_of(config, Path(folder)), run)
         else:
+            small = rehearsal_of(config, Path(folder))
             finetune(small, run)
             _read_a_test_video(small, run)
-    say(f"  dry run done: {STEPS} steps of {small.optim.batch_size} on a CPU; nothing was kept")
+    say(f"  dry run done: {STEPS} small steps on a CPU; nothing was kept")
 
 
 def rehearsal_of(config: Config, folder: Path) -> Config:
