@@ -184,3 +184,21 @@ def test_the_verb_writes_timelines(run, takes, tmp_path, capsys):
     assert stored["segments"][-1]["end"] == pytest.approx(6.0)
     assert main(["predict", str(run), str(takes[0]), "--window", "1", "--hop", "-1"]) == 1
     assert "hop=-1.0 must be positive" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num_clips", "0"], "num_clips=0 must be at least 1"),
+        (["--num_crops", "3", "--window", "1"], "num_crops=3 must be 1, 2, 5 or 10"),
+        (["--device", "cuda:9"], "device 'cuda:9' is not there"),
+        (["--hop", "soon"], "hop"),
+    ],
+)
+def test_the_verb_refuses_what_cannot_be(run, takes, tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", str(run), str(takes[0]), *words]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

@@ -230,7 +230,7 @@ def worker_deaths_told() -> Iterator[None]:
             raise
         raise InputError(
             "a process that reads videos has died, most often because memory ran out (the system's log tells); "
-            "start again with fewer compute.num_workers"
+            "start again with fewer of them (compute.num_workers, in tests test.num_workers)"
         ) from error
 
 

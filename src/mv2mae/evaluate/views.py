@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from mv2mae.data.manifest import read_manifest, sample_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.synthetic.cameras import read_cameras
 from mv2mae.errors import InputError
-from mv2mae.evaluate.features import Features, extract_features, frozen_encoder
+from mv2mae.evaluate.features import UNTRAINED, Features, extract_features, frozen_encoder
 from mv2mae.evaluate.metrics import Figures
 from mv2mae.evaluate.probing import LabelledRows, broken_videos, chance_of, check_labels, print_broken
 from mv2mae.evaluate.robustness import (
@@ -226,9 +228,9 @@ def print_views(figures: Figures) -> None:
     console = Console()
     console.print(_accuracy_table(figures))
     seen = figures["views_of_training"]
-    console.print(f"  {figures['train_performances']} training and {figures['test_performances']} test performances; "
-                  f"chance {figures['chance']:.3f}" + (f"; the encoder was trained on view {', '.join(seen)}" if seen
-                                                       else ""))  # fmt: skip
+    said = f"{figures['train_performances']} training and {figures['test_performances']} test performances"
+    trained = f"; the encoder was trained on view {', '.join(seen)}" if seen else ""
+    console.print(f"  {said}; chance {figures['chance']:.3f}{trained}", soft_wrap=True)
     console.print(_measures_table(figures))
     print_broken(console, figures["broken"])
 
@@ -236,7 +238,7 @@ def print_views(figures: Figures) -> None:
 def _accuracy_table(figures: Figures) -> Table:
     cells = _of_encoders(figures, lambda found: {(c["train_view"], c["test_view"]): c["value"]
                                                  for c in found["accuracy"]})  # fmt: skip
-    title = f"{figures['run']} on {figures['manifest']}: top-1 of the {figures['probe']} probe (untrained encoder)"
+    title = f"{figures['run']} on {figures['manifest']}: top-1 of the {figures['probe']} probe{_floor_of(figures)}"
     table = Table(title=title, title_justify="left")
     table.add_column("learnt from view")
     for view in figures["views"]:
@@ -249,7 +251,7 @@ def _accuracy_table(figures: Figures) -> Table:
 
 def _measures_table(figures: Figures) -> Table:
     table = Table(title="the same performance in another view, and how alike features are", title_justify="left")
-    for column in ("", "value (untrained)", "chance"):
+    for column in ("", "value" + _floor_of(figures), "chance"):
         table.add_column(column, justify="left" if not column else "right")
     first = next(iter(figures["encoders"].values()))
     for gallery, part in first["retrieval"].items():
@@ -267,11 +269,15 @@ def _measures_table(figures: Figures) -> Table:
     return table
 
 
-def _of_encoders(figures: Figures, take: object) -> dict:
-    """Values of all encoders by key."""
-    found: dict = {}
+def _floor_of(figures: Figures) -> str:
+    return " (untrained)" if UNTRAINED in figures["encoders"] else ""
+
+
+def _of_encoders(figures: Figures, take: Callable[[Figures], Mapping[Any, float]]) -> dict[Any, list[float]]:
+    """What `take` finds in each encoder's figures: the values of all encoders by key."""
+    found: dict[Any, list[float]] = {}
     for encoder in figures["encoders"].values():
-        for key, value in take(encoder).items():  # type: ignore[operator]
+        for key, value in take(encoder).items():
             found.setdefault(key, []).append(value)
     return found
 

@@ -84,8 +84,8 @@ def _angles(axis: Axes, figures: Mapping[str, Any], colours: Mapping[str, str]) 
             _line(axis, found["accuracy_by_angle"], colours[name])
         axis.set(xlabel="degrees between the cameras of training and test", xticks=_angle_ticks(encoders))
     else:
-        for place, (name, found) in enumerate(encoders.items()):
-            _bars(axis, place, [_mean_cell(found, same) for same in (True, False)], colours[name])
+        for shift, (name, found) in _side_by_side(encoders):
+            _bars(axis, shift, [_mean_cell(found, same) for same in (True, False)], colours[name])
         axis.set_xticks(range(2), ["same view", "another view"])
     axis.axhline(figures["chance"], color="black", ls="--", lw=1)
     axis.set(title=f"top-1 of a {figures['probe']} probe that learnt from one view", ylim=(0, None))
@@ -111,10 +111,15 @@ def _mean_cell(found: Mapping[str, Any], same: bool) -> tuple[float, float, floa
     return float(np.mean(cells)) if cells else np.nan, 0.0, 0.0
 
 
-def _bars(axis: Axes, place: int, values: list[tuple[float, float, float]], colour: str) -> None:
+def _side_by_side(encoders: Mapping[str, Any]) -> list[tuple[float, tuple[str, Any]]]:
+    """Each encoder's name and figures, with how far its bars stand from the middle."""
+    return [((place - (len(encoders) - 1) / 2) * _WIDTH, item) for place, item in enumerate(encoders.items())]
+
+
+def _bars(axis: Axes, shift: float, values: list[tuple[float, float, float]], colour: str) -> None:
     """Bars (value, way down, way up of the interval) of one encoder, beside those of the one before."""
     heights, down, up = zip(*values, strict=True)
-    spots = np.arange(len(values)) + (place - 0.5) * _WIDTH
+    spots = np.arange(len(values)) + shift
     error = [down, up] if any(down) or any(up) else None
     axis.bar(spots, heights, _WIDTH, color=colour, alpha=0.85, yerr=error,
              error_kw={"ecolor": "#222", "elinewidth": 1.2, "capsize": 3})  # fmt: skip
@@ -125,8 +130,8 @@ def _retrieval(axis: Axes, figures: Mapping[str, Any], colours: Mapping[str, str
     """Recall@1 and mAP in each gallery, with chance."""
     first = next(iter(figures["encoders"].values()))["retrieval"]
     keys = [(gallery, measure) for gallery in first for measure in ("recall_at_1", "map")]
-    for place, (name, found) in enumerate(figures["encoders"].items()):
-        _bars(axis, place, [_with_interval(found["retrieval"][g], m) for g, m in keys], colours[name])
+    for shift, (name, found) in _side_by_side(figures["encoders"]):
+        _bars(axis, shift, [_with_interval(found["retrieval"][g], m) for g, m in keys], colours[name])
     for spot, (gallery, measure) in enumerate(keys):
         chance = first[gallery][f"chance_{measure}"]
         axis.hlines(chance, spot - _WIDTH - 0.04, spot + _WIDTH + 0.04, color="black", ls="--", lw=1)
@@ -146,10 +151,10 @@ def _cosines(axis: Axes, figures: Mapping[str, Any], colours: Mapping[str, str])
     """Mean cosine by what two videos have in common: bars for two views, diamonds for one."""
     first = next(iter(figures["encoders"].values()))["similarity"]
     relations = list(dict.fromkeys(cell["relation"] for cell in first))
-    for place, (name, found) in enumerate(figures["encoders"].items()):
+    for shift, (name, found) in _side_by_side(figures["encoders"]):
         cells = {(cell["relation"], cell["view"]): cell["cosine"] for cell in found["similarity"]}
         across, within = ([cells.get((r, view), np.nan) for r in relations] for view in ("other view", "same view"))
-        spots = np.arange(len(relations)) + (place - 0.5) * _WIDTH
+        spots = np.arange(len(relations)) + shift
         axis.bar(spots, across, _WIDTH, color=colours[name], alpha=0.85)
         axis.plot(spots, within, "D", color="white", mec=colours[name], mew=1.6, ms=6, zorder=3)
     axis.axhline(0, color="black", lw=0.8)
