@@ -256,7 +256,7 @@ def _measures_table(figures: Figures) -> Table:
     first = next(iter(figures["encoders"].values()))
     for gallery, part in first["retrieval"].items():
         for name, title in MEASURES.items():
-            values = _of_encoders(figures, lambda found, g=gallery, n=name: {n: found["retrieval"][g][n]})[name]
+            values = [found["retrieval"][gallery][name] for found in figures["encoders"].values()]
             among = "all" if gallery == "all" else f"those of the {gallery}"
             title = f"{title} among {among} ({part['mean_gallery']:.0f})"
             table.add_row(title, _both(values), f"{part[f'chance_{name}']:.3f}")
