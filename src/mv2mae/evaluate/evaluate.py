@@ -172,10 +172,10 @@ def fusion_of(run: str | Path, model: Classifier, data: DataConfig, *, progress:
     module, found = fit_view_attention(groups, config)
     path = save_fusion(run, module, config, found)
     if progress:
+        best = f"epoch {found['epoch']} was best" if found["epoch"] else "late fusion was better and stays,"
         print(
-            f"  learned a fusion on {found['groups']} training groups, epoch {found['epoch']} chosen on "
-            f"{found['held_out']} others: negative log-likelihood {found['nll']:.3f}, late fusion "
-            f"{found['nll_late']:.3f}; wrote {path}"
+            f"  learned a fusion on {found['groups']} training groups: {best} on {found['held_out']} others (negative "
+            f"log-likelihood {found['nll']:.3f}, late fusion {found['nll_late']:.3f}); wrote {path}"
         )
     return module
 

@@ -30,7 +30,8 @@ FUSION = "fusion"
 """The kind of weights."""
 TRAINING_CROPS = EvalConfig(num_clips=3, num_crops=2)
 """What is taken of each training video."""
-_EPOCHS, _BATCH, _RATE, _DECAY = 30, 64, 1e-3, 0.05
+_EPOCHS, _LEAST_STEPS, _BATCH, _RATE, _DECAY = 30, 300, 64, 1e-3, 0.05
+"""Few groups are seen more often, until there were that many steps."""
 _DROP_VIEW = 0.3
 """Chance that a training step does without a view, so that ragged groups are nothing new."""
 _HELD_OUT = 5
@@ -158,7 +159,7 @@ class GroupFuser:
 
 
 def fit_view_attention(
-    groups: GroupTokens, config: ModelConfig, *, seed: int = 0, epochs: int = _EPOCHS
+    groups: GroupTokens, config: ModelConfig, *, seed: int = 0, epochs: int | None = None
 ) -> tuple[ViewAttention, dict[str, Any]]:
     """Train on groups with labels; the epoch is chosen on held-out groups, and may be none at all (late fusion).
 
@@ -182,9 +183,10 @@ def fit_view_attention(
     optimizer = torch.optim.AdamW(module.parameters(), lr=_RATE, weight_decay=_DECAY)
     late = _held_out_nll(module, groups, held, labels)
     best, best_epoch, best_state = late, 0, {k: v.clone() for k, v in module.state_dict().items()}
-    for epoch in range(1, epochs + 1):
+    num_batches = -(-len(train) // _BATCH)
+    for epoch in range(1, (epochs or max(_EPOCHS, _LEAST_STEPS // num_batches)) + 1):
         module.train()
-        for batch in np.array_split(rng.permutation(train), -(-len(train) // _BATCH)):
+        for batch in np.array_split(rng.permutation(train), num_batches):
             logits, tokens, is_missing = groups.batch(batch.tolist())
             crop = int(rng.integers(logits.shape[2]))
             out = module(logits[:, :, crop], tokens[:, :, crop], _without_some(is_missing, rng))
