@@ -39,7 +39,7 @@ def test_without_a_verb_all_are_listed(capsys):
         (["pretrain", "--run", "x", "--model.foo", "3"], "--model.foo"),
         (["pretrain", "--run", "x", "--model.num_frames", "many"], "model.num_frames"),
         (["pretrain", "--run", "x", "--model.num_frames", "15"], "num_frames=15 is not a multiple of the tubelet's 2"),
-        (["pretrain", "--run", "x", "--recipe", "nope"], "nope is neither a recipe nor a file; recipes: as-contrastive"),
+        (["pretrain", "--run", "x", "--recipe", "nope"], "nope is neither a recipe nor a file; recipes: as-"),
         (["pretrain", "--run", "x", "--data", "nope.parquet"], "no manifest at nope.parquet"),
         (["pretrain", "--run", "x", "--data.split", "ntu60/xset"], "choices for ntu60: ntu60/xsub, ntu60/xview"),
         (["pretrain", "--run", "x", "--data.train_query", "view == 1"], "manifest has no group with 2 views"),
