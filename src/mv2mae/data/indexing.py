@@ -92,7 +92,8 @@ def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
     sizes = ", ".join(f"{count:,} with {num}" for num, count in views.value_counts().sort_index().items())
     videos, rows = frame["path"].nunique(), len(frame)
     parts = "" if videos == rows else f" cut into {rows:,} parts"
-    print(f"{videos:,} videos{parts} in {len(views):,} groups (views a group: {sizes}); wrote {out}")
+    groups = f"{len(views):,} group{'s' if len(views) != 1 else ''}"
+    print(f"{videos:,} videos{parts} in {groups} (views a group: {sizes}); wrote {out}")
     if not frame["synchronised"].all():
         print("  not synchronised: good for fine-tuning and fusion, no pairs for pre-training")
     said = {
