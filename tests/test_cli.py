@@ -150,7 +150,7 @@ def test_index_sets_broken_videos_aside(tmp_path, capsys):
         capsys, "index", "folder", str(tmp_path), "--pattern", "{label}/{group}_{view}.mp4", "--out", str(out)
     )
     assert status == 0
-    assert "2 videos in 1 groups" in said
+    assert "2 videos in 1 group" in said
     assert len(pd.read_csv(out)) == 2
     report = json.loads((tmp_path / "manifest.report.json").read_text())
     assert report["unmatched"] == ["walk/notes.mp4"]
