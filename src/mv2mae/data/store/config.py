@@ -7,11 +7,11 @@ import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from mv2mae.errors import InputError
 
-StoreCrop = Literal["none", "motion", "boxes"]
+StoreCrop = Literal["none", "motion", "person", "boxes"]
 VERSION = 1
 """Of the layout; a reader refuses others."""
 
@@ -23,9 +23,12 @@ class StoreConfig:
     short_side: int = 160
     """Short side of the stored frames in pixels, even; smaller videos are not enlarged."""
     crop: StoreCrop = "none"
-    """What is cut out of every frame first: nothing, the square in which something moves, or the boxes of a file."""
+    """What is cut out of every frame first: nothing, the square in which something moves, the one in which a detector
+    sees people (extra `detect`), or the boxes of a file."""
     boxes: str = ""
     """CSV or Parquet of `crop=boxes`: left, top, right, bottom in pixels as displayed, by path or by group and view."""
+    detector: str = "hustvl/yolos-tiny"
+    """Of `crop=person`: a folder or a name on the Hugging Face hub, of an object detector of transformers."""
     fps: float | None = None
     """Videos of a higher rate are thinned out to this many frames a second; null = all frames."""
     frame_stride: int = 4
@@ -45,7 +48,7 @@ class StoreConfig:
             "crf": (1 <= self.crf <= 51, "a whole number from 1 to 51"),
             "gop": (1 <= self.gop <= 256, "a whole number from 1 to 256"),
             "shard_size": (1 <= self.shard_size <= 100_000, "a whole number from 1 to 100000"),
-            "crop": (self.crop in ("none", "motion", "boxes"), "none, motion or boxes"),
+            "crop": (self.crop in get_args(StoreCrop), f"one of {', '.join(get_args(StoreCrop))}"),
         }
         for name, (good, wanted) in checks.items():
             if not good:
@@ -63,6 +66,8 @@ def check_header(file: Path, config: StoreConfig) -> None:
         InputError: another layout, or other settings.
     """
     mine = {name: value for name, value in asdict(config).items() if name != "boxes"}
+    if config.crop != "person":
+        del mine["detector"]  # it changes nothing, and older stores do not have it
     if not file.exists():
         write_atomically(file, (json.dumps({"version": VERSION, "settings": mine}, indent=1) + "\n").encode())
     theirs = read_header(file).get("settings", {})  # read back: another machine may have begun it in this moment

@@ -1,7 +1,7 @@
 """Cutting to the person before scaling: a box for each video, from a file or from what moves.
 
-A detector is added by letting it write a file of boxes: a CSV or Parquet table with `left, top, right, bottom` in
-pixels as displayed (right and bottom not included), and `path` or else `group` and `view` to say whose.
+A file of boxes is a CSV or Parquet table with `left, top, right, bottom` in pixels as displayed (right and bottom not
+included), and `path` or else `group` and `view` to say whose. (`detect.py` asks a detector.)
 """
 
 from __future__ import annotations
@@ -95,9 +95,14 @@ def motion_box(path: str, start: float | None, end: float | None, height: int, w
     scale = height / energy.shape[0]
     left, right = _extent(energy.sum(axis=0))
     top, bottom = _extent(energy.sum(axis=1))
-    side = max((right - left) * scale, (bottom - top) * scale) * (1 + 2 * _MARGIN)
-    side = max(side, _MIN_SHARE * min(height, width))
-    return _square(((left + right) / 2 * scale, (top + bottom) / 2 * scale), side, height, width)
+    return square_around((left * scale, top * scale, right * scale, bottom * scale), height, width)
+
+
+def square_around(extent: tuple[float, float, float, float], height: int, width: int) -> Edges:
+    """A square round something (left, top, right, bottom in pixels) with room around it, inside the frame."""
+    left, top, right, bottom = extent
+    side = max(max(right - left, bottom - top) * (1 + 2 * _MARGIN), _MIN_SHARE * min(height, width))
+    return _square(((left + right) / 2, (top + bottom) / 2), side, height, width)
 
 
 def cut(pixels: UInt8[np.ndarray, "h w 3"], box: Edges) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from mv2mae.data.pixels import Converter
 from mv2mae.data.store.config import StoreConfig
 from mv2mae.data.store.crop import Edges, cut, motion_box
+from mv2mae.data.store.detect import load_detector, person_box
 from mv2mae.data.store.index import Source
 from mv2mae.data.store.packets import BlockEncoder
 from mv2mae.data.store.shards import ItemHeader
@@ -70,6 +71,9 @@ def _make(source: Source, config: StoreConfig) -> Item:
         raise VideoError(source.path, f"has no box in {config.boxes}")
     if config.crop == "motion":
         box = motion_box(source.path, source.start, source.end, info.height, info.width)
+    elif config.crop == "person":
+        detect = load_detector(config.detector)
+        box = person_box(source.path, source.start, source.end, info.height, info.width, detect)
     fps = min(info.fps, config.fps or info.fps)
     reach = min(math.inf if source.end is None else source.end, info.end - 1 / info.fps)
     frames = frames_between(source.path, source.start, source.end, reach=reach)

@@ -24,6 +24,7 @@ from rich.progress import Progress, TaskID
 from mv2mae.data.manifest import read_manifest, sample_manifest, write_manifest
 from mv2mae.data.store.config import StoreConfig, check_header, temporary_beside
 from mv2mae.data.store.crop import read_boxes
+from mv2mae.data.store.detect import load_detector
 from mv2mae.data.store.index import (
     INDEX,
     PARTS,
@@ -135,6 +136,8 @@ def prepare(
 
 def _plan(frame: pd.DataFrame, config: StoreConfig) -> list[list[Source]]:
     """What goes into each shard: the rows of the manifest in their order."""
+    if config.crop == "person":
+        load_detector(config.detector)  # what is wrong with it is no video's fault
     boxes = read_boxes(config.boxes, frame) if config.crop == "boxes" else [None] * len(frame)
     sources = []
     rows = zip(frame["path"], frame["group"], frame["view"], frame["start"], frame["end"], boxes, strict=True)
