@@ -26,6 +26,8 @@ from mv2mae.errors import InputError
 
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
 PROBLEMS_NAME = "problems.jsonl"
+TRAINING_VIDEOS_NAME = "training_videos.json"
+"""Paths of the labelled videos that a classifier was trained on, so that a test can tell if it tests on them."""
 
 
 def write_atomically(path: Path, text: str) -> None:

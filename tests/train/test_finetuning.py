@@ -10,12 +10,14 @@ from mv2mae.config import (
     AugmentConfig,
     ComputeConfig,
     DataConfig,
+    EvalConfig,
     FinetuneConfig,
     HeadConfig,
     LogConfig,
     OptimConfig,
 )
 from mv2mae.errors import InputError
+from mv2mae.evaluate.evaluate import evaluate, print_figures
 from mv2mae.model.classifier import Classifier
 from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.finetune import FinetuneModule, balanced_weights, finetune, freeze
@@ -230,3 +232,16 @@ def test_a_run_says_what_it_does_to_clips_and_what_learns(config, tmp_path, caps
     assert "RandAugment (4 x, magnitude 7 ± 0.5), erasing 0.5, mixup 0.8, cutmix 1" in said
     assert "the last 1 of 2 blocks and the head" in said
     assert "a running mean of the weights (0.99) is kept" in said
+
+
+def test_a_test_on_training_videos_is_told(config, tmp_path, capsys):
+    run = finetune(config, tmp_path / "run")
+    few = "subject in [1, 2, 3] and label in [5, 7] and setup == 1"
+    test = EvalConfig(num_clips=1, num_crops=1)
+    for query, known in ((few, 12), (f"{few} and view == 1", 0)):
+        data = DataConfig(test_query=query, frame_stride=8)
+        figures = evaluate(run, data, test, tmp_path / "out", progress=False)
+        assert figures["trained_on"] == known
+        capsys.readouterr()
+        print_figures(figures, "test")
+        assert ("were training videos" in capsys.readouterr().out) == (known > 0)

@@ -81,7 +81,7 @@ def _evaluate(args: Any) -> None:
         device = best_device(args.device)
         figures = evaluate(where, args.data, args.test, out, device=device, fusion=args.fusion)
     print_figures(figures, f"{figures.get('run', file)} on {figures.get('split') or args.data.manifest}")
-    names = (RESULTS_NAME, SCORES_NAME, CROPS_NAME, FUSED_NAME)
+    names = (RESULTS_NAME,) if args.scores else (RESULTS_NAME, SCORES_NAME, CROPS_NAME, FUSED_NAME)
     written = [out / name for name in names if (out / name).exists()]
     if args.pictures:
         from mv2mae.visualize.scores import write_score_figures

@@ -16,7 +16,7 @@ def _recipes(args: Any) -> None:
     from mv2mae.recipes import list_recipes
 
     for name, first_line in list_recipes().items():
-        print(f"  {name:24} {first_line}")
+        print(f"  {name:28} {first_line}")
 
 
 def _training_options(config: str) -> Callable[[ArgumentParser], None]:

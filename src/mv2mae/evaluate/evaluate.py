@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ from mv2mae.evaluate.scores import (
 )
 from mv2mae.evaluate.scoring import score_videos
 from mv2mae.model.classifier import Classifier
-from mv2mae.runs import write_json
+from mv2mae.runs import TRAINING_VIDEOS_NAME, write_json
 from mv2mae.weights import load_classifier_model
 
 RESULTS_NAME = "evaluation.json"
@@ -59,6 +60,12 @@ def check_labels(dataset: EvalDataset, classes: list[str]) -> None:
             f"{path} has {what} ({len(wrong)} such videos of {len(dataset)}), but the classifier knows 0 to "
             f"{len(classes) - 1}; correct the manifest's column `label`, or leave them out with data.test_query"
         )
+
+
+def trained_on(run: str | Path, paths: list[str]) -> int:
+    """How many of these videos the run was fine-tuned on; 0 where it did not keep a list (a weights file alone)."""
+    file = Path(run) / TRAINING_VIDEOS_NAME
+    return len(set(paths) & set(json.loads(file.read_text(encoding="utf-8")))) if file.is_file() else 0
 
 
 def evaluate(
@@ -84,7 +91,8 @@ def evaluate(
             on the training part of `data` unless that was done before, and writes `fused.parquet` too.
 
     Returns:
-        the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops`, `fusion` and `classes` (names).
+        the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops`, `fusion`, `classes` (names) and
+        `trained_on` (how many of the tested videos were training videos of the run).
 
     Raises:
         InputError: if the run holds no classifier, the labels do not fit it, or there is nothing to test on.
@@ -110,6 +118,7 @@ def evaluate(
         "num_crops": test.num_crops,
         "fusion": fusion,
         "classes": classes,
+        "trained_on": trained_on(run, dataset.paths),
     }
     write_table(scores, out / SCORES_NAME)
     if fused is not None:
@@ -234,6 +243,10 @@ def print_figures(figures: Figures, title: str) -> None:
         highlight=False,
     )
     worst = sorted(single["per_class"].items(), key=lambda item: item[1])[:3]
+    if known := figures.get("trained_on", 0):
+        console.print(
+            f"  [bold red]{known} of these videos were training videos[/bold red]: this is no test of new ones"
+        )
     console.print("  hardest: " + ", ".join(f"{classes[label]} {value:.2f}" for label, value in worst))
     _print_broken(console, figures)
 

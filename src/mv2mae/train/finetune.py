@@ -17,7 +17,7 @@ from mv2mae.data.datamodule import FinetuneData, finetune_data
 from mv2mae.data.indexing import class_names
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
-from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
+from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_json
 from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.mixing import erase, mix
@@ -225,6 +225,7 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
     module = FinetuneModule(config, model, data, world_size)
     say("Fine-tuning", *(f"  {line}" for line in describe(config, data, module, origin)))
     start_run(run, config)
+    write_json(run / TRAINING_VIDEOS_NAME, data.train.paths)
     about = {
         "classes": class_names(config.data.manifest, num_classes),
         "frame_stride": config.data.frame_stride,

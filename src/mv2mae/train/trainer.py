@@ -155,6 +155,7 @@ def quiet_lightning() -> None:
         ".*can be used.*accelerator.*",
         ".*GPU available but not used.*",
         ".*in eval mode at the start.*",
+        ".*number of training batches.*smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=message)
 

@@ -96,7 +96,8 @@ def _query(frame: pd.DataFrame, query: str, what: str) -> pd.DataFrame:
         raise InputError(f"{what} cannot be evaluated ({reason}); columns: {', '.join(frame.columns)}") from error
     if rows.empty:
         filled = [f"{c} {_few(frame[c])}" for c in ("view", "subject", "setup", "label") if frame[c].notna().any()]
-        raise InputError(f"{what} ({query}) picks none of {len(frame)} videos; they have {'; '.join(filled)}")
+        hint = '; data.split "" takes all of a manifest' if what.startswith("the ") and " part of " in what else ""
+        raise InputError(f"{what} ({query}) picks none of {len(frame)} videos; they have {'; '.join(filled)}{hint}")
     return rows
 
 
