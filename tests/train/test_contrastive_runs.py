@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from power_cut import power_cut
 
 from mv2mae.config import (
     ComputeConfig,
@@ -57,17 +58,8 @@ def test_a_run_keeps_the_encoder_from_which_a_classifier_starts(contrastive, tmp
 
 def test_a_stopped_run_goes_on_exactly(contrastive, tmp_path, monkeypatch):
     whole = read_weights(pretrain(contrastive, tmp_path / "whole"))
-    step = PretrainModule.training_step
-
-    def broken(self, batch, batch_idx):
-        if batch_idx == 3:
-            raise RuntimeError("power cut")
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(PretrainModule, "training_step", broken)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with power_cut(monkeypatch, PretrainModule, 3):
         pretrain(contrastive, tmp_path / "stopped")
-    monkeypatch.setattr(PretrainModule, "training_step", step)
     stopped = read_weights(pretrain(contrastive, tmp_path / "stopped"))
     assert all(torch.equal(stopped.tensors[name], tensor) for name, tensor in whole.tensors.items())
 

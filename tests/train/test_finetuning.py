@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from power_cut import power_cut
 
 from mv2mae.config import (
     AugmentConfig,
@@ -58,17 +59,8 @@ def test_a_stopped_run_with_all_options_goes_on_exactly(config, tmp_path, monkey
         config, augment=ALL, ema_decay=0.99, train_blocks=1, head=HeadConfig(class_weights="balanced")
     )
     finetune(config, tmp_path / "whole")
-    step = FinetuneModule.training_step
-
-    def broken(self, batch, batch_idx):
-        if batch_idx == 3:
-            raise RuntimeError("power cut")
-        return step(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FinetuneModule, "training_step", broken)
-        with pytest.raises(RuntimeError, match="power cut"):
-            finetune(config, tmp_path / "parts")
+    with power_cut(monkeypatch, FinetuneModule, 3):
+        finetune(config, tmp_path / "parts")
     finetune(config, tmp_path / "parts")
     whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)

@@ -8,6 +8,7 @@ import signal
 import pandas as pd
 import pytest
 import torch
+from power_cut import power_cut
 
 from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig
 from mv2mae.errors import InputError
@@ -37,16 +38,7 @@ def test_a_stopped_run_that_reads_ahead_goes_on_exactly(config, tmp_path, monkey
     assert "12 pairs an epoch, 2 from each decoding" in said
     assert "9 of 4 pairs = 3.0 epochs" in said  # repeats count: 3 epochs of pairs, 1.5 of decoding
     assert "1 device(s) x 4 pairs x 1 part(s)" in said
-    step, seen = PretrainModule.training_step, []
-
-    def broken(self, batch, batch_idx):
-        if batch_idx == 5 and not seen:
-            seen.append(batch_idx)
-            raise RuntimeError("power cut")
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(PretrainModule, "training_step", broken)
-    with pytest.raises(RuntimeError, match="power cut"):
+    with power_cut(monkeypatch, PretrainModule, 5):
         pretrain(config, tmp_path / "parts")
     parts = pretrain(config, tmp_path / "parts")
     assert "going on from step 3 of 9" in capsys.readouterr().out

@@ -5,6 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 import torch
+from power_cut import power_cut
 
 from mv2mae.config import ComputeConfig, DataConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig, StreamConfig
 from mv2mae.data.manifest import read_manifest, write_manifest
@@ -47,17 +48,8 @@ def test_the_training_is_the_same_with_and_without(config, tmp_path, capsys):
 
 def test_a_stopped_run_goes_on_with_the_same_looks(config, tmp_path, monkeypatch):
     whole = read_log(pretrain(config, tmp_path / "whole"))
-    step = PretrainModule.training_step
-
-    def broken(self, batch, batch_idx):
-        if batch_idx == 5:
-            raise RuntimeError("power cut")
-        return step(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PretrainModule, "training_step", broken)
-        with pytest.raises(RuntimeError, match="power cut"):
-            pretrain(config, tmp_path / "parts")
+    with power_cut(monkeypatch, PretrainModule, 5):
+        pretrain(config, tmp_path / "parts")
     parts = read_log(pretrain(config, tmp_path / "parts"))
     pd.testing.assert_series_equal(whole["probe/knn_top1"].dropna(), parts["probe/knn_top1"].dropna())
 

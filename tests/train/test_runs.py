@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from power_cut import power_cut
 
 from mv2mae.config import (
     ComputeConfig,
@@ -57,18 +58,6 @@ def finetuning(tiny):
     )
 
 
-def stop_at(monkeypatch, module, batch):
-    """Make a training break down in the middle of a step."""
-    step = module.training_step
-
-    def broken(self, items, batch_idx):
-        if batch_idx == batch:
-            raise RuntimeError("power cut")
-        return step(self, items, batch_idx)
-
-    monkeypatch.setattr(module, "training_step", broken)
-
-
 def test_a_run_writes_what_it_says(pretraining, tmp_path, capsys):
     run = pretrain(pretraining, tmp_path / "run")
     names = {"config.yaml", "environment.json", "log.csv", "summary.json", "model.safetensors", "checkpoints"}
@@ -93,10 +82,8 @@ def test_a_run_writes_what_it_says(pretraining, tmp_path, capsys):
 def test_a_stopped_pretraining_goes_on_exactly(pretraining, tmp_path, monkeypatch, optimizer):
     config = dataclasses.replace(pretraining, optim=dataclasses.replace(pretraining.optim, optimizer=optimizer))
     whole = load_pretrained(pretrain(config, tmp_path / "whole"))
-    with monkeypatch.context() as patch:
-        stop_at(patch, PretrainModule, 8)
-        with pytest.raises(RuntimeError, match="power cut"):
-            pretrain(config, tmp_path / "parts")
+    with power_cut(monkeypatch, PretrainModule, 8):
+        pretrain(config, tmp_path / "parts")
     parts = load_pretrained(pretrain(config, tmp_path / "parts"))
     for (name, a), b in zip(whole.named_parameters(), parts.parameters(), strict=True):
         assert torch.equal(a, b), name
@@ -106,10 +93,8 @@ def test_a_stopped_pretraining_goes_on_exactly(pretraining, tmp_path, monkeypatc
 
 def test_a_stopped_finetuning_goes_on_exactly_with_drop_path(finetuning, tmp_path, monkeypatch):
     finetune(finetuning, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        stop_at(patch, FinetuneModule, 7)
-        with pytest.raises(RuntimeError, match="power cut"):
-            finetune(finetuning, tmp_path / "parts")
+    with power_cut(monkeypatch, FinetuneModule, 7):
+        finetune(finetuning, tmp_path / "parts")
     finetune(finetuning, tmp_path / "parts")
     whole, parts = (read_weights(tmp_path / name).tensors for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -130,10 +115,8 @@ def test_a_run_goes_on_with_batches_held_in_other_parts(pretraining, tmp_path, m
         return dataclasses.replace(pretraining, compute=dataclasses.replace(COMPUTE, device_batch_size=size))
 
     whole = read_weights(pretrain(held(before), tmp_path / "whole")).tensors
-    with monkeypatch.context() as patch:
-        stop_at(patch, PretrainModule, 7 * 4 // before)
-        with pytest.raises(RuntimeError, match="power cut"):
-            pretrain(held(before), tmp_path / "parts")
+    with power_cut(monkeypatch, PretrainModule, 7 * 4 // before):
+        pretrain(held(before), tmp_path / "parts")
     parts = read_weights(pretrain(held(after), tmp_path / "parts")).tensors
     for name in whole:
         torch.testing.assert_close(whole[name], parts[name], rtol=1e-3, atol=1e-4)
@@ -147,10 +130,8 @@ def test_a_run_does_not_go_on_with_other_videos(pretraining, tmp_path, monkeypat
         data = dataclasses.replace(pretraining.data, manifest=str(manifest), train_query="")
         return dataclasses.replace(pretraining, data=data)
 
-    with monkeypatch.context() as patch:
-        stop_at(patch, PretrainModule, 7)
-        with pytest.raises(RuntimeError, match="power cut"):
-            pretrain(config(frame), tmp_path / "run")
+    with power_cut(monkeypatch, PretrainModule, 7):
+        pretrain(config(frame), tmp_path / "run")
     with pytest.raises(InputError, match="videos are not those with which this run began"):
         pretrain(config(frame[frame["subject"] != 3]), tmp_path / "run")
 

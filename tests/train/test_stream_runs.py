@@ -5,6 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 import torch
+from power_cut import power_cut
 
 from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig, StreamConfig
 from mv2mae.runs import read_log
@@ -31,17 +32,8 @@ def losses(run):
 
 def test_a_stopped_stream_goes_on_exactly(config, tmp_path, monkeypatch):
     whole = load_pretrained(pretrain(config, tmp_path / "whole"))
-    step = PretrainModule.training_step
-
-    def broken(self, batch, batch_idx):
-        if batch_idx == 4:
-            raise RuntimeError("power cut")
-        return step(self, batch, batch_idx)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PretrainModule, "training_step", broken)
-        with pytest.raises(RuntimeError, match="power cut"):
-            pretrain(config, tmp_path / "parts")
+    with power_cut(monkeypatch, PretrainModule, 4):
+        pretrain(config, tmp_path / "parts")
     parts = load_pretrained(pretrain(config, tmp_path / "parts"))
     for (name, a), b in zip(whole.named_parameters(), parts.parameters(), strict=True):
         assert torch.equal(a, b), name

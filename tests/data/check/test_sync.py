@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mv2mae.data.check.motion import Motion, motion_of
+from mv2mae.data.check.motion import Motion, MotionTracker
 from mv2mae.data.check.scan import scan
 from mv2mae.data.check.sync import estimate_offsets
 
 FPS = 30.0
+
+
+def motion_of(times: np.ndarray, pictures: np.ndarray) -> Motion:
+    """The motion of small grey pictures [t, h, w] with their time stamps in seconds."""
+    tracker = MotionTracker()
+    for time, picture in zip(times, pictures, strict=True):
+        tracker.add(float(time), picture.astype(np.float32))
+    return tracker.motion()
 
 
 def dance(num: int, seed: int) -> np.ndarray:

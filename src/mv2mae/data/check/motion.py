@@ -77,14 +77,6 @@ class MotionTracker:
         return Motion(np.array(self._times, dtype=np.float64), moments)
 
 
-def motion_of(times: np.ndarray, pictures: np.ndarray) -> Motion:
-    """The motion of small grey pictures [t, h, w] with their time stamps in seconds."""
-    tracker = MotionTracker()
-    for time, picture in zip(times, pictures, strict=True):
-        tracker.add(float(time), picture.astype(np.float32))
-    return tracker.motion()
-
-
 def _moments(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float, float]:
     slope_y, slope_x = np.gradient((before + after) / 2)
     change = _beyond_camera(after - before, slope_y, slope_x)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 OUT_SIGN = (-1.0, 1.0)  # x of "out" for left, right
-ANCHORS = ("chest", "head", "mouth", "ear", "brow", "crown", "hips", "knee", "ground")
 Vectors = np.ndarray | tuple[float, float, float]
 LEVERS = {"wrist": 0.0, "palm": 0.5, "tips": 0.95}
 
