@@ -167,3 +167,13 @@ def test_pairs_are_stacked(takes: pd.DataFrame) -> None:
 def test_frames_are_read_no_larger_than_crops_need() -> None:
     assert reading_size(DataConfig(), 128) == 194
     assert reading_size(DataConfig(crop="centre"), 128) == 128
+
+
+def test_batches_by_a_column_take_targets_of_one_value(takes: pd.DataFrame) -> None:
+    rooms = {group: room for room, group in enumerate(sorted(takes["group"].unique()))}
+    dataset = pairs(takes.assign(setup=takes["group"].map(rooms)), batch_by="setup")
+    assert dataset.strata is not None
+    assert dataset.strata.tolist() == [rooms[group] for group in dataset.groups]
+    assert pairs(takes).strata is None
+    with pytest.raises(InputError, match=r"data\.batch_by=room: no such column, .* choose one of .*group"):
+        pairs(takes, batch_by="room")

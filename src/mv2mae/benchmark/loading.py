@@ -201,7 +201,13 @@ def _items_of_batch(config: PretrainConfig) -> int:
 
 def _sampler(dataset: PairDataset | PairStream, config: PretrainConfig, steps: int, start: int = 0) -> StepSampler:
     return StepSampler(
-        len(dataset), _items_of_batch(config), steps, config.seed, shuffle=dataset.shuffled, start_step=start
+        len(dataset),
+        _items_of_batch(config),
+        steps,
+        config.seed,
+        shuffle=dataset.shuffled,
+        strata=dataset.strata,
+        start_step=start,
     )
 
 

@@ -82,6 +82,9 @@ class DataConfig:
     """View -> the camera's direction in degrees, for instance {1: 45, 2: 0, 3: -45}."""
     held_out_groups: int = 0
     """Groups kept out of pre-training to look at; 0 = one in twenty, 2 at least and 32 at most."""
+    batch_by: str = ""
+    """Column of the manifest whose equal values share batches (pre-training only): with `setup` a contrastive model
+    cannot tell performances apart by their rooms. Empty = batches from everywhere."""
     num_repeats: int = 1
     """Pairs drawn from each decoded group, neighbours in the batch: each a moment and crops of its own (pre-training
     only). Epochs count pairs: with 4 repeats each video is decoded in every fourth epoch, for 4 pairs."""

@@ -97,7 +97,7 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
     ) -> None:
         super().__init__(frame, config, num_frames, size, videos)
         self.num_repeats, self.seed = num_repeats, seed
-        self.shuffled, self.fingerprint = True, fingerprint_of(self.paths)
+        self.shuffled, self.strata, self.fingerprint = True, None, fingerprint_of(self.paths)
         bad = [path for path, label in zip(self.paths, self.labels, strict=True) if label < 0]
         if bad:
             raise InputError(

@@ -1,14 +1,45 @@
-"""Few labels: a training set cut down to some groups of each class, as studies of label efficiency do."""
+"""Labels: which videos of a test show a class that was trained; and training sets with few labels."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
 from mv2mae.config import DataConfig
 from mv2mae.errors import InputError
+
+
+def count_untrained(rows: pd.DataFrame, classes: Collection[int]) -> int:
+    """How many videos of a test show a class that was never trained. They count as errors: nobody can name it.
+
+    Args:
+        rows: of a manifest.
+        classes: labels of the classes that were trained.
+
+    Raises:
+        InputError: a video has no label, or none shows a class that was trained.
+    """
+    bare = rows[rows["label"].isna()]
+    if len(bare):
+        raise InputError(
+            f"{len(bare)} of {len(rows)} videos have no label (first: {bare['path'].iloc[0]}); fill the manifest's "
+            "column `label` with classes from 0, or leave them out by a query (data.test_query)"
+        )
+    unknown = ~rows["label"].isin(list(classes))
+    if unknown.all():
+        raise InputError(
+            f"none of the {len(rows)} test videos shows a class that was trained (they have the labels "
+            f"{_few(rows['label'])}, trained were {_few(classes)}); is it the manifest of another data set?"
+        )
+    return int(unknown.sum())
+
+
+def _few(labels: Collection[int]) -> str:
+    found = [str(label) for label in sorted(set(labels))]
+    return ", ".join(found if len(found) <= 6 else [*found[:3], "...", found[-1]])
 
 
 def few_labels(frame: pd.DataFrame, config: DataConfig, seed: int) -> pd.DataFrame:

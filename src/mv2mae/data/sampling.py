@@ -27,6 +27,10 @@ class TrainingItems(Protocol):
     def shuffled(self) -> bool:
         """Whether an epoch visits them in random order; a stream of fresh items has no need to."""
 
+    @property
+    def strata(self) -> np.ndarray | None:
+        """For each item a number; neighbours in an epoch share it (`data.batch_by`). None: all in one order."""
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: ItemKey) -> Any: ...
@@ -51,6 +55,8 @@ class StepSampler(Sampler[ItemKey]):
         total_steps: steps of the whole run.
         seed: of the permutations.
         shuffle: whether an epoch is permuted.
+        strata: for each item a number; an epoch then goes by blocks of a batch's length whose items share it, the
+            blocks in random order and what is left over at the end. Batches that lie across two blocks show two.
         start_step: steps already done.
         rank, world_size: which part of each batch.
 
@@ -66,6 +72,7 @@ class StepSampler(Sampler[ItemKey]):
         seed: int,
         *,
         shuffle: bool = True,
+        strata: np.ndarray | None = None,
         start_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -75,7 +82,7 @@ class StepSampler(Sampler[ItemKey]):
         if batch_size < 1 or batch_size % world_size:
             raise InputError(f"batch_size={batch_size} does not divide by {world_size} processes; change one of them")
         self.num_items, self.batch_size, self.total_steps, self.seed = num_items, batch_size, total_steps, seed
-        self.shuffle = shuffle
+        self.shuffle, self.strata = shuffle, strata
         self.start_step, self.rank, self.world_size = start_step, rank, world_size
 
     def __len__(self) -> int:
@@ -91,7 +98,15 @@ class StepSampler(Sampler[ItemKey]):
         """The items of an epoch, one after the other."""
         if not self.shuffle:
             return np.arange(self.num_items)
-        return np.random.default_rng((self.seed, epoch)).permutation(self.num_items)
+        rng = np.random.default_rng((self.seed, epoch))
+        order = rng.permutation(self.num_items)
+        if self.strata is None:
+            return order
+        members = [order[self.strata[order] == value] for value in np.unique(self.strata)]
+        size = self.batch_size
+        blocks = [part[i : i + size] for part in members for i in range(0, len(part), size)]
+        drawn = [blocks[i] for i in rng.permutation(len(blocks))]
+        return np.concatenate(sorted(drawn, key=lambda block: len(block) < size))
 
     def __iter__(self) -> Iterator[ItemKey]:
         epoch, order = -1, np.empty(0, dtype=np.int64)

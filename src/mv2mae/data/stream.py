@@ -100,7 +100,7 @@ class PairStream(Dataset[Pair]):
         InputError: the stream's settings cannot work.
     """
 
-    shuffled = False
+    shuffled, strata = False, None
 
     def __init__(self, config: DataConfig, *, num_frames: int, size: int, seed: int, held_out: bool = False) -> None:
         stream = config.stream
@@ -203,6 +203,7 @@ class ScriptedPairs(Dataset[Script]):
 
     def __init__(self, stream: PairStream) -> None:
         self.stream, self.shuffled, self.fingerprint = stream, stream.shuffled, stream.fingerprint
+        self.strata = stream.strata
 
     def __len__(self) -> int:
         return len(self.stream)

@@ -22,6 +22,7 @@ from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.windows import Span, clip_step, first_on_grid, overlap, shared_clock, video_span, window_times
+from mv2mae.errors import InputError
 
 
 class Pair(TypedDict):
@@ -88,6 +89,7 @@ class PairDataset(Dataset[Pair]):
         self.groups: list[str] = self.frame["group"].iloc[self.targets].tolist()
         self.target_paths = [self.paths[row] for row in self.targets]
         self.shuffled, self.fingerprint = True, fingerprint_of(self.target_paths)
+        self.strata = strata_of(self.frame.iloc[self.targets], config.batch_by)
         self.spans = list(zip(_optional(self.frame["start"]), _optional(self.frame["end"]), strict=True))
 
     def __len__(self) -> int:
@@ -179,6 +181,20 @@ def collate_pairs(items: Sequence[Pair]) -> PairBatch:
         "index": torch.tensor([item["index"] for item in items]),
         "seed": torch.tensor([item["seed"] for item in items]),
     }
+
+
+def strata_of(rows: pd.DataFrame, column: str) -> np.ndarray | None:
+    """A number for each row, equal where the column's values are; None without a column.
+
+    Raises:
+        InputError: there is no such column, or it is empty.
+    """
+    if not column:
+        return None
+    if column not in rows or rows[column].isna().any():
+        full = [name for name in rows if not rows[name].isna().any()]
+        raise InputError(f"data.batch_by={column}: no such column, or not filled in; choose one of {', '.join(full)}")
+    return np.unique(rows[column].astype(str), return_inverse=True)[1]
 
 
 def _optional(values: pd.Series) -> list[float | None]:

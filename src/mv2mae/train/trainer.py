@@ -62,6 +62,7 @@ class StepModule(pl.LightningModule):
             self.total_steps,
             self.seed,
             shuffle=self.items.shuffled,
+            strata=self.items.strata,
             start_step=trainer.global_step,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
