@@ -1,0 +1,37 @@
+"""Settings of the measured geometry of cross-attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mv2mae.config.check import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometryConfig:
+    """What is drawn, and which tokens count."""
+
+    performances: int = 64
+    """Performances, each before two cameras in a room of its own; both directions are measured."""
+    cameras: str = "ntu"
+    """Where cameras stand: ntu, etri, ring or free."""
+    num_cameras: int | None = None
+    """Cameras of ring (28 if not given) and free (3); two of them film each performance."""
+    difficulty: str = "easy"
+    """easy, normal or hard: noise, shake, changes of light, things before and beside the person."""
+    frame_stride: float | None = None
+    """Distance between a clip's frames at 30 frames a second; null = what the model was trained with."""
+    min_share: float = 0.2
+    """How much of a token's pixels a part of the body must cover, 0 to 1, for the token to show it."""
+    untrained: int = 3
+    """Models with first weights that are measured beside it; one alone may look anywhere by luck."""
+    seed: int = 0
+    """Of people, actions, rooms, cameras, masks and first weights."""
+
+    def __post_init__(self) -> None:
+        require(2 <= self.performances <= 9999, f"performances={self.performances}; expected 2 to 9999")
+        require(0 < self.min_share <= 1, f"min_share={self.min_share}; expected more than 0 and at most 1")
+        require(self.untrained >= 1, f"untrained={self.untrained}; expected at least 1")
+        require(0 <= self.seed < 2**32, f"seed={self.seed}; expected 0 to {2**32 - 1}")
+        stride = self.frame_stride
+        require(stride is None or stride > 0, f"frame_stride={stride}; expected more than 0")

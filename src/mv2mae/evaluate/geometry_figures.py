@@ -1,0 +1,213 @@
+"""From what `geometry.measure` counted to figures with intervals, by angle, block, head and part of the body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from rich.console import Console
+
+from mv2mae.config import GeometryConfig
+from mv2mae.evaluate.geometry import (
+    MEASURES,
+    MODEL,
+    PERSON,
+    UNIFORM,
+    UNTRAINED,
+    Measured,
+    drawing,
+    measure,
+)
+from mv2mae.evaluate.metrics import Figures, interval
+from mv2mae.evaluate.tables import interval as bounds
+from mv2mae.evaluate.tables import number, print_table
+from mv2mae.evaluate.two_views import BODY
+from mv2mae.runs import write_json
+from mv2mae.weights import read_weights
+from mv2mae.wording import counted
+
+BEST, MEAN = "best head", "mean of heads"
+GEOMETRY_NAME = "geometry.json"
+ANGLE_STEP = 22.5
+"""Degrees; angles between cameras are gathered round the multiples of this."""
+_COLUMNS = dict(zip(("part", "person", "mass", "off", "near", "moment"), MEASURES, strict=True))
+
+
+@dataclass(frozen=True)
+class Looker:
+    """Somebody who looks: a model with one of its maps, or a baseline; and what it scored, token by token."""
+
+    name: str
+    map: str
+    """`BEST`, `MEAN`, or "" for a baseline."""
+    block: int | None
+    """From 1, of `MEAN`."""
+    values: Float[np.ndarray, "q measures"]
+
+    @property
+    def title(self) -> str:
+        """How it is called in tables and legends."""
+        if self.map == BEST:
+            return f"{self.name}, {BEST}"
+        return f"{self.name}, block {self.block}" if self.map else self.name
+
+
+def geometry(weights: str | Path, config: GeometryConfig, *, device: torch.device | str = "cpu") -> Figures:
+    """Measure where a model looks; see `geometry.measure` and `summarise`.
+
+    Raises:
+        InputError: as `measure`.
+    """
+    measured = measure(weights, config, device=device)
+    model, drawn = read_weights(weights).config, drawing(weights, config)
+    return {
+        "weights": str(weights),
+        "drawn": {**asdict(config), "frames": drawn.num_frames, "frames_per_second": drawn.fps, "size": drawn.size},
+        "model": {"grid": list(model.grid), "token_pixels": list(model.tubelet_size[1:]),
+                  "mask_ratio": model.mask_ratio},
+        **summarise(measured),
+    }  # fmt: skip
+
+
+def summarise(measured: Measured) -> Figures:
+    """Means with 95 % bootstrap intervals over performances.
+
+    Returns:
+        `tokens`, `performances`, `measures` (what each means); `lookers`, a list: `looker`, `map`, `block`,
+        `title`, and the measures `overall`, `by_angle` and `by_part`, each with `value`, `interval` and `num` (tokens
+        that count), of a model also `against` (its measures less those of others on the same tokens); `heads`, the
+        measures of each head; `best_head`, the one chosen on the even and the one on the odd performances, as (block,
+        head) from 1.
+    """
+    rows = measured.rows
+    lookers = list(_lookers(measured))
+    found = [_entry(looker, rows) for looker in lookers]
+    for looker, entry in zip(lookers, found, strict=True):
+        if looker.name == MODEL:
+            entry["against"] = _against(looker, lookers, rows)
+    heads = [
+        {"looker": name, "block": block + 1, "head": head + 1, **_figures(maps[:, block, head].mean(axis=0), rows)}
+        for name, maps in measured.maps.items()
+        for block, head in np.ndindex(maps.shape[1], maps.shape[2] - 1)
+    ]
+    return {
+        "tokens": len(rows),
+        "performances": int(rows["performance"].nunique()),
+        "measures": MEASURES,
+        "lookers": found,
+        "heads": heads,
+        "best_head": [[int(k) + 1 for k in place] for place in _best_heads(measured.maps[MODEL][0], rows)],
+    }
+
+
+def _entry(looker: Looker, rows: pd.DataFrame) -> Figures:
+    """What one looker scored, overall, by angle and by part of the body."""
+    bins = (rows["angle"] / ANGLE_STEP).round() * ANGLE_STEP
+    by_angle = [
+        {"angle": float(angle), "performances": int(some["performance"].nunique()),
+         **_figures(looker.values[some.index], some)} for angle, some in rows.groupby(bins)]  # fmt: skip
+    by_part = {BODY[int(str(part))]: _figures(looker.values[some.index], some) for part, some in rows.groupby("part")}
+    return {
+        "looker": looker.name,
+        "map": looker.map,
+        "block": looker.block,
+        "title": looker.title,
+        "overall": _figures(looker.values, rows),
+        "by_angle": by_angle,
+        "by_part": by_part,
+    }
+
+
+def _against(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> Figures:
+    """A model's scores less those of the same map before training, and less chance."""
+    others = [other for other in lookers if other.name in (UNIFORM, PERSON)
+              or (other.name, other.map, other.block) == (UNTRAINED, looker.map, looker.block)]  # fmt: skip
+    return {other.name: _figures(looker.values - other.values, rows) for other in others}
+
+
+def _lookers(measured: Measured) -> Iterator[Looker]:
+    for name, maps in measured.maps.items():
+        best = np.mean([_of_best_head(model, measured.rows) for model in maps], axis=0)
+        yield Looker(name, BEST, None, best)
+        for block in range(maps.shape[1]):
+            yield Looker(name, MEAN, block + 1, maps[:, block, -1].mean(axis=0))
+    for name, values in measured.blind.items():
+        yield Looker(name, "", None, values)
+
+
+def _of_best_head(
+    maps: Float[np.ndarray, "layers heads+1 q measures"], rows: pd.DataFrame
+) -> Float[np.ndarray, "q measures"]:
+    """What the best head scored. It is chosen on the other half of the performances: the largest of many figures
+    would else beat chance by itself.
+    """
+    on_even, on_odd = _best_heads(maps, rows)
+    odd = rows["performance"].to_numpy() % 2 == 1
+    return np.where(odd[:, None], maps[on_even], maps[on_odd])
+
+
+def _best_heads(maps: np.ndarray, rows: pd.DataFrame) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(block, head) with the most hits on the same part in the even performances, and in the odd ones."""
+    heads, odd = maps[:, :-1, :, list(MEASURES).index("part_hit")], rows["performance"].to_numpy() % 2 == 1
+    sums, counts = ([np.nansum(values[..., half], axis=-1) for half in (~odd, odd)]
+                    for values in (heads, (~np.isnan(heads)).astype(float)))  # fmt: skip
+    shares = [total / np.maximum(count, 1) for total, count in zip(sums, counts, strict=True)]
+    even, uneven = (np.unravel_index(share.argmax(), share.shape) for share in shares)
+    return (int(even[0]), int(even[1])), (int(uneven[0]), int(uneven[1]))
+
+
+def _figures(values: Float[np.ndarray, "n measures"], rows: pd.DataFrame) -> Figures:
+    performance = rows["performance"].to_numpy()
+    return {name: _figure(values[:, k], performance) for k, name in enumerate(MEASURES)}
+
+
+def _figure(values: np.ndarray, performance: np.ndarray) -> Figures:
+    counts = ~np.isnan(values)
+    if not counts.any():
+        return {"value": None, "interval": None, "num": 0}
+    low, high = interval(values[counts], performance[counts])
+    return {"value": float(values[counts].mean()), "interval": [low, high], "num": int(counts.sum())}
+
+
+def write_geometry(figures: Figures, out: Path) -> Path:
+    """`geometry.json` in a folder."""
+    write_json(out / GEOMETRY_NAME, figures)
+    return out / GEOMETRY_NAME
+
+
+def print_geometry(figures: Figures) -> None:
+    """The figures on the terminal."""
+    console, drawn = Console(), figures["drawn"]
+    said = counted(figures["tokens"], "masked token on the body", "masked tokens on the body")
+    of = counted(figures["performances"], "performance")
+    console.print(f"{figures['weights']}: {said}, {of}, cameras {drawn['cameras']}, {drawn['difficulty']}",
+                  soft_wrap=True, highlight=False)  # fmt: skip
+    rows = [_row(entry) for entry in figures["lookers"]]
+    models = sum(bool(entry["map"]) for entry in figures["lookers"])
+    columns = ("where it looks", "part", "interval", *list(_COLUMNS)[1:])
+    print_table(console, "the peak of the cross-attention", columns, [rows[:models], rows[models:]])
+    for column, name in _COLUMNS.items():
+        console.print(f"  {column:7} {MEASURES[name]}", soft_wrap=True, highlight=False)
+    shown = [entry for entry in figures["lookers"] if entry["map"] == BEST or entry["looker"] in (UNIFORM, PERSON)]
+    angles = [[f"{cells[0]['angle']:g} ({cells[0]['performances']})", *(number(c["part_hit"]["value"]) for c in cells)]
+              for cells in zip(*(entry["by_angle"] for entry in shown), strict=True)]  # fmt: skip
+    columns = ("degrees (performances)", *(entry["title"] for entry in shown))
+    console.print()
+    print_table(console, "part, by the angle between the cameras", columns, [angles])
+    best = next(entry for entry in figures["lookers"] if (entry["looker"], entry["map"]) == (MODEL, BEST))
+    for name, other in best["against"].items():
+        gain = other["part_hit"]
+        text = f"  part, best head less {name}: {gain['value']:+.3f} ({bounds(gain['interval'], '+.3f')})"
+        console.print(text, soft_wrap=True, highlight=False)
+
+
+def _row(entry: Figures) -> list[str]:
+    overall = entry["overall"]
+    part, *others = (overall[name] for name in _COLUMNS.values())
+    between = bounds(part["interval"]).replace(" to ", "-") if part["interval"] else "-"
+    return [entry["title"], number(part["value"]), between, *(number(other["value"]) for other in others)]

@@ -1,0 +1,146 @@
+"""Two drawn views of a performance, and what is true of their tokens: which part of the body each one shows, and where
+the other camera sees it. Everything comes from the renderer's ground truth and the cameras; no model is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from mv2mae.data.synthetic.cameras import Camera
+from mv2mae.data.synthetic.config import Group, SynthConfig
+from mv2mae.data.synthetic.generate import cast_group, make_take, plan_setup
+from mv2mae.data.synthetic.mesh import PARTS
+from mv2mae.data.synthetic.scene import film
+from mv2mae.data.synthetic.stage import Stage
+from mv2mae.errors import InputError
+from mv2mae.model.tubelets import Size3
+
+BODY = ("none", "head", "torso", "left arm", "right arm", "left leg", "right leg")
+"""What a token may show; a number is an index into this list. The room, props and passers-by are `none`."""
+TRUTH = ("depth", "parts", "joints")
+_LIMBS = {"upper_arm": "arm", "forearm": "arm", "hand": "arm", "thigh": "leg", "shank": "leg", "foot": "leg"}
+_DRAWN = 9  # word of the seed, beside those of `data.synthetic.config`
+
+
+def _of_body(part: str) -> int:
+    """Which of `BODY` one of the renderer's finer `PARTS` belongs to."""
+    side, _, limb = part.partition("_")
+    name = f"{side} {_LIMBS[limb]}" if limb in _LIMBS else part
+    return BODY.index(name) if name in BODY else 0
+
+
+BODY_OF_PART = np.array([_of_body(part) for part in PARTS])
+
+
+class View(NamedTuple):
+    """What one camera films, with its ground truth."""
+
+    clip: UInt8[Tensor, "3 t h w"]
+    camera: Camera
+    body: Int[np.ndarray, "t h w"]
+    """Which of `BODY` is at the middle of each pixel."""
+    depth: Float[np.ndarray, "t h w"]
+    """Metres along the optical axis."""
+    shake: Float[np.ndarray, "t 2"]
+    """Pixels to the right and down by which the camera's picture has moved."""
+
+
+class TwoViews(NamedTuple):
+    """A performance before two cameras, and the angle between their optical axes in degrees."""
+
+    views: tuple[View, View]
+    angle: float
+
+
+def draw_two_views(config: SynthConfig, number: int) -> TwoViews:
+    """Performance `number` (from 0), in a room of its own, before two of its cameras; all follows from the seed.
+
+    Raises:
+        InputError: the preset has fewer than two cameras.
+    """
+    if len(config.views) < 2:
+        raise InputError(f"cameras={config.cameras} with {len(config.views)} view(s); give at least 2")
+    rng = config.rng(_DRAWN, number)
+    action = str(rng.choice(config.actions))
+    group = Group(setup=number + 1, subject=int(rng.choice(config.subjects)), repetition=1, action=action)
+    chosen = rng.choice(len(config.views), 2, replace=False)
+    cameras, room = plan_setup(config, group.setup)
+    movers = cast_group(config, group, cameras, room)
+    takes = [make_take(config, group, Stage(room, cameras[i], config.size), movers) for i in chosen]
+    first, second = (
+        _view(footage.frames, footage.truth, cameras[i])
+        for i, footage in zip(chosen, film(takes, truth=TRUTH), strict=True)
+    )
+    axes = first.camera.rotation[2] @ second.camera.rotation[2]
+    return TwoViews((first, second), float(np.degrees(np.arccos(np.clip(axes, -1, 1)))))
+
+
+def _view(frames: Tensor, truth: dict[str, Tensor], camera: Camera) -> View:
+    known = {name: values.numpy() for name, values in truth.items()}
+    # the renderer does not tell how the camera shook; where it shows a joint does
+    steady = camera.project(known["joints"][:, 0].astype(np.float64), frames.shape[1])[0]
+    shake = steady - known["joints_2d"][:, 0]
+    return View(frames.permute(3, 0, 1, 2), camera, BODY_OF_PART[known["parts"]], known["depth"], shake)
+
+
+def seen_from(
+    view: View, other: View, pixels: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """Where another camera sees the points at the middles of n pixels, whether or not something hides them from it.
+
+    A pixel's ray and depth give the point, `x = position + depth * ray`; the other camera projects it.
+
+    Args:
+        pixels: moment, row and column of each.
+
+    Returns:
+        places in the other picture in pixels (right, down; the first pixel's middle is at 0.5), and depths in metres.
+    """
+    moment, row, column = pixels
+    size = view.depth.shape[-1]
+    at = np.stack([column, row], axis=-1) + 0.5 + view.shake[moment]
+    rays = view.camera.rays(at[:, 0], at[:, 1], size)
+    points = view.camera.position + rays * view.depth[pixels][:, None].astype(np.float64)
+    place, depth = other.camera.project(points, size)
+    return place - other.shake[moment], depth
+
+
+@dataclass(frozen=True)
+class TokenTruth:
+    """What is true of the n tokens of a view."""
+
+    shows: Bool[Tensor, "n parts"]
+    """Whether a part of the body (`BODY`) covers at least the wanted share of the token; at 0, the whole person."""
+    part: Int[Tensor, " n"]
+    """Of the parts that it shows the one that covers most of the token; 0 if it shows none."""
+    place: Float[Tensor, "n 2"]
+    """Where the other camera sees the token's part, in pixels (right, down): the mean over its pixels and frames. NaN
+    for tokens of no part."""
+
+
+def token_truth(view: View, other: View, tubelet_size: Size3, min_share: float) -> TokenTruth:
+    """The truth of a view's tokens, seen from the other view.
+
+    Args:
+        min_share: how much of a tubelet's pixels a part must cover, 0 to 1.
+    """
+    (dt, dh, dw), (t, h, w) = tubelet_size, view.body.shape
+    moment, row, column = np.nonzero(view.body)
+    token = ((moment // dt) * (h // dh) + row // dh) * (w // dw) + column // dw
+    n, label = (t // dt) * (h // dh) * (w // dw), view.body[moment, row, column]
+    share = np.bincount(token * len(BODY) + label, minlength=n * len(BODY)).reshape(n, -1) / (dt * dh * dw)
+    part = np.where(share.max(axis=1) >= min_share, share.argmax(axis=1), 0)
+    share[:, 0] = share.sum(axis=1)
+    own = label == part[token]
+    places, _ = seen_from(view, other, (moment[own], row[own], column[own]))
+    count = np.bincount(token[own], minlength=n)
+    sums = np.stack([np.bincount(token[own], weights=places[:, k], minlength=n) for k in range(2)], axis=-1)
+    with np.errstate(invalid="ignore"):
+        mean = sums / count[:, None]
+    return TokenTruth(torch.from_numpy(share >= min_share), torch.from_numpy(part), torch.from_numpy(mean).float())
