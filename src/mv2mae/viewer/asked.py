@@ -1,0 +1,141 @@
+"""What the page may ask for: each question as a frozen value, read from JSON and checked before anything is done.
+
+They are the keys under which answers are kept, so equal questions are answered once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mv2mae.config import Masking, ModelConfig
+from mv2mae.errors import InputError
+
+MIN_STRIDE, MAX_STRIDE = 0.01, 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedClip:
+    """A clip of every view of a group, at one moment."""
+
+    group: str | None
+    """The manifest's name; None = the files that were dropped in."""
+    moment: float = 0.5
+    """Where in the time that all views share the clip lies, 0 (start) to 1 (end)."""
+    stride: float = 4.0
+    """Frames of the first view from one frame of the clip to the next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedLook:
+    """What the model makes of one view of a clip, with the help of another."""
+
+    clip: AskedClip
+    target: str
+    source: str | None
+    """None where the group has one view only: the self-view reconstruction alone."""
+    masked: tuple[int, ...]
+    """The target's masked tokens, rising."""
+    source_masked: tuple[int, ...]
+    """The source's masked tokens, rising: where the cross-view decoder cannot look."""
+    wrong: int = 1
+    """Which wrong source: so many groups further on in the manifest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighting:
+    """How the loss weighs the tokens: as in the training, at a temperature, or all the same (both None)."""
+
+    as_trained: bool = True
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedMasks:
+    """Random masks for a target and a source."""
+
+    seed: int
+    ratio: float
+    masking: Masking
+
+
+def read_clip(asked: Mapping[str, Any]) -> AskedClip:
+    """From JSON: `group`, `moment`, `stride`.
+
+    Raises:
+        InputError: a value is missing, or of the wrong kind or size; so do the other readers here.
+    """
+    group = asked.get("group")
+    if group is not None and not isinstance(group, str):
+        raise InputError(f"group={str(group)[:40]} must be a group's name, or null for your own files")
+    return AskedClip(
+        group=group,
+        moment=_number(asked, "moment", 0, 1),
+        stride=_number(asked, "stride", MIN_STRIDE, MAX_STRIDE),
+    )
+
+
+def read_look(asked: Mapping[str, Any], config: ModelConfig) -> AskedLook:
+    """From JSON: what `read_clip` reads, `target`, `source`, `masked`, `source_masked`, `wrong`."""
+    source = asked.get("source")
+    return AskedLook(
+        clip=read_clip(asked),
+        target=str(asked.get("target")),
+        source=None if source is None else str(source),
+        masked=_tokens(asked, "masked", config),
+        source_masked=_tokens(asked, "source_masked", config),
+        wrong=int(_number(asked, "wrong", 1, 2**31)),
+    )
+
+
+def read_masks(asked: Mapping[str, Any], config: ModelConfig) -> AskedMasks:
+    """From JSON: `seed`, `ratio` (more than none, less than all tokens), `masking`."""
+    masking = asked.get("masking")
+    if masking not in ("random", "tube"):
+        raise InputError(f"masking={str(masking)[:40]} is unknown; choose random or tube")
+    wanted = AskedMasks(
+        seed=int(_number(asked, "seed", 0, 2**31)), ratio=_number(asked, "ratio", 0, 1), masking=masking
+    )
+    t, h, w = config.grid
+    places, what = (h * w, "places of a frame") if masking == "tube" else (t * h * w, "tokens")
+    count = int(wanted.ratio * places)
+    if not 0 < count < places:
+        raise InputError(
+            f"a mask ratio of {wanted.ratio:g} masks {count} of {places} {what}; leave some of either kind"
+        )
+    return wanted
+
+
+def read_weighting(asked: Mapping[str, Any]) -> Weighting:
+    """From JSON: `weighting`: `trained`, `uniform` or `temperature`, the last with `temperature`."""
+    kind = asked.get("weighting")
+    if kind not in ("trained", "uniform", "temperature"):
+        raise InputError(f"weighting={str(kind)[:40]} is unknown; choose trained, uniform or temperature")
+    temperature = _number(asked, "temperature", 1e-4, 1e6) if kind == "temperature" else None
+    return Weighting(as_trained=kind == "trained", temperature=temperature)
+
+
+def read_token(asked: Mapping[str, Any], config: ModelConfig) -> int:
+    """From JSON: `token`, one of the clip's."""
+    return int(_number(asked, "token", 0, config.num_tokens - 1))
+
+
+def _number(asked: Mapping[str, Any], name: str, low: float, high: float) -> float:
+    value = asked.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InputError(f"{name}={str(value)[:40]} must be a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def _tokens(asked: Mapping[str, Any], name: str, config: ModelConfig) -> tuple[int, ...]:
+    given, n = asked.get(name), config.num_tokens
+    if not isinstance(given, list) or not all(type(token) is int and 0 <= token < n for token in given[: n + 1]):
+        raise InputError(f"{name} must be a list of tokens from 0 to {n - 1}")
+    tokens = tuple(sorted(set(given[: n + 1])))
+    if not 0 < len(tokens) < n:
+        where = "the target" if name == "masked" else "the source"
+        raise InputError(
+            f"{len(tokens)} of {n} tokens of {where} are masked; leave at least one masked and one visible"
+        )
+    return tokens

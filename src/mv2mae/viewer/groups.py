@@ -1,0 +1,194 @@
+"""Where the viewer's clips come from: groups of a manifest, or two files of a person's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mv2mae.config import DataConfig
+from mv2mae.data.augment import centre_box, crop_resize
+from mv2mae.data.video import DecodedVideo, VideoError, VideoInfo, decode_video, probe, read_frames
+from mv2mae.data.views import aligned_times
+from mv2mae.data.windows import overlap, shared_clock, video_span
+from mv2mae.errors import InputError
+from mv2mae.viewer.kept import Kept
+
+_log = logging.getLogger(__name__)
+
+DECODED_BYTES = 256 * 2**20
+"""Whole short videos are kept decoded up to this size together, so that another moment needs no decoding."""
+WHOLE_PIXELS = 250_000_000
+"""Videos with more pixels in all their frames are not decoded as a whole: two seconds a core."""
+
+
+class Camera(NamedTuple):
+    """One video of a group."""
+
+    view: str
+    path: str
+    start: float | None = None
+    end: float | None = None
+    """Part of the file to use, in seconds of its time stamps."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The videos of one performance."""
+
+    name: str
+    cameras: tuple[Camera, ...]
+    label: int | None = None
+    synchronised: bool = True
+
+    def index(self, view: str) -> int:
+        """Which camera a view is.
+
+        Raises:
+            InputError: there is no such view.
+        """
+        views = [camera.view for camera in self.cameras]
+        if view not in views:
+            raise InputError(f"group {self.name} has no view {view[:40]}; it has {', '.join(views)}")
+        return views.index(view)
+
+
+@dataclass(frozen=True)
+class GroupClip:
+    """The same moments of all views of a group, at the model's size."""
+
+    frames: UInt8[Tensor, "v c t h w"]
+    times: tuple[float, ...]
+    """Seconds of the frames since the first moment that all views have."""
+    duration: float
+    """Seconds from that moment to the last one that all views have."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the frames take."""
+        return self.frames.numel()
+
+
+@dataclass(frozen=True)
+class _Whole:
+    video: DecodedVideo
+
+    @property
+    def num_bytes(self) -> int:
+        return self.video.frames.numel()
+
+
+class Catalogue:
+    """The groups of a manifest, in its order.
+
+    Raises:
+        InputError: the manifest has none.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.groups = _groups(frame)
+        self._place = {group.name: i for i, group in enumerate(self.groups)}
+        if not self.groups:
+            raise InputError("the manifest has no rows: there is nothing to view")
+
+    def __getitem__(self, name: str) -> Group:
+        if name not in self._place:
+            raise InputError(f"no group {name[:60]} in the manifest; choose one of its {len(self.groups)} groups")
+        return self.groups[self._place[name]]
+
+    def another(self, name: str | None, steps: int) -> Group | None:
+        """The group `steps` further on, never the group itself; None if there is no other."""
+        if name is None:
+            return self.groups[(steps - 1) % len(self.groups)]
+        others = len(self.groups) - 1
+        if not others:
+            return None
+        return self.groups[(self._place[name] + 1 + (steps - 1) % others) % len(self.groups)]
+
+    def found(self, search: str, limit: int) -> tuple[list[Group], int]:
+        """The first groups whose name holds all words of `search`, and how many there are."""
+        words = search.lower().split()
+        hits = [group for group in self.groups if all(word in group.name.lower() for word in words)]
+        return hits[:limit], len(hits)
+
+
+class Reader:
+    """Clips of groups, at the model's size: the largest centre square of each frame."""
+
+    def __init__(self, num_frames: int, size: int) -> None:
+        self.num_frames, self.size = num_frames, size
+        self._decoded: Kept[_Whole] = Kept(DECODED_BYTES)
+        self._info = lru_cache(maxsize=4096)(probe)
+
+    def clip(self, group: Group, *, moment: float, stride: float) -> GroupClip:
+        """The clip of every view of a group.
+
+        Args:
+            moment: where in the shared time it lies, 0 to 1.
+            stride: frames of the first view from one frame of the clip to the next.
+
+        Raises:
+            InputError: a video cannot be read; the message names its view, never its path.
+        """
+        infos = []
+        for camera in group.cameras:
+            with _named(group, camera):
+                infos.append(self._info(camera.path))
+        spans = [video_span(info, c.start, c.end) for info, c in zip(infos, group.cameras, strict=True)]
+        spans = shared_clock(spans, [camera.start for camera in group.cameras])
+        windows = aligned_times(spans, DataConfig(frame_stride=stride), num_frames=self.num_frames, offset=moment)
+        first, last = overlap(spans)
+        views = []
+        for camera, info, times in zip(group.cameras, infos, windows, strict=True):
+            with _named(group, camera):
+                views.append(self._read(camera.path, info, times))
+        since = windows[0] - spans[0].zero - first
+        return GroupClip(torch.stack(views), tuple(round(float(time), 4) for time in since), last - first)
+
+    def forget(self) -> None:
+        """Drop what is known of files: those of a path were replaced."""
+        self._decoded.clear()
+        self._info.cache_clear()
+
+    def _read(self, path: str, info: VideoInfo, times: np.ndarray) -> UInt8[Tensor, "c t h w"]:
+        if info.num_frames * info.width * info.height <= WHOLE_PIXELS:
+            kept = self._decoded.get(path, lambda: _Whole(decode_video(path, short_side=self.size)))
+            frames = kept.video.at(times)
+        else:
+            frames = read_frames(path, times, short_side=self.size)
+        return crop_resize(frames, centre_box(*frames.shape[1:3]), self.size)
+
+
+@contextmanager
+def _named(group: Group, camera: Camera) -> Iterator[None]:
+    """Errors as a person may see them who must not learn where files lie: by group and view."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        _log.warning("%s", error)
+        why = error.reason if isinstance(error, VideoError) else "the file cannot be read; the terminal says why"
+        raise InputError(f"group {group.name}, view {camera.view}: {why.replace(camera.path, 'the file')}") from error
+
+
+def _groups(frame: pd.DataFrame) -> list[Group]:
+    """The groups of a manifest's rows; column by column, since a large manifest has tens of thousands of them."""
+    columns = zip(frame["view"].map(str), frame["path"].map(str), frame["start"], frame["end"], strict=True)
+    cameras = [
+        Camera(view, path, None if pd.isna(start) else float(start), None if pd.isna(end) else float(end))
+        for view, path, start, end in columns
+    ]
+    labels = [None if pd.isna(label) else int(label) for label in frame["label"]]
+    synchronised = frame["synchronised"].tolist()
+    return [
+        Group(str(name), tuple(cameras[i] for i in rows), labels[rows[0]], all(synchronised[i] for i in rows))
+        for name, rows in frame.groupby("group", sort=False).indices.items()
+    ]

@@ -1,0 +1,60 @@
+"""A cache that forgets what was not used for longest, bounded by the memory that its values take."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Generic, Protocol, TypeVar
+
+
+class Sized(Protocol):
+    """What can say how much memory it takes."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of its arrays."""
+        ...
+
+
+Value = TypeVar("Value", bound=Sized)
+
+
+class Kept(Generic[Value]):
+    """Values by key, at most `max_bytes` of them; the newest one always stays.
+
+    Safe to call from several threads; two that miss the same key at the same time both make the value.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that the kept values take."""
+        with self._lock:
+            return sum(value.num_bytes for value in self._values.values())
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of a key, made if it is not there."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            total = sum(kept.num_bytes for kept in self._values.values())
+            while total > self.max_bytes and len(self._values) > 1:
+                total -= self._values.popitem(last=False)[1].num_bytes
+        return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._values.clear()

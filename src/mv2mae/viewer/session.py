@@ -1,0 +1,275 @@
+"""The viewer's answers: one model, one manifest, and what is kept between questions. No HTTP here.
+
+An answer is a dictionary for JSON and arrays beside it. Reading videos and running the model take one turn each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mv2mae.errors import InputError
+from mv2mae.model.masking import draw_masks
+from mv2mae.model.pretraining import MV2MAE
+from mv2mae.viewer.asked import AskedClip, AskedLook, AskedMasks, Weighting
+from mv2mae.viewer.groups import Catalogue, Group, GroupClip, Reader
+from mv2mae.viewer.kept import Kept
+from mv2mae.viewer.study import EncodedView, Study, encode, errors, losses, study
+from mv2mae.viewer.uploads import Uploads, shown_name
+from mv2mae.visualize.reconstruct import STATISTICS_NOTES, Statistics, filled
+from mv2mae.visualize.style import COLOURS, HEAT, MARK
+
+Answer = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+CLIP_BYTES, ENCODED_BYTES, STUDY_BYTES = 128 * 2**20, 64 * 2**20, 256 * 2**20
+LISTED_GROUPS = 200
+STATISTICS: tuple[Statistics, ...] = ("true", "visible")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A clip that stands in as a wrong source, and in words which."""
+
+    clip: UInt8[Tensor, "c t h w"]
+    key: tuple[Any, ...]
+    words: str
+
+
+class Session:
+    """Answers what the page asks.
+
+    Args:
+        model: a pre-training model in evaluation mode.
+        videos: rows of a manifest.
+        title: what the model is called.
+        frame_stride: that of its training, which the page begins with.
+        max_upload_bytes: for each of two files.
+    """
+
+    def __init__(
+        self, model: MV2MAE, videos: pd.DataFrame, *, title: str, frame_stride: float, max_upload_bytes: int
+    ) -> None:
+        self.model, self.config, self.title, self.frame_stride = model, model.config, title, frame_stride
+        self.catalogue = Catalogue(videos)
+        self.uploads = Uploads(max_upload_bytes)
+        self._reader = Reader(self.config.num_frames, self.config.image_size)
+        self._clips: Kept[GroupClip] = Kept(CLIP_BYTES)
+        self._encoded: Kept[EncodedView] = Kept(ENCODED_BYTES)
+        self._studies: Kept[Study] = Kept(STUDY_BYTES)
+        self._reading, self._thinking = Lock(), Lock()
+        self._edition = 0  # of the uploaded files: what was made of earlier ones is never found again
+
+    def about(self) -> dict[str, Any]:
+        """The model, and what the page needs to draw."""
+        config = self.config
+        colours = (matplotlib.colormaps[HEAT](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(int)
+        return {
+            "title": self.title,
+            "num_frames": config.num_frames,
+            "image_size": config.image_size,
+            "tubelet_size": config.tubelet_size,
+            "grid": config.grid,
+            "num_tokens": config.num_tokens,
+            "mask_ratio": config.mask_ratio,
+            "masking": config.masking,
+            "weighting": _weighting_words(config.effective_tokens, config.motion_temperature),
+            "temperature": config.motion_temperature or 60.0,
+            "has_cross_view": self.model.cross_decoder is not None,
+            "layers": config.decoder_depth,
+            "heads": config.decoder_heads,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "frame_stride": self.frame_stride,
+            "max_upload_bytes": self.uploads.max_bytes,
+            "num_groups": len(self.catalogue.groups),
+            "statistics": STATISTICS_NOTES,
+            "heat": colours.flatten().tolist(),
+            "mark": MARK,
+            "colours": COLOURS,
+        }
+
+    def groups(self, search: str) -> dict[str, Any]:
+        """Groups of the manifest whose name holds the words of `search`."""
+        found, total = self.catalogue.found(search, LISTED_GROUPS)
+        listed = [{"name": group.name, "views": len(group.cameras), "label": group.label} for group in found]
+        return {"groups": listed, "total": total}
+
+    def clip(self, asked: AskedClip) -> Answer:
+        """The clips of all views of a group: `frames` [v, t, h, w, 3]."""
+        group, clip = self._group(asked), self._clip(asked)
+        about = {
+            "group": group.name,
+            "views": [camera.view for camera in group.cameras],
+            "label": group.label,
+            "synchronised": group.synchronised,
+            "times": clip.times,
+            "duration": clip.duration,
+        }
+        return about, {"frames": pictures(clip.frames)}
+
+    def masks(self, asked: AskedMasks) -> dict[str, Any]:
+        """Random masks for target and source: the same as `mv2mae visualize --seed` draws for a pair."""
+        seeds = asked.seed * 4 + torch.arange(2)
+        _, masked = draw_masks(seeds, self.config.grid, asked.ratio, asked.masking)
+        return {"masked": masked[0].tolist(), "source_masked": masked[1].tolist()}
+
+    def look(self, asked: AskedLook) -> Answer:
+        """The reconstructions, each as `NAME/true` and `NAME/visible` [t, h, w, 3], and the errors as `NAME/error`."""
+        made, wrong = self._study(asked)
+        target = self._view(asked.clip, asked.target)
+        arrays: dict[str, np.ndarray] = {}
+        wrongs = errors(made, target, self.config)
+        for name, prediction in made.predictions.items():
+            for statistics in STATISTICS:
+                shown = filled(target, made.masked_idx, prediction, self.config.tubelet_size, statistics)
+                arrays[f"{name}/{statistics}"] = pictures(shown)
+            by_token = np.full(self.config.num_tokens, np.nan, np.float32)
+            by_token[made.masked_idx.numpy()] = wrongs[name].numpy()
+            arrays[f"{name}/error"] = by_token
+        if isinstance(wrong, _Source) and made.attention is not None:
+            arrays["wrong source/clip"] = pictures(wrong.clip)
+        return {
+            "predictions": list(made.predictions),
+            "wrong_source": wrong.words if isinstance(wrong, _Source) else wrong,
+            "has_attention": made.attention is not None,
+        }, arrays
+
+    def losses(self, asked: AskedLook, weighting: Weighting) -> Answer:
+        """Losses of a look, and the target's motion `weights` [n]."""
+        made, _ = self._study(asked)
+        target = self._view(asked.clip, asked.target)
+        found = losses(made, target, self.config, weighting)
+        about = {
+            "weighted": found.weighted,
+            "plain": found.plain,
+            "temperature": found.temperature,
+            "effective": found.effective,
+            "num_masked": len(made.masked_idx),
+        }
+        return about, {"weights": found.weights.numpy()}
+
+    def attention(self, asked: AskedLook, token: int) -> Answer:
+        """Where the model looks for a target token: `weights` [layers, heads, n], NaN at masked source tokens.
+
+        Raises:
+            InputError: there is no cross-attention to show.
+        """
+        made, _ = self._study(asked)
+        if made.attention is None:
+            missing = "the group has one view" if asked.source is None else "the model was trained on single views"
+            raise InputError(f"no cross-attention: {missing}")
+        return {"token": token}, {"weights": made.looks_at(token, self.config.num_tokens).numpy()}
+
+    def take_files(self, draft: Path, names: Sequence[str]) -> dict[str, Any]:
+        """Make an upload's files the group None.
+
+        Raises:
+            InputError: they cannot be read, or only one view is left of them; the earlier ones stay.
+        """
+        with self._reading:
+            group = self.uploads.accept(draft, [shown_name(name) for name in names])
+            self._reader.forget()
+            self._edition += 1
+        return {"group": None, "views": [camera.view for camera in group.cameras]}
+
+    def close(self) -> None:
+        """Delete uploaded files."""
+        with self._reading:
+            self.uploads.close()
+
+    # ------------------------------------------------------------------------------------------------------
+
+    def _group(self, asked: AskedClip) -> Group:
+        if asked.group is not None:
+            return self.catalogue[asked.group]
+        if self.uploads.group is None:
+            raise InputError("no files of your own are here yet; drop two")
+        return self.uploads.group
+
+    def _key(self, asked: AskedClip) -> tuple[Any, ...]:
+        return (asked, self._edition if asked.group is None else 0)
+
+    def _clip(self, asked: AskedClip) -> GroupClip:
+        group = self._group(asked)
+
+        def read() -> GroupClip:
+            with self._reading:
+                return self._reader.clip(group, moment=asked.moment, stride=asked.stride)
+
+        return self._clips.get(self._key(asked), read)
+
+    def _view(self, asked: AskedClip, view: str) -> UInt8[Tensor, "c t h w"]:
+        return self._clip(asked).frames[self._group(asked).index(view)]
+
+    def _study(self, asked: AskedLook) -> tuple[Study, _Source | str]:
+        """The model's answers, and the wrong source or in words why there is none."""
+        wrong = self._wrong_source(asked)
+
+        def think() -> Study:
+            target = self._encode(asked.clip, asked.target, asked.masked)
+            source = wrong_view = None
+            if asked.source is not None and self.model.cross_decoder is not None:
+                source = self._encode(asked.clip, asked.source, asked.source_masked)
+                if isinstance(wrong, _Source):
+                    key = ("wrong", wrong.key, asked.source_masked)
+                    wrong_view = self._encoded.get(key, lambda: encode(self.model, wrong.clip, asked.source_masked))
+            return study(self.model, target, source, wrong_view)
+
+        with self._thinking:
+            return self._studies.get((asked, self._key(asked.clip)), think), wrong
+
+    def _encode(self, asked: AskedClip, view: str, masked: tuple[int, ...]) -> EncodedView:
+        clip = self._view(asked, view)
+        return self._encoded.get((self._key(asked), view, masked), lambda: encode(self.model, clip, masked))
+
+    def _wrong_source(self, asked: AskedLook) -> _Source | str:
+        """Another performance from the source's camera if it has one; for own files another moment of the source."""
+        if asked.source is None or self.model.cross_decoder is None:
+            return "no source, so no wrong one"
+        if asked.target == asked.source:
+            raise InputError(f"target and source are both view {asked.target}; choose two")
+        self._group(asked.clip).index(asked.source)
+        other = None if asked.clip.group is None else self.catalogue.another(asked.clip.group, asked.wrong)
+        try:
+            return self._elsewhere(asked) if other is None else self._of_group(asked, other)
+        except InputError as error:  # a broken video elsewhere is no reason to show nothing
+            return str(error)
+
+    def _of_group(self, asked: AskedLook, other: Group) -> _Source:
+        assert asked.source is not None
+        views = [camera.view for camera in other.cameras]
+        view = asked.source if asked.source in views else views[0]
+        clip = AskedClip(group=other.name, moment=asked.clip.moment, stride=asked.clip.stride)
+        return _Source(self._view(clip, view), (clip, view), f"{other.name}, view {view}")
+
+    def _elsewhere(self, asked: AskedLook) -> _Source | str:
+        """The source half its length away, where it is longer than a clip."""
+        assert asked.source is not None
+        here = self._clip(asked.clip)
+        moment = (asked.clip.moment + 0.5) % 1.0
+        clip = AskedClip(group=asked.clip.group, moment=moment, stride=asked.clip.stride)
+        there = self._clip(clip)
+        if there.times == here.times:
+            return "none: the clip takes all of the video, and the manifest has no other group"
+        words = f"view {asked.source} at another moment, {there.times[0]:.2f} s"
+        return _Source(self._view(clip, asked.source), (self._key(clip), asked.source), words)
+
+
+def pictures(clips: UInt8[Tensor, "*v c t h w"]) -> np.ndarray:
+    """Clips with colours last, as a canvas takes them."""
+    return np.ascontiguousarray(clips.movedim(-4, -1).numpy())
+
+
+def _weighting_words(effective_tokens: float | None, temperature: float | None) -> str:
+    if effective_tokens is not None:
+        return f"weights worth {effective_tokens:.0%} of the tokens"
+    return "uniform weights" if temperature is None else f"temperature {temperature:g}"
