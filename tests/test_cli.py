@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mv2mae.cli import VERBS, main
+from mv2mae.cli.main import parse
 from mv2mae.errors import InputError
 
 
@@ -23,13 +24,80 @@ def test_every_verb_has_help_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
     assert stop.value.code == 0
-    assert " ".join(VERBS[verb].example.split()[:2]) in " ".join(capsys.readouterr().out.split())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"usage: mv2mae {verb}")
+    assert lines[2] == f"example: {VERBS[verb].example}"
+    assert VERBS[verb].example.split()[1] == verb.split()[0]
 
 
-def test_without_a_verb_all_are_listed(capsys):
+def test_without_a_verb_all_are_listed_in_groups_a_line_each(capsys):
     status, out, _ = run(capsys)
     assert status == 0
-    assert all(verb in out for verb in VERBS)
+    lines = out.splitlines()
+    for verb in VERBS:
+        assert sum(line.startswith(f"  {verb} ") for line in lines) == 1, verb
+    assert max(map(len, lines)) <= 80
+    assert run(capsys, "--help")[1] == out
+
+
+def test_the_first_of_two_words_lists_what_may_follow(capsys):
+    for words in (["bench"], ["bench", "--help"]):
+        status, out, err = run(capsys, *words)
+        assert (status, err) == (0, "")
+        assert "bench data" in out
+        assert "pretrain" not in out
+    assert run(capsys, "bench", "dota")[::2] == (
+        1, "mv2mae: bench dota is not a verb; did you mean bench data? `mv2mae --help` lists all\n"
+    )  # fmt: skip
+
+
+def parsed(name, *words):
+    return parse(name, list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "each", "videos"),
+    [
+        (["run", "--each", "a.mp4", "b.mp4"], True, ["a.mp4", "b.mp4"]),
+        (["run", "--each", "true", "a.mp4"], True, ["a.mp4"]),
+        (["run", "a.mp4", "--each=false"], False, ["a.mp4"]),
+        (["run", "a.mp4", "--each", "False", "b.mp4"], False, ["a.mp4", "b.mp4"]),
+        (["run", "a.mp4", "--hop", "0.5", "--each"], True, ["a.mp4"]),
+        (["run", "a.mp4"], False, ["a.mp4"]),
+    ],
+)
+def test_a_switch_stands_alone_or_with_its_value(words, each, videos):
+    args = parsed("predict", *words)
+    assert (args.each, args.weights, args.videos) == (each, "run", videos)
+
+
+def test_every_switch_of_every_verb_stands_alone():
+    for verb, switches in {"check": ["strict", "quick"], "prepare": ["merge"], "synth": ["dry_run"]}.items():
+        places = ["m.csv", "out"][: 2 if verb == "prepare" else 1]
+        for switch in switches:
+            assert getattr(parsed(verb, *places, f"--{switch}"), switch) is True
+            assert getattr(parsed(verb, f"--{switch}", "false", *places), switch) is False
+    assert parsed("pretrain", "--data.flip", "--run", "r").data.flip is True
+
+
+def test_a_list_is_written_with_commas_or_in_brackets():
+    for words in (["--actions", "wave"], ["--actions=[wave]"], ["--actions", '["wave"]']):
+        assert parsed("synth", "out", *words).actions == ("wave",)
+    args = parsed("synth", "out", "--actions", "wave,clap", "--subjects=3,5", "--setups", "2")
+    assert (args.actions, args.subjects, args.setups) == (("wave", "clap"), (3, 5), (2,))
+    data = parsed("pretrain", "--data.target_views", "1,left", "--model.tubelet_size", "2,8,8")
+    assert (data.data.target_views, data.model.tubelet_size) == ((1, "left"), (2, 8, 8))
+    assert parsed("probe", "run", "--probe.probes", "knn").probe.probes == ("knn",)
+
+
+def test_what_only_trainings_heed_is_no_option_of_a_test(capsys):
+    for verb in ("evaluate", "probe", "views", "extract"):
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        said = capsys.readouterr().out
+        assert "--data.frame_stride" in said
+        assert "stream." not in said
+        assert "--data.crop" not in said
 
 
 @pytest.mark.parametrize(
@@ -50,7 +118,7 @@ def test_without_a_verb_all_are_listed(capsys):
         (["predict", "nowhere", "a.mp4"], "nowhere"),
         (["index", "ntu61", ".", "--out", "x.csv"], "data set 'ntu61' is unknown"),
         (["index", "folder", "nowhere", "--out", "x.csv"], "no folder at nowhere"),
-        (["synth", "x", "--actions", '["dance"]'], "action 'dance' is unknown"),
+        (["synth", "x", "--actions", "dance"], "action 'dance' is unknown"),
         (["demo", "--minutes", "0"], "minutes=0.0 must be positive"),
         (["pretrain", "--run", "x", "--data=nope.parquet"], "no manifest at nope.parquet"),
         (["pretrain", "--run", "x", "--log.check_every", "0"], "check_every=0 must be at least 1"),

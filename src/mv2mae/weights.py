@@ -15,6 +15,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
@@ -71,17 +72,34 @@ def find_weights(source: str | Path) -> Path:
 
 
 def save_weights(path: Path, module: nn.Module, kind: str, config: ModelConfig, **about: Any) -> None:
-    """Write a module's weights with their description, atomically."""
+    """Write a module's weights with their description, atomically.
+
+    Where a training keeps the module in shards, every process has to come here; the first one writes.
+    """
+    tensors = {name: tensor.contiguous() for name, tensor in whole_state(module).items()}
+    if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
+        return
     # one entry: safetensors writes several in any order, and the same weights shall give the same bytes
     header = {HEADER: json.dumps({"kind": kind, "config": dataclasses.asdict(config), "about": about})}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata=header))
+        with temporary.open("wb") as file:
+            file.write(safetensors.torch.save(tensors, metadata=header))
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the new name on nothing
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def whole_state(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a module on the CPU, put together where each process of a training holds a share of them."""
+    state = {}
+    for name, tensor in module.state_dict().items():
+        gather = getattr(tensor, "full_tensor", None)  # of a DTensor, whose class takes half a second to import
+        state[name] = (gather() if gather else tensor).detach().cpu()
+    return state
 
 
 def read_weights(source: str | Path) -> StoredWeights:
@@ -166,7 +184,10 @@ def load_pretrained(source: str | Path) -> MV2MAE:
 
 
 def load_classifier_model(source: str | Path) -> tuple[Classifier, dict[str, Any]]:
-    """A fine-tuned classifier in evaluation mode, and what is stored beside it: `classes` (names), `frame_stride`, ...
+    """A fine-tuned classifier in evaluation mode, and what is stored beside it.
+
+    That is, among others: `classes`, the names of the classes that it was trained on, one an output; `labels`, their
+    numbers in the data set, which may have gaps; `frame_stride` and `fps` of its clips.
 
     Raises:
         InputError: also if the file holds no classifier.
@@ -176,4 +197,4 @@ def load_classifier_model(source: str | Path) -> tuple[Classifier, dict[str, Any
         raise InputError(f"{stored.path} holds a {stored.kind}, no classifier; give a fine-tuning run")
     model = Classifier(stored.config, len(stored.about["classes"]))
     fill(model, stored.tensors, stored.path)
-    return model.eval(), stored.about
+    return model.eval(), {"labels": list(range(model.num_classes)), **stored.about}

@@ -80,7 +80,6 @@ def test_missing_labels_are_refused(takes: pd.DataFrame) -> None:
     without = takes.assign(label=takes["label"].where(takes["view"] == 1))
     with pytest.raises(InputError, match="3 of 6 training videos have no label"):
         clips(without)
-    assert clips(takes).num_classes == 3
 
 
 def test_other_clips_take_the_place_of_a_broken_video(takes: pd.DataFrame, tmp_path: Path) -> None:

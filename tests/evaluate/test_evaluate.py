@@ -1,5 +1,6 @@
 """Testing a classifier: batches, raw scores, what is refused and what is counted."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tested import CLASSES, MODEL, DeadlyDataset, make_dataset, make_manifest
+from tested import CLASSES, MODEL, DeadlyDataset, make_dataset, make_manifest, make_run
 
 from mv2mae.config import EvalConfig
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import evaluate, figures_of
+from mv2mae.evaluate.evaluate import evaluate, figures_of, print_figures
 from mv2mae.evaluate.metrics import score_matrix
-from mv2mae.evaluate.scores import average_crops, read_crops, read_scores
+from mv2mae.evaluate.scores import average_crops, numbered, read_crops, read_scores
 from mv2mae.evaluate.scoring import item_logits, score_videos
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.weights import ENCODER, PRETRAINING, load_classifier_model, save_weights
@@ -105,6 +106,15 @@ def test_broken_videos_and_missing_ones_are_errors_and_listed(run, frame, tmp_pa
     assert len(read_crops(tmp_path / "out")) == 4 * 10
 
 
+def test_a_view_without_a_video_that_can_be_read_is_counted(run, frame, tmp_path):
+    rows = frame.copy()
+    rows.loc[rows["view"] == 2, "path"] = [str(tmp_path / "gone1.mp4"), str(tmp_path / "gone2.mp4")]
+    figures = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
+    assert (figures["per_view"]["2"], figures["per_view_num"]["2"]) == (0, 2)
+    assert (figures["fused"]["num_broken"], figures["fused"]["incomplete"]) == (0, 2)
+    assert len(figures["broken"]) == 2
+
+
 def test_a_test_of_broken_videos_alone_has_its_figures(run, frame, tmp_path):
     rows = frame.assign(path=[str(tmp_path / f"{i}.mp4") for i in range(6)])
     figures = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
@@ -123,15 +133,44 @@ def test_a_video_shorter_than_the_clip_is_tested(run, frame, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("label", "message"),
-    [(None, r"has no label \(1 such videos of 6\), but the classifier knows 0 to 2"), (3, "has label 3")],
+    ("rows", "label", "message"),
+    [
+        ([2], None, r"1 of 6 videos have no label \(first: .*3.mp4\); fill the manifest's column"),
+        (range(6), 9, r"none of the 6 test videos shows a class that was trained .*labels 9, trained were 0, 1, 2\)"),
+    ],
 )
-def test_labels_that_do_not_fit_are_refused(run, frame, tmp_path, label, message):
-    rows = frame.copy()
-    rows.loc[2, "label"] = label
+def test_labels_that_cannot_be_tested_are_refused(run, frame, tmp_path, rows, label, message):
+    wrong = frame.copy()
+    wrong.loc[list(rows), "label"] = label
     with pytest.raises(InputError, match=message):
-        evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
+        evaluate(run, make_manifest(tmp_path, wrong), TEST, tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fusion", ["late", "attention"])
+@pytest.mark.parametrize("other", [2, 9])  # a gap between the labels that were trained, and a number beyond them
+def test_videos_of_classes_that_were_never_trained_are_errors_and_told(frame, tmp_path, capsys, fusion, other):
+    run = make_run(tmp_path / "run", labels=[0, 1, 5])
+    rows = frame.copy()
+    rows.loc[rows["group"] == "c", "label"] = other
+    data = dataclasses.replace(make_manifest(tmp_path, rows), train_query="view == view")
+    (tmp_path / "classes.json").write_text(json.dumps({"0": "walk", "2": "jump", "9": "fall"}))
+    figures = evaluate(run, data, TEST, tmp_path / "out", progress=False, fusion=fusion)
+    scores = read_scores(tmp_path / "out")
+    assert numbered(scores, "p") == ["p0", "p1", "p5"]
+    assert numbered(read_crops(tmp_path / "out"), "l") == ["l0", "l1", "l5"]
+    assert (figures["classes"], figures["labels"]) == (CLASSES, [0, 1, 5])
+    assert figures["untrained"] == ["jump" if other == 2 else "fall"]
+    for part in ("single_view", "fused"):
+        assert figures[part]["num_untrained"] == 1
+        assert figures[part]["per_class"][other] == 0
+    assert figures["single_view"]["top1"] <= 5 / 6
+    assert sum(map(sum, figures["confusion"])) == 5
+    print_figures(figures, "test")
+    said = capsys.readouterr().out
+    assert f"1 video shows a class that nothing was trained on ({figures['untrained'][0]}): counted as errors" in said
+    assert "chance 0.333" in said
+    assert json.loads(json.dumps(figures_of(scores)))["single_view"] == json.loads(json.dumps(figures["single_view"]))
 
 
 def test_nothing_to_test_on_is_refused(run, frame, tmp_path):
@@ -164,8 +203,10 @@ def test_tables_that_are_no_scores_are_refused(tmp_path, frame):
     with pytest.raises(InputError, match=r"is no table of scores \(it lacks p0, p1"):
         read_scores(tmp_path / "a.csv")
     frame.assign(p0=0.5, p1=0.5).to_csv(tmp_path / "b.csv")
-    with pytest.raises(InputError, match=r"1.mp4 has the label 2 \(1 such rows\), but its classes are 0 to 1"):
-        read_scores(tmp_path / "b.csv")
+    assert read_scores(tmp_path / "b.csv")["label"].tolist() == [0, 0, 0, 1, 1, 2]  # 2 counts as an error
+    frame.assign(p7=0.5).to_csv(tmp_path / "d.csv")
+    with pytest.raises(InputError, match=r"d.csv: none of the 6 test videos shows a class that was trained"):
+        read_scores(tmp_path / "d.csv")
     frame.assign(p0="high", p1=0.5, p2=0.1).to_csv(tmp_path / "c.csv")
     with pytest.raises(InputError, match="must be numbers"):
         read_scores(tmp_path / "c.csv")

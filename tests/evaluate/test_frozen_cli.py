@@ -4,10 +4,12 @@ import json
 import shutil
 
 import pytest
+import torch
 from frozen import few_videos, tiny_weights
 
 from mv2mae.cli import main
 from mv2mae.evaluate.extract import read_about, read_features
+from mv2mae.weights import CLASSIFIER, save_weights
 
 
 @pytest.fixture
@@ -77,3 +79,21 @@ def test_a_run_without_an_encoder_is_refused(run, capsys):
     shutil.move(run / "model.safetensors", run / "gone")
     assert main(["probe", str(run), "--data.split", "synthetic/xsub"]) == 1
     assert "no model.safetensors in this folder" in capsys.readouterr().err
+
+
+def test_weights_without_an_encoder_are_refused(run, tiny, capsys):
+    save_weights(run / "model.safetensors", torch.nn.Linear(4, 3), CLASSIFIER, tiny, classes=["a", "b", "c"])
+    for words in (["probe"], ["views"], ["extract", "--out", str(run / "f.parquet")]):
+        assert main([words[0], str(run), *words[1:]]) == 1
+        said = capsys.readouterr().err
+        assert "no tensor embed.weight, which this model needs" in said
+        assert len(said.strip().splitlines()) == 1
+
+
+def test_a_pre_training_on_a_stream_has_no_videos_to_look_at(run, capsys):
+    (run / "config.yaml").write_text(json.dumps({"data": {"manifest": "synthetic-stream"}}))
+    assert main(["probe", str(run), "--data.split", "synthetic/xsub"]) == 1
+    said = capsys.readouterr().err
+    assert "synthetic-stream" in said
+    assert "--data" in said
+    assert len(said.strip().splitlines()) == 1

@@ -29,7 +29,7 @@ def trained_by_chance():
 def groups_of(num, *, seed, views=(1, 2, 3)):
     """Groups whose class shows in the tokens of one of their views alone, and not in the class scores."""
     rng = np.random.default_rng(seed)
-    found = GroupTokens(3, WIDTH)
+    found = GroupTokens(range(3), WIDTH)
     for group in range(num):
         label, num_views = group % 3, int(rng.choice(views))
         telling = int(rng.integers(num_views))
@@ -76,7 +76,7 @@ def test_where_there_is_nothing_to_learn_late_fusion_stays():
 
 def test_groups_are_fused_one_after_the_other_and_broken_views_left_out():
     module, train = trained_by_chance(), groups_of(4, seed=0, views=(3,))
-    fuser = GroupFuser(module, 3, WIDTH)
+    fuser = GroupFuser(module, range(3), WIDTH)
     for about, views in zip(train.abouts, train.views, strict=True):
         for outputs in views:
             fuser.add(about, outputs)

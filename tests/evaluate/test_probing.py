@@ -13,7 +13,7 @@ from mv2mae.config import FeatureConfig, ProbeConfig
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.errors import InputError
 from mv2mae.evaluate.features import Features
-from mv2mae.evaluate.probing import LabelledRows, labelled_rows, probe, run_probes
+from mv2mae.evaluate.probing import LabelledRows, labelled_rows, print_probes, probe, run_probes
 
 QUICK = ProbeConfig(epochs=2, min_steps=2, weight_decays=(0.1, 0.01))
 
@@ -49,8 +49,27 @@ def test_three_probes_and_their_floor(weights, tmp_path):
     # the figures follow from the table
     one = table[(table["encoder"] == "untrained") & (table["probe"] == "knn")]
     values = one[probabilities.columns].to_numpy(float)
-    hits = (np.nan_to_num(values, nan=-1).argmax(axis=1) == one["label"]) & ~np.isnan(values).any(axis=1)
+    assert list(probabilities) == ["p5", "p7"]
+    best = np.array([5, 7])[np.nan_to_num(values, nan=-1).argmax(axis=1)]
+    hits = (best == one["label"]) & ~np.isnan(values).any(axis=1)
     assert figures["encoders"]["untrained"]["knn"]["top1"] == pytest.approx(hits.mean())
+
+
+def test_test_videos_of_a_class_without_training_are_errors_and_told(weights, tmp_path, capsys):
+    rows = read_manifest(few_videos(tmp_path / "m.csv"))
+    rows.loc[(rows["subject"] == 5) & (rows["label"] == 7), "label"] = 6
+    data = divided(write_manifest(rows, tmp_path / "gap.csv"))
+    config = dataclasses.replace(QUICK, probes=("linear", "knn"))
+    figures = probe(weights, data, FeatureConfig(), config, tmp_path / "out", floor=False, progress=False)
+    assert (figures["classes"], figures["untrained"], figures["num_untrained"]) == (["5", "7"], ["6"], 3)
+    assert figures["chance"] == 0.5
+    for found in figures["encoders"][str(weights)].values():
+        assert found["per_class"][6] == 0
+    print_probes(figures)
+    assert "3 videos show a class that nothing was trained on (6): counted as errors" in capsys.readouterr().out
+    rows.loc[rows["subject"] >= 4, "label"] = 6
+    with pytest.raises(InputError, match="none of the 12 test videos shows a class that was trained"):
+        labelled_rows(divided(write_manifest(rows, tmp_path / "other.csv")))
 
 
 def test_tokens_that_are_too_many_leave_the_attentive_probe_out(weights, tmp_path):
@@ -76,7 +95,7 @@ def test_what_the_features_hold_is_found_whatever_the_order():
         Features(values[60:], torch.zeros(30, 1, 2), {3: "gone"}),
     )
     test.values[3] = torch.nan
-    rows = LabelledRows(frame[:60], frame[60:].reset_index(drop=True), 3)
+    rows = LabelledRows(frame[:60], frame[60:].reset_index(drop=True))
     for table, _ in run_probes(rows, train, test, ProbeConfig()).values():
         best = table[["p0", "p1", "p2"]].fillna(-1).to_numpy().argmax(axis=1)
         assert (best == table["label"])[table.index != 3].all()
@@ -95,5 +114,5 @@ def test_bad_divisions_are_refused(tmp_path):
     rows = read_manifest(manifest)
     rows.loc[4, "label"] = pd.NA
     bare = write_manifest(rows, tmp_path / "bare.csv")
-    with pytest.raises(InputError, match=r"1 of 30 videos have no label \(first: .*\.mp4\)"):
+    with pytest.raises(InputError, match=r"1 of 18 videos have no label \(first: .*\.mp4\)"):
         labelled_rows(divided(bare))

@@ -45,7 +45,7 @@ def made_up(*, persons, action=0.0, view=0.0, performance=0.0, noise=0.3, seed=0
 
 
 def cells(train, test, probe="linear"):
-    hits = hits_across_views(train, test, 4, CONFIG, probe=probe)
+    hits = hits_across_views(train, test, CONFIG, probe=probe)
     return hits, {(cell["train_view"], cell["test_view"]): cell["value"] for cell in accuracy_cells(hits)}
 
 
@@ -179,7 +179,7 @@ def test_the_whole_command(weights, tmp_path, capsys):
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "all others" in said
-    assert "1 videos cannot be read" in said
+    assert "1 video cannot be read" in said
     out = tmp_path / "views"
     assert {path.name for path in out.iterdir()} == {"views.json", "views.csv", "views.png"}
     table = pd.read_csv(out / "views.csv")

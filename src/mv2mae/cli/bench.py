@@ -32,11 +32,52 @@ def _data(args: Any) -> None:
         print(f"wrote {args.out}")
 
 
+def _model_options(parser: ArgumentParser) -> None:
+    from mv2mae.config import PretrainConfig
+
+    parser.add_argument("--recipe", action=RecipeFile, help="the recipe whose step is measured (`mv2mae recipes`)")
+    parser.add_argument("--size", type=str, default="", help="of the encoder: tiny, small, base, large; empty = the recipe's")
+    parser.add_argument("--pairs", type=int, default=4, help="pairs in a step")
+    parser.add_argument("--num_steps", type=int, default=10, help="steps to measure")
+    parser.add_argument("--out", type=str, default="", help="JSON file to write")
+    parser.add_class_arguments(PretrainConfig)
+
+
+def _model(args: Any) -> None:
+    import dataclasses
+
+    import torch
+
+    from mv2mae.benchmark.model import bench_model, print_figures, write_figures
+    from mv2mae.config import ModelConfig, PretrainConfig
+    from mv2mae.train.optim import build_optimizer
+
+    def optimizer_of(model: torch.nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
+        return build_optimizer(model, config.optim, depth=config.model.encoder_depth, num_items=10**6)[0]
+
+    config = config_from(args, "PretrainConfig")
+    if args.size:
+        sized = ModelConfig.of_size(args.size)
+        encoder = {name: getattr(sized, name) for name in ("encoder_width", "encoder_depth", "encoder_heads")}
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, **encoder))
+    figures = bench_model(config, pairs=args.pairs, num_steps=args.num_steps, optimizer_of=optimizer_of)
+    print_figures(figures)
+    if args.out:
+        write_figures(figures, Path(args.out))
+        print(f"wrote {args.out}")
+
+
 VERBS = {
     "bench data": Verb(
-        "measure how fast pre-training reads its clips, and where the time goes",
+        "measure how fast clips are read, and where the time goes",
         "mv2mae bench data --recipe sample-pretrain --data manifest.parquet --want 1000",
         _data_options,
         _data,
+    ),
+    "bench model": Verb(
+        "measure how fast a pre-training step is, and where the time goes",
+        "mv2mae bench model --size small --pairs 8 --compute.precision bf16-mixed --compute.compile true",
+        _model_options,
+        _model,
     ),
 }

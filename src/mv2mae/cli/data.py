@@ -36,7 +36,7 @@ def _prepare_options(parser: ArgumentParser) -> None:
     parser.add_argument("out", type=str, help="folder to write: manifest.parquet and store/")
     parser.add_argument("--processes", type=int, default=None, help="that decode and encode; one a core by default")
     parser.add_argument("--part", type=str, default="", help="3/16: the third of 16 parts, for as many machines")
-    parser.add_argument("--merge", action="store_true", help="join what the parts have made")
+    parser.add_argument("--merge", type=bool, default=False, help="join what the parts have made")
     parser.add_class_arguments(StoreConfig)
 
 
@@ -53,8 +53,8 @@ def _check_options(parser: ArgumentParser) -> None:
     parser.add_argument("manifest", type=str, help="manifest to check (.parquet or .csv), or `sample`")
     parser.add_argument("--out", type=str, default="", help="report to write; by default MANIFEST.check.json")
     parser.add_argument("--fix", type=str, default="", help="manifest to write without the broken videos")
-    parser.add_argument("--strict", action="store_true", help="warnings count as errors, for --fix too")
-    parser.add_argument("--quick", action="store_true", help="open files, decode first and last frame only")
+    parser.add_argument("--strict", type=bool, default=False, help="warnings count as errors, for --fix too")
+    parser.add_argument("--quick", type=bool, default=False, help="open files, decode first and last frame only")
     parser.add_argument("--sync", type=bool, default=True, help="estimate time offsets between the views of a group")
     parser.add_argument("--tolerance", type=float, default=0.1, help="seconds that views may be apart")
     parser.add_argument("--max_offset", type=float, default=2.0, help="largest offset looked for, in seconds")
@@ -75,15 +75,16 @@ def _synth_options(parser: ArgumentParser) -> None:
     parser.add_argument("out", type=str, help="folder to write")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the settings below")
     parser.add_argument("--processes", type=int, default=1, help="processes that render; the bytes do not depend on it")
-    parser.add_argument("--preview", type=str, default="", help="write a contact sheet, FILE.png, and nothing else")
+    parser.add_argument("--preview", type=str, default="", help="write a contact sheet, FILE.jpg, and nothing else")
     parser.add_argument("--dry_run", type=bool, default=False, help="say how much it will be, and write nothing")
     parser.add_class_arguments(SynthConfig)
 
 
 def _synth(args: Any) -> None:
-    from mv2mae.data.synthetic.generate import SynthConfig, generate
+    from mv2mae.data.synthetic.generate import SynthConfig, generate, missing_views
     from mv2mae.data.synthetic.preview import estimate
     from mv2mae.visualize.preview import preview
+    from mv2mae.wording import counted
 
     values = {name: value for name, value in vars(args).items() if name in SynthConfig.__dataclass_fields__}
     config = SynthConfig(**values)
@@ -93,10 +94,14 @@ def _synth(args: Any) -> None:
     if args.dry_run:
         print(estimate(config))
         return
-    count = len(config.groups())
-    print(f"{count:,} performances x {len(config.views)} views = {count * len(config.views):,} videos", flush=True)
-    frame = generate(Path(args.out), config, num_processes=args.processes)
-    print(f"wrote {len(frame)} videos of {frame['group'].nunique()} performances to {args.out}")
+    out, groups = Path(args.out), config.groups()
+    total, missing = len(groups) * len(config.views), sum(len(missing_views(out, config, group)) for group in groups)
+    there = f", {total - missing:,} of them there already" if missing < total else ""
+    performances, views = counted(len(groups), "performance"), counted(len(config.views), "view")
+    print(f"{performances} x {views} = {counted(total, 'video')}{there}", flush=True)
+    generate(out, config, num_processes=args.processes)
+    made = f"wrote {counted(missing, 'video')}" if missing else "no video was missing; wrote"
+    print(f"{made}{' and' if missing else ''} manifest, splits, cameras and class names to {out}")
 
 
 VERBS = {

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli.verb import Verb
-
-
-def data_defaults(parser: ArgumentParser, argv: Sequence[str]) -> None:
-    """Videos and clips are those of the run, or the clips those of the weights file, unless told otherwise."""
-    from mv2mae.errors import InputError
-    from mv2mae.weights import find_weights, read_weights
-
-    chosen = {word.split("=")[0] for word in argv}
-    for word in argv:
-        try:
-            file = find_weights(word)
-        except (InputError, OSError):
-            continue
-        config = file.parent / "config.yaml"
-        if config.exists():
-            values = dict(yaml.safe_load(config.read_text(encoding="utf-8")).get("data", {}))
-            if "--data.split" in chosen:
-                values.update(train_query="", test_query="")
-            elif chosen & {"--data.train_query", "--data.test_query"}:
-                values["split"] = ""
-        elif file.suffix == ".safetensors":
-            about = read_weights(file).about
-            values = {name: about[name] for name in ("frame_stride", "fps") if about.get(name) is not None}
-        else:
-            continue
-        parser.set_defaults({f"data.{name}": value for name, value in values.items()})
-        return
+from mv2mae.cli.verb import Verb, data_options, out_folder
 
 
 def _options(parser: ArgumentParser, what: str, *, level: bool = False) -> None:
-    from mv2mae.config import DataConfig, FeatureConfig
+    from mv2mae.config import FeatureConfig
 
     parser.add_argument("weights", type=str, help=what)
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
-    parser.add_class_arguments(DataConfig, "data")
+    data_options(parser)
     parser.add_class_arguments(FeatureConfig, skip=set() if level else {"level"})
 
 
@@ -54,25 +25,15 @@ def _features(args: Any) -> Any:
     return FeatureConfig(**{name: getattr(args, name) for name in FeatureConfig.__dataclass_fields__ if name in args})
 
 
-def _out(args: Any, name: str) -> Path:
-    """A folder beside the weights, or below `runs` for packaged ones."""
-    if args.out:
-        return Path(args.out)
-    where = Path(args.weights)
-    if where.is_dir():
-        return where / name
-    return where.parent / name if where.is_file() else Path("runs") / args.weights / name
-
-
 _ENCODER = "pre-training or fine-tuning run, weights file or name of packaged weights"
 
 
 def _extract_options(parser: ArgumentParser) -> None:
     _options(parser, _ENCODER, level=True)
     parser.add_argument("--out", type=str, required=True, help="file to write, .parquet or .safetensors")
-    parser.add_argument("--fused", type=bool, default=False, help="true: the mean over the views of a group")
+    parser.add_argument("--fused", type=bool, default=False, help="write the mean over the views of a group")
     parser.add_argument("--part", type=str, default="all", help="all videos, or the part train or test of a split")
-    parser.add_argument("--untrained", type=bool, default=False, help="true: of the same encoder with first weights")
+    parser.add_argument("--untrained", type=bool, default=False, help="of the same encoder with first weights")
 
 
 def _extract(args: Any) -> None:
@@ -105,15 +66,17 @@ def _probe_options(parser: ArgumentParser) -> None:
 
 
 def _probe(args: Any) -> None:
+    from mv2mae.cli.reporting import write_pages
     from mv2mae.evaluate.evaluate import best_device
     from mv2mae.evaluate.probing import print_probes, probe
 
-    out = _out(args, "probe")
+    out = out_folder(args, "probe")
     figures = probe(
         args.weights, args.data, _features(args), args.probe, out, floor=args.floor, device=best_device(args.device)
     )
     print_probes(figures)
     print(f"  wrote {out / 'probe.json'} and {out / 'predictions.parquet'}")
+    write_pages(out)
 
 
 def _views_options(parser: ArgumentParser) -> None:
@@ -136,7 +99,7 @@ def _views(args: Any) -> None:
 
     if args.method not in ("linear", "knn"):
         raise InputError(f"method={args.method!r} is unknown; choose linear or knn")
-    out = _out(args, "views")
+    out = out_folder(args, "views")
     figures = view_robustness(
         args.weights, args.data, _features(args), args.probe, probe=args.method, cameras=args.cameras,
         num_groups=args.num_groups, floor=args.floor, device=best_device(args.device),
@@ -155,17 +118,20 @@ VERBS = {
         _extract_options,
         _extract,
         goes_on=True,
+        takes_settings=True,
     ),
     "probe": Verb(
-        "tell actions apart by frozen features: linear, nearest neighbours, attentive",
+        "tell actions apart by frozen features, with three small probes",
         "mv2mae probe runs/pretrain --data manifest.parquet --data.split synthetic/xsub-xview",
         _probe_options,
         _probe,
+        takes_settings=True,
     ),
     "views": Verb(
         "measure how far features depend on the camera",
         "mv2mae views runs/pretrain --data manifest.parquet --data.split synthetic/xsub",
         _views_options,
         _views,
+        takes_settings=True,
     ),
 }

@@ -3,27 +3,85 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
 from mv2mae.cli.verb import Verb
 
+if TYPE_CHECKING:
+    from mv2mae.visualize.options import PictureConfig
+
 
 def _visualize_options(parser: ArgumentParser) -> None:
-    parser.add_argument("weights", type=str, help="pre-training run, weights file or name of packaged weights")
-    parser.add_argument("videos", type=str, nargs="+", help="two or more synchronised videos; the first is the target")
+    from mv2mae.visualize.options import PICTURES
+
+    choices = ", ".join(PICTURES)
+    parser.add_argument("weights", type=str, help="run, weights file or name of packaged weights")
+    parser.add_argument("videos", type=str, nargs="*", help="synchronised videos of one performance, the target first")
+    parser.add_argument("--data.manifest", type=str, default="", help="instead of videos: a manifest, or `sample`")
+    parser.add_argument("--group", type=str, default="", help="its group to look at; by default the first")
+    parser.add_argument("--query", type=str, default="", help="its videos to use, for instance 'view != 1'")
     parser.add_argument("--out", type=str, default="pictures", help="folder for the pictures")
-    parser.add_argument("--frame_stride", type=float, default=4, help="frames between those of a clip")
-    parser.add_argument("--seed", type=int, default=0, help="of the masks")
+    parser.add_argument("--pictures", type=str, default="", help=f"some of {choices}, with commas; by default all")
+    parser.add_argument("--format", type=str, default="png", help="png or svg; mp4 or gif move")
+    parser.add_argument("--frame_stride", type=float, default=None, help="frames between those of a clip; by default "
+                        "as the model was trained")  # fmt: skip
+    parser.add_argument("--offset", type=float, default=0.5, help="where in the videos the clip lies, 0 to 1")
+    parser.add_argument("--token", type=str, default="", help="T,Y,X of the token that looks; by default the masked "
+                        "one that moves most")  # fmt: skip
+    parser.add_argument("--layer", type=str, default="-1", help="block of the cross-view decoder, mean or all")
+    parser.add_argument("--encoder_layer", type=str, default="-1", help="block of the encoder, mean or all")
+    parser.add_argument("--heads", type=str, default="mean", help="a head's number, mean or all")
+    parser.add_argument("--method", type=str, default="pca", help="of the embedding map: pca, tsne or umap")
+    parser.add_argument("--max_groups", type=int, default=400, help="most performances in the embedding map")
+    parser.add_argument("--seed", type=int, default=0, help="of the masks and whatever else is drawn")
 
 
 def _visualize(args: Any) -> None:
+    from mv2mae.visualize.options import PictureConfig, choice, token_of
     from mv2mae.visualize.visualize import visualize
 
-    videos = [Path(video) for video in args.videos]
-    for path in visualize(args.weights, videos, Path(args.out), frame_stride=args.frame_stride, seed=args.seed):
-        print(f"  wrote {path}")
+    names = tuple(name.strip() for name in args.pictures.split(",") if name.strip())
+    config = PictureConfig(
+        pictures=names, format=args.format, frame_stride=args.frame_stride, offset=args.offset, seed=args.seed,
+        token=token_of(args.token), layer=choice("layer", args.layer),
+        encoder_layer=choice("encoder_layer", args.encoder_layer), heads=choice("heads", args.heads),
+        method=args.method,
+    )  # fmt: skip
+    manifest, out = args.data.manifest, Path(args.out)
+    if set(names) != {"embedding"}:
+        for path in visualize(
+            args.weights, args.videos, out, manifest=manifest, group=args.group, query=args.query, **vars(config)
+        ):
+            print(f"  wrote {path}")
+    if "embedding" in names or (manifest and not names):
+        print(f"  wrote {_embedding(args, config, out)}")
+
+
+def _embedding(args: Any, config: PictureConfig, out: Path) -> Path:
+    """The map of a manifest's clips; their features are kept below the cache, as those of the probes are."""
+    from mv2mae.config import DataConfig, FeatureConfig
+    from mv2mae.data.indexing import class_names
+    from mv2mae.errors import InputError
+    from mv2mae.evaluate.features import extract_features, frozen_encoder
+    from mv2mae.visualize.embedding import require
+    from mv2mae.visualize.inputs import manifest_rows, some_groups
+    from mv2mae.visualize.pictures import load_subject
+    from mv2mae.visualize.visualize import clip_rate, write_embedding
+
+    manifest = args.data.manifest
+    if not manifest:
+        raise InputError("embedding: a map wants many clips; give a manifest (--data MANIFEST, or --data sample)")
+    require(config.method)
+    rows = some_groups(manifest_rows(manifest, args.query), args.max_groups, seed=config.seed)
+    stride, fps = clip_rate(load_subject(args.weights), config)
+    data = DataConfig(manifest=manifest, frame_stride=stride, fps=fps)
+    features = extract_features(frozen_encoder(args.weights), rows, data, FeatureConfig())
+    labels = sorted(rows["label"].dropna().astype(int).unique())
+    classes = dict(zip(labels, class_names(manifest, labels), strict=True))
+    good = features.good
+    return write_embedding(features.of_videos()[good].numpy(), rows[good], out, config, classes=classes)
 
 
 def _demo_options(parser: ArgumentParser) -> None:
@@ -40,7 +98,7 @@ def _demo(args: Any) -> None:
 
 VERBS = {
     "visualize": Verb(
-        "pictures of motion weights, reconstructions and cross-attention",
+        "pictures of what a model sees, rebuilds and attends to",
         "mv2mae visualize runs/pretrain cam1.mp4 cam2.mp4 --out pictures",
         _visualize_options,
         _visualize,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,21 +11,39 @@ from typing import Any
 import jsonargparse
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli import bench, data, features, looking, predicting, testing, training
-from mv2mae.cli.testing import evaluate_defaults
-from mv2mae.errors import InputError
+from mv2mae.cli import bench, data, features, geometry, looking, predicting, reporting, testing, training, viewing
+from mv2mae.cli.verb import Verb
+from mv2mae.cli.words import given_options, positionals, spelled_out, tell_aliases
+from mv2mae.errors import InputError, RunStopped
+from mv2mae.ranks import alone, is_first
 
-ALIASES = {"--data": "--data.manifest", "--from": "--init"}
-"""Short forms of the options that everyone types."""
-
-_KINDS = (data, training, testing, predicting, features, looking, bench)
+_KINDS = (data, training, testing, predicting, features, geometry, looking, viewing, reporting, bench)
 VERBS = {name: verb for kind in _KINDS for name, verb in kind.VERBS.items()}
 
 
-def usage() -> str:
-    """The list of verbs."""
-    lines = ["usage: mv2mae VERB [options]    (mv2mae VERB --help tells more)", ""]
-    return "\n".join(lines + [f"  {name:12} {verb.summary}" for name, verb in VERBS.items()])
+GROUPS = {
+    "to begin with": ("demo",),
+    "data": ("index", "check", "prepare", "synth"),
+    "train": ("recipes", "pretrain", "finetune"),
+    "test and use": ("evaluate", "predict", "extract"),
+    "what an encoder has learnt": ("probe", "views", "geometry"),
+    "look": ("visualize", "view", "report"),
+    "measure speed": ("bench data", "bench model"),
+}
+"""The order in which verbs are listed."""
+
+
+def usage(first_word: str = "") -> str:
+    """The list of verbs in groups, or of those that begin with a word."""
+    lines = [f"usage: mv2mae {first_word or 'VERB'}{' WHAT' * bool(first_word)} [options]    (--help tells more)"]
+    for heading, names in GROUPS.items():
+        found = [f"  {name:12} {VERBS[name].summary}" for name in names if name in VERBS and _begins(name, first_word)]
+        lines += ["", heading, *found] if found else []
+    return "\n".join(lines)
+
+
+def _begins(name: str, word: str) -> bool:
+    return not word or name.split()[0] == word
 
 
 def parse(name: str, argv: Sequence[str]) -> Any:
@@ -33,28 +52,39 @@ def parse(name: str, argv: Sequence[str]) -> Any:
     Raises:
         InputError: for an unknown option or a value that does not fit.
     """
-    verb = VERBS[name]
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        prog=f"mv2mae {name}", description=f"{verb.summary[0].upper()}{verb.summary[1:]}. Example: {verb.example}",
-        exit_on_error=False,
-    )  # fmt: skip
-    verb.options(parser)
-    argv = [_spelled_out(word) for word in argv]
-    if name == "evaluate":
-        evaluate_defaults(parser, argv)
-    elif name in features.VERBS:
-        features.data_defaults(parser, argv)
+    parser = _parser(name)
+    words = spelled_out(parser, argv)
+    if VERBS[name].takes_settings:
+        _take_settings(parser, words)
     try:
-        return parser.instantiate(parser.parse_args(argv))
+        return parser.instantiate(parser.parse_args(words))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         raise InputError(_one_line(str(error))) from error
 
 
-def _spelled_out(word: str) -> str:
-    """`--data x` and `--data=x` as the options that the parser knows."""
-    option, equals, value = word.partition("=")
-    return ALIASES.get(option, option) + equals + value
+def _parser(name: str) -> ArgumentParser:
+    """The parser of a verb, whose help begins with an example."""
+    verb = VERBS[name]
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    summary = f"{verb.summary[0].upper()}{verb.summary[1:]}."
+    parser = ArgumentParser(prog=f"mv2mae {name}", description=summary, exit_on_error=False)
+    verb.options(parser)
+    tell_aliases(parser)
+    places = [f"[{a.dest.upper()}]" if a.nargs in ("?", "*") else f"{a.dest.upper()}{' ...' * (a.nargs == '+')}"
+              for a in parser._actions if not a.option_strings]  # fmt: skip
+    example = verb.example.replace("%", "%%")
+    parser.usage = f"{' '.join(['mv2mae', name, *places])} [options]\n\nexample: {example}"
+    return parser
+
+
+def _take_settings(parser: ArgumentParser, words: Sequence[str]) -> None:
+    """What a run was trained and tested on becomes the default of what is done with it."""
+    if places := positionals(words):
+        from mv2mae.settings import stored_settings
+
+        found = stored_settings(places[0], given_options(words))
+        known = {action.dest for action in parser._actions}
+        parser.set_defaults({name: value for name, value in found.items() if name in known})
 
 
 def _one_line(message: str) -> str:
@@ -62,8 +92,31 @@ def _one_line(message: str) -> str:
     return " ".join(part.strip(" -") for part in message.splitlines() if part.strip())
 
 
+def _list_verbs(words: Sequence[str]) -> int:
+    """What `mv2mae bench` and an unknown verb get; the exit status."""
+    several = any(_begins(name, words[0]) for name in VERBS)
+    if several and words[1:] in ([], ["-h"], ["--help"]):
+        print(usage(words[0]))
+        return 0
+    asked = " ".join(words[: 2 if several else 1])
+    close = difflib.get_close_matches(asked, VERBS, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    print(f"mv2mae: {asked} is not a verb; {hint}`mv2mae --help` lists all", file=sys.stderr)
+    return 1
+
+
+def _carry_out(verb: Verb, args: Any) -> int:
+    """Run a verb; where torchrun or srun started several processes and it wants one, in the first of them."""
+    if verb.in_all_processes(args):
+        return verb.run(args) or 0
+    if not is_first():
+        return 0
+    with alone():
+        return verb.run(args) or 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit status: 0, 1 for bad input, 130 when stopped by hand."""
+    """Entry point; returns the exit status: 0, 1 for bad input, 130 when stopped by hand, 128 + n by signal n."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
@@ -76,15 +129,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     count = 2 if " ".join(words[:2]) in VERBS else 1
     verb, options = " ".join(words[:count]), words[count:]
     if verb not in VERBS:
-        print(f"mv2mae: {verb} is not a verb\n{usage()}", file=sys.stderr)
-        return 1
+        return _list_verbs(words)
     try:
-        return VERBS[verb].run(parse(verb, options)) or 0
+        return _carry_out(VERBS[verb], parse(verb, options))
     except (InputError, OSError) as error:
         # from a loader's worker torch brings the whole traceback as the message; its last line is ours
         message = str(error).strip().splitlines()[-1].removeprefix("mv2mae.errors.InputError: ")
         print(f"mv2mae {verb}: error: {message}", file=sys.stderr)
         return 1
+    except RunStopped as stop:
+        print(f"\nmv2mae {verb}: {stop}; the same command goes on from there", file=sys.stderr)
+        return stop.status
     except KeyboardInterrupt:
         more = "; the same command goes on where it stopped" if VERBS[verb].goes_on else ""
         print(f"\nmv2mae {verb}: stopped{more}", file=sys.stderr)

@@ -124,7 +124,7 @@ def _write(timeline: Timeline, out: Path) -> list[str]:
 
 VERBS = {
     "predict": Verb(
-        "name the action in videos, seen by one camera or several; when, in long ones",
+        "name the action in videos, or find when it happens in long ones",
         "mv2mae predict runs/finetune cam1.mp4 cam2.mp4 --window 4 --hop 1",
         _options,
         _predict,

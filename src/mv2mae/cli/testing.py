@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli.verb import Verb
+from mv2mae.cli.verb import Verb, data_options
 from mv2mae.errors import InputError
 
 
 def _evaluate_options(parser: ArgumentParser) -> None:
-    from mv2mae.config import DataConfig, EvalConfig
+    from mv2mae.config import EvalConfig
 
     parser.add_argument("weights", type=str, nargs="?", default="", help="fine-tuning run, or its model.safetensors")
     parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/evaluation")
@@ -30,37 +28,12 @@ def _evaluate_options(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--pictures", type=bool, default=True, help="write confusion, reliability and views as PNG")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
-    parser.add_class_arguments(DataConfig, "data")
+    data_options(parser, "cache", "cache_size")
     parser.add_class_arguments(EvalConfig, "test")
 
 
-def evaluate_defaults(parser: ArgumentParser, argv: Sequence[str]) -> None:
-    """A run is tested on the test part of what it was fine-tuned on, and as its recipe says, unless told otherwise."""
-    chosen = {word.split("=")[0] for word in argv}
-    for word in _positional(argv):
-        for path in (Path(word) / "config.yaml", Path(word).parent / "config.yaml"):
-            if Path(word).exists() and path.exists():
-                values = yaml.safe_load(path.read_text(encoding="utf-8"))
-                defaults = {f"{part}.{k}": v for part in ("data", "test") for k, v in values.get(part, {}).items()}
-                if "--data.split" in chosen:
-                    defaults.update({"data.train_query": "", "data.test_query": ""})
-                elif "--data.test_query" in chosen:
-                    defaults["data.split"] = ""
-                parser.set_defaults(defaults)
-                return
-
-
-def _positional(argv: Sequence[str]) -> list[str]:
-    """The words that are neither an option nor its value; every option takes one value."""
-    before = ["", *argv]
-    return [
-        word
-        for word, last in zip(argv, before, strict=False)
-        if not word.startswith("-") and not (last.startswith("--") and "=" not in last)
-    ]
-
-
 def _evaluate(args: Any) -> None:
+    from mv2mae.cli.reporting import write_pages
     from mv2mae.evaluate.compare import compare, print_comparison
     from mv2mae.evaluate.evaluate import RESULTS_NAME, best_device, evaluate, figures_from, print_figures
     from mv2mae.evaluate.scores import CROPS_NAME, FUSED_NAME, SCORES_NAME, find_scores, read_scores
@@ -93,13 +66,15 @@ def _evaluate(args: Any) -> None:
         write_json(out / "comparison.json", {"a": str(file), "b": str(find_scores(args.against)), **found})
         written.append(out / "comparison.json")
     print(f"  wrote {', '.join(path.name for path in written)} into {out}")
+    write_pages(out)
 
 
 VERBS = {
     "evaluate": Verb(
-        "test a classifier, single views and fused; make figures again from scores; compare two runs",
+        "test a classifier, single views and fused; compare two tests",
         "mv2mae evaluate runs/finetune --data.split synthetic/xsub-xview",
         _evaluate_options,
         _evaluate,
+        takes_settings=True,
     ),
 }

@@ -25,7 +25,7 @@ def _training_options(config: str) -> Callable[[ArgumentParser], None]:
 
         parser.add_argument("--recipe", action=RecipeFile, help="packaged recipe or YAML file (`mv2mae recipes`)")
         parser.add_argument("--run", type=str, default="", help="folder of the run; an unfinished one goes on")
-        parser.add_argument("--dry_run", type=bool, default=False, help="true: two small steps, keep nothing")
+        parser.add_argument("--dry_run", type=bool, default=False, help="make two small steps, keep nothing")
         parser.add_class_arguments(getattr(configs, config))
 
     return options
@@ -58,9 +58,17 @@ def _run(args: Any, kind: str, train: Callable[[Any, Path], object]) -> None:
 
         rehearse(config)
     elif args.run:
+        from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+        from mv2mae.cli.reporting import write_pages
+        from mv2mae.train.trainer import say
+        from mv2mae.weights import WEIGHTS_NAME
+
         train(config, Path(args.run))
+        say(f"  wrote {Path(args.run) / WEIGHTS_NAME}")
+        rank_zero_only(write_pages)(Path(args.run))
     else:
-        raise InputError("no folder for the run; give --run FOLDER (or --dry_run true to try two steps)")
+        raise InputError("no folder for the run; give --run FOLDER (or --dry_run to try two steps)")
 
 
 VERBS = {
@@ -71,6 +79,7 @@ VERBS = {
         _training_options("PretrainConfig"),
         _pretrain,
         goes_on=True,
+        in_all_processes=lambda args: not args.dry_run,
     ),
     "finetune": Verb(
         "train a classifier on top of a pre-trained encoder",
@@ -78,5 +87,6 @@ VERBS = {
         _training_options("FinetuneConfig"),
         _finetune,
         goes_on=True,
+        in_all_processes=lambda args: not args.dry_run,
     ),
 }

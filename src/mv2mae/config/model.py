@@ -139,8 +139,6 @@ class HeadConfig:
     """Share of the label's weight that is spread over all classes (Table 16)."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced`: a clip's loss counts by the inverse of its class's frequency, on average 1 (the paper: none)."""
-    num_classes: int | None = None
-    """Classes; null = one more than the largest label of the manifest."""
 
     def __post_init__(self) -> None:
         require(0 <= self.drop_path < 1, f"drop_path={self.drop_path} must lie in [0, 1)")

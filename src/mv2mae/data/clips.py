@@ -105,11 +105,6 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
                 "fill the manifest's column `label` with classes from 0"
             )
 
-    @property
-    def num_classes(self) -> int:
-        """One more than the largest label."""
-        return max(self.labels) + 1
-
     def __getitem__(self, key: ItemKey | int) -> Clips:
         """The clips of a key (epoch, index), an index alone meaning epoch 0.
 

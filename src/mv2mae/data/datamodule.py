@@ -153,7 +153,7 @@ def eval_data(
     Raises:
         InputError: manifest or selection do not allow it.
     """
-    videos = _videos(config, size, problems_file)
+    videos = _videos(config, size, problems_file, warns=False)
     rows = _rows(config, part)
     _preload(rows, config, videos, progress)
     return EvalDataset(rows, config, num_frames=num_frames, size=size, test=test, videos=videos)
@@ -285,10 +285,10 @@ def _end_with_parent(worker: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _videos(config: DataConfig, size: int, problems_file: str | Path | None) -> Videos:
+def _videos(config: DataConfig, size: int, problems_file: str | Path | None, *, warns: bool = True) -> Videos:
     in_memory = config.cache == "memory"
     cache_size = (config.cache_size or eval_short_side(size)) if in_memory else None
-    return Videos(problems=ProblemLog(problems_file), cache_size=cache_size)
+    return Videos(problems=ProblemLog(problems_file, warns=warns), cache_size=cache_size)
 
 
 def _rows(config: DataConfig, part: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +110,17 @@ def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
             print(f"  {len(report[what]):,} {meaning}, listed in {out.stem}.report.json; first: {first}")
 
 
-def class_names(manifest: str, num_classes: int) -> list[str]:
-    """Names of the classes 0, 1, ... of a manifest: from the file beside it, or else the numbers themselves.
+def class_names(manifest: str, labels: Iterable[int]) -> list[str]:
+    """Names of classes of a manifest: from the file beside it, or else the numbers themselves.
+
+    Args:
+        manifest: its path, or `sample`.
+        labels: the classes' numbers.
 
     Raises:
         InputError: a file with something else in it.
     """
     file = sample_manifest() if manifest == "sample" else Path(manifest)
-    names = [str(i) for i in range(num_classes)]
     for beside in (file.with_name(f"{file.stem}.classes.json"), file.with_name("classes.json")):
         if beside.exists():
             try:
@@ -126,8 +130,8 @@ def class_names(manifest: str, num_classes: int) -> list[str]:
                 raise InputError(
                     f"{beside} must hold the classes' names: a JSON list, or an object by label"
                 ) from error
-            return [str(known.get(i, names[i])) for i in range(num_classes)]
-    return names
+            return [str(known.get(label, label)) for label in labels]
+    return [str(label) for label in labels]
 
 
 def _write_json(path: Path, values: object) -> None:

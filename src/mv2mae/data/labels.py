@@ -10,6 +10,7 @@ import pandas as pd
 
 from mv2mae.config import DataConfig
 from mv2mae.errors import InputError
+from mv2mae.wording import listed
 
 
 def count_untrained(rows: pd.DataFrame, classes: Collection[int]) -> int:
@@ -32,14 +33,10 @@ def count_untrained(rows: pd.DataFrame, classes: Collection[int]) -> int:
     if unknown.all():
         raise InputError(
             f"none of the {len(rows)} test videos shows a class that was trained (they have the labels "
-            f"{_few(rows['label'])}, trained were {_few(classes)}); is it the manifest of another data set?"
+            f"{listed(sorted(set(rows['label'])))}, trained were {listed(sorted(classes))}); is it the manifest of "
+            "another data set?"
         )
     return int(unknown.sum())
-
-
-def _few(labels: Collection[int]) -> str:
-    found = [str(label) for label in sorted(set(labels))]
-    return ", ".join(found if len(found) <= 6 else [*found[:3], "...", found[-1]])
 
 
 def few_labels(frame: pd.DataFrame, config: DataConfig, seed: int) -> pd.DataFrame:

@@ -68,6 +68,8 @@ def read_manifest(path: str | Path, *, may_repeat: bool = False) -> pd.DataFrame
     Raises:
         InputError: no such file, unknown or missing columns, values of the wrong kind, duplicate rows, no rows.
     """
+    if str(path) == "synthetic-stream":
+        raise InputError("synthetic-stream is drawn in pre-training and leaves no videos; give --data MANIFEST")
     file = sample_manifest() if str(path) == "sample" else local_copy(path)
     if not file.is_file():
         raise InputError(f"no manifest at {file}; make one with `mv2mae index`, or give `sample` for the sample set")

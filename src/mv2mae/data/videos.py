@@ -41,18 +41,21 @@ class ProblemLog:
     Args:
         file: where to append them, one JSON object a line, so that loader processes share one list; None
             keeps them in this process only.
+        warns: of each at once; not needed where a list of them is shown in the end.
     """
 
-    def __init__(self, file: str | Path | None = None) -> None:
+    def __init__(self, file: str | Path | None = None, *, warns: bool = True) -> None:
+        self.warns = warns
         self.file = None if file is None else Path(file)
         self._seen: dict[str, str] = {}
 
     def add(self, path: str, reason: str) -> None:
-        """Notes a video, once a process, and warns."""
+        """Notes a video, once a process."""
         if path in self._seen:
             return
         self._seen[path] = reason
-        _log.warning("video set aside: %s: %s", path, reason)
+        if self.warns:
+            _log.warning("video set aside: %s: %s", path, reason)
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with self.file.open("a", encoding="utf-8") as lines:  # short appends do not interleave

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import fuse_views, top1_hits
+from mv2mae.evaluate.tables import interval, number, print_table
+from mv2mae.wording import counted
 
 KEYS = ["group", "view"]
 
@@ -100,16 +101,14 @@ def _chunks(draws: int, width: int) -> list[int]:
 
 def print_comparison(found: dict[str, dict[str, Any]], name_a: str, name_b: str) -> None:
     """A comparison on the terminal."""
-    table = Table(title=f"A {name_a}\nB {name_b}", title_justify="left")
-    for column in ("top-1", "A", "B", "A - B", "95 % interval", "p", "A alone right", "B alone right"):
-        table.add_column(column, justify="left" if column == "top-1" else "right")
-    for name, row in found.items():
-        low, high = row["interval"]
-        table.add_row(
-            name.replace("_", " "), f"{row['a']:.3f}", f"{row['b']:.3f}", f"{row['difference']:+.3f}",
-            f"{low:+.3f} to {high:+.3f}", f"{row['p']:.4f}", str(row["only_a"]), str(row["only_b"]),
-        )  # fmt: skip
     console = Console()
-    console.print(table)
-    groups = next(iter(found.values()))["groups"]
-    console.print(f"  paired over {groups} groups: bootstrap interval, two-sided permutation test", highlight=False)
+    rows = [
+        (name.replace("_", " "), number(row["a"]), number(row["b"]), f"{row['difference']:+.3f}",
+         interval(row["interval"], "+.3f"), f"{row['p']:.4f}", str(row["only_a"]), str(row["only_b"]))
+        for name, row in found.items()
+    ]  # fmt: skip
+    columns = ("top-1", "A", "B", "A - B", "95 % interval", "p", "only A", "only B")
+    print_table(console, f"A {name_a}\nB {name_b}", columns, [rows])
+    groups = counted(next(iter(found.values()))["groups"], "group")
+    console.print(f"  paired over {groups}: bootstrap interval, two-sided permutation test", highlight=False)
+    console.print("  only A: right in A and wrong in B; only B: the other way round")

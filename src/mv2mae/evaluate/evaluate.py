@@ -9,11 +9,12 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.datamodule import eval_data
+from mv2mae.data.indexing import class_names
+from mv2mae.data.labels import count_untrained
 from mv2mae.errors import InputError
 from mv2mae.evaluate.fusion import (
     TRAINING_CROPS,
@@ -37,29 +38,14 @@ from mv2mae.evaluate.scores import (
     write_table,
 )
 from mv2mae.evaluate.scoring import score_videos
+from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
 from mv2mae.model.classifier import Classifier
 from mv2mae.runs import TRAINING_VIDEOS_NAME, write_json
 from mv2mae.weights import load_classifier_model
+from mv2mae.wording import counted
 
 RESULTS_NAME = "evaluation.json"
 Fusion = Literal["late", "attention"]
-
-
-def check_labels(dataset: EvalDataset, classes: list[str]) -> None:
-    """Every video of a test needs a label that the classifier knows.
-
-    Raises:
-        InputError: naming the first that has none.
-    """
-    wrong = [(path, label) for path, label in zip(dataset.paths, dataset.labels, strict=True)
-             if not 0 <= label < len(classes)]  # fmt: skip
-    if wrong:
-        path, label = wrong[0]
-        what = "no label" if label < 0 else f"label {label}"
-        raise InputError(
-            f"{path} has {what} ({len(wrong)} such videos of {len(dataset)}), but the classifier knows 0 to "
-            f"{len(classes) - 1}; correct the manifest's column `label`, or leave them out with data.test_query"
-        )
 
 
 def trained_on(run: str | Path, paths: list[str]) -> int:
@@ -91,11 +77,14 @@ def evaluate(
             on the training part of `data` unless that was done before, and writes `fused.parquet` too.
 
     Returns:
-        the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops`, `fusion`, `classes` (names) and
-        `trained_on` (how many of the tested videos were training videos of the run).
+        the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops`, `fusion`, `classes` (names of the
+        classes that were trained), `labels` (their numbers in the data set), `untrained` (names of the test's other
+        classes, whose videos count as errors) and `trained_on` (how many of the tested videos were training videos of
+        the run).
 
     Raises:
-        InputError: if the run holds no classifier, the labels do not fit it, or there is nothing to test on.
+        InputError: if the run holds no classifier, a video has no label, no video shows a class that was trained, or
+            there is nothing to test on.
     """
     model, about = load_classifier_model(run)
     if not (data.split or data.test_query):
@@ -103,21 +92,22 @@ def evaluate(
             "nothing says which videos to test on, and training ones must not be among them; "
             'give data.split or data.test_query ("view == view" takes all of a manifest)'
         )
-    classes = about["classes"]
     size, frames = model.config.image_size, model.config.num_frames
     dataset = eval_data(data, num_frames=frames, size=size, test=test, progress=progress)
-    check_labels(dataset, classes)
+    labels = about["labels"]
+    count_untrained(dataset.frame, labels)
     model = model.to(device)
-    attention = fusion_of(run, model, data, progress=progress) if fusion == "attention" else None
+    attention = fusion_of(run, model, labels, data, progress=progress) if fusion == "attention" else None
     out.mkdir(parents=True, exist_ok=True)
-    scores, fused = _scored(model, dataset, test, out, attention, progress)
+    scores, fused = _scored(model, labels, dataset, test, out, attention, progress)
     scores.attrs = {
         "run": str(run),
         "split": data.split or data.test_query,
         "num_clips": test.num_clips,
         "num_crops": test.num_crops,
         "fusion": fusion,
-        "classes": classes,
+        "classes": about["classes"],
+        "untrained": class_names(data.manifest, sorted(set(dataset.labels) - set(labels))),
         "trained_on": trained_on(run, dataset.paths),
     }
     write_table(scores, out / SCORES_NAME)
@@ -132,6 +122,7 @@ def evaluate(
 
 def _scored(
     model: Classifier,
+    labels: list[int],
     dataset: EvalDataset,
     test: EvalConfig,
     out: Path,
@@ -139,20 +130,23 @@ def _scored(
     progress: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Scores of videos, and of groups where the views are fused by attention."""
-    with CropWriter(out / CROPS_NAME, test.num_crops) as crops:
+    with CropWriter(out / CROPS_NAME, test.num_crops, labels) as crops:
         if attention is None:
             return score_videos(
-                model, dataset, test.batch_size, num_workers=test.num_workers, progress=progress, crops=crops
-            ), None
-        fuser = GroupFuser(attention, model.num_classes, model.config.encoder_width)
+                model, dataset, test.batch_size, num_workers=test.num_workers, progress=progress, labels=labels,
+                crops=crops,
+            ), None  # fmt: skip
+        fuser = GroupFuser(attention, labels, model.config.encoder_width)
         scores = score_videos(
-            WithTokens(model), dataset, test.batch_size, num_workers=test.num_workers, progress=progress, crops=crops,
-            outputs=fuser, order=by_group(dataset),
+            WithTokens(model), dataset, test.batch_size, num_workers=test.num_workers, progress=progress, labels=labels,
+            crops=crops, outputs=fuser, order=by_group(dataset),
         )  # fmt: skip
         return scores, fuser.table()
 
 
-def fusion_of(run: str | Path, model: Classifier, data: DataConfig, *, progress: bool = True) -> ViewAttention:
+def fusion_of(
+    run: str | Path, model: Classifier, labels: list[int], data: DataConfig, *, progress: bool = True
+) -> ViewAttention:
     """The learned fusion of a run: the one saved beside it, or else one that is trained now and saved.
 
     Raises:
@@ -168,8 +162,8 @@ def fusion_of(run: str | Path, model: Classifier, data: DataConfig, *, progress:
     dataset = eval_data(
         data, num_frames=config.num_frames, size=config.image_size, test=TRAINING_CROPS, part="train", progress=progress
     )
-    check_labels(dataset, [str(k) for k in range(model.num_classes)])
-    groups = GroupTokens(model.num_classes, config.encoder_width, torch.float16)
+    count_untrained(dataset.frame, labels)
+    groups = GroupTokens(labels, config.encoder_width, torch.float16)
     score_videos(
         WithTokens(model),
         dataset,
@@ -191,9 +185,11 @@ def fusion_of(run: str | Path, model: Classifier, data: DataConfig, *, progress:
 
 def figures_of(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figures:
     """All figures of a table of scores, and what it was made with; what evaluation.json holds."""
-    numbers = [str(i) for i in range(len(numbered(scores, "p")))]
+    labels = [int(name[1:]) for name in numbered(scores, "p")]
+    untrained = [str(label) for label in sorted(set(scores["label"]) - set(labels))]
     made_with = {str(name): value for name, value in scores.attrs.items()}
-    return {"classes": numbers, **made_with, **summarise(scores, fused)}
+    names = {"classes": [str(label) for label in labels], "untrained": untrained}
+    return {**names, **made_with, "labels": labels, **summarise(scores, fused)}
 
 
 def figures_from(file: Path) -> Figures:
@@ -223,47 +219,40 @@ def best_device(name: str) -> str:
 
 def print_figures(figures: Figures, title: str) -> None:
     """The figures of a test as a table on the terminal."""
-    classes, single = figures["classes"], figures["single_view"]
-    table = Table(title=title, title_justify="left")
-    for column in ("", "top-1", "95 % interval", "top-5", "mean class", "number"):
-        table.add_column(column, justify="left" if not column else "right")
+    classes, single, console = figures["classes"], figures["single_view"], Console()
     fused = "fused by attention" if "late" in figures else "fused views"
-    rows = {"single_view": "single view", "fused": fused, "late": "fused by the mean"}
-    for values, name in ((figures[key], name) for key, name in rows.items() if key in figures):
-        shares = [_share(values[key]) for key in ("top5", "mean_class")]
-        table.add_row(name, _share(values["top1"]), _range(values["top1_interval"]), *shares, str(values["num"]))
-    for view, top1 in figures["per_view"].items():
-        interval, num = _range(figures["per_view_interval"][view]), str(figures["per_view_num"][view])
-        table.add_row(f"view {view}", _share(top1), interval, "", "", num)
-    console = Console()
-    console.print(table)
+    kinds = {"single_view": "single view", "fused": fused, "late": "fused by the mean"}
+    rows = [
+        (name, number(found["top1"]), interval(found["top1_interval"]), number(found["top5"]),
+         number(found["mean_class"]), f"{found['num']:,}")
+        for found, name in ((figures[key], name) for key, name in kinds.items() if key in figures)
+    ]  # fmt: skip
+    views = [
+        (f"view {view}", number(top1), interval(figures["per_view_interval"][view]), "", "",
+         f"{figures['per_view_num'][view]:,}")
+        for view, top1 in figures["per_view"].items()
+    ]  # fmt: skip
+    print_table(console, title, ("", "top-1", "95 % interval", "top-5", "mean class", "number"), (rows, views))
     console.print(
-        f"  chance {1 / len(classes):.3f}; single views: calibration error {_share(single['ece'])}, negative "
-        f"log-likelihood {_share(single['nll'])}",
-        highlight=False,
-    )
-    worst = sorted(single["per_class"].items(), key=lambda item: item[1])[:3]
+        f"  chance {1 / len(classes):.3f}; single views: calibration error {number(single['ece'])}, negative "
+        f"log-likelihood {number(single['nll'])}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
     if known := figures.get("trained_on", 0):
-        console.print(
-            f"  [bold red]{known} of these videos were training videos[/bold red]: this is no test of new ones"
-        )
-    console.print("  hardest: " + ", ".join(f"{classes[label]} {value:.2f}" for label, value in worst))
+        said = counted(known, "of these videos was a training video", "of these videos were training videos")
+        console.print(f"  [bold red]{said}[/bold red]: this is no test of new ones", soft_wrap=True)
+    names = dict(zip(figures["labels"], classes, strict=True))
+    worst = sorted((value, label) for label, value in single["per_class"].items() if label in names)[:3]
+    console.print("  hardest: " + ", ".join(f"{names[label]} {value:.2f}" for value, label in worst), soft_wrap=True)
+    print_untrained(console, single["num_untrained"], figures["untrained"])
     _print_broken(console, figures)
 
 
 def _print_broken(console: Console, figures: dict[str, Any]) -> None:
     if not figures["broken"]:
         return
-    console.print(f"  {len(figures['broken'])} broken videos counted as errors:")
+    console.print(f"  {counted(len(figures['broken']), 'broken video')} counted as errors:")
     for path, reason in figures["broken"][:10]:
-        console.print(f"    {path}: {reason}", highlight=False)
+        console.print(f"    {path}: {reason}", highlight=False, soft_wrap=True)
     if incomplete := figures.get("fused", {}).get("incomplete"):
-        console.print(f"  {incomplete} groups fused without their broken views")
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _range(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
+        console.print(f"  {counted(incomplete, 'group')} fused without the broken views")

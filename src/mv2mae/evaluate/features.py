@@ -32,7 +32,7 @@ from mv2mae.data.clips import EvalDataset
 from mv2mae.data.datamodule import make_loader
 from mv2mae.data.remote import cache_folder
 from mv2mae.data.video import available_cores
-from mv2mae.data.videos import Videos
+from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.windows import even_offsets
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
@@ -243,7 +243,7 @@ def encode_videos(
         num_frames=encoder.config.num_frames,
         size=encoder.config.image_size,
         test=EvalConfig(num_clips=config.num_clips, num_crops=1),
-        videos=Videos(),
+        videos=Videos(problems=ProblemLog(warns=False)),
     )
     held = max(1, config.batch_size // config.num_clips)
     workers = config.num_workers

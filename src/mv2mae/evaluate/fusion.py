@@ -7,7 +7,7 @@ the run, and used by `mv2mae evaluate RUN --fusion attention`. (Not in the paper
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,8 @@ class WithTokens(nn.Module):
 class GroupTokens:
     """What fusion sees of groups: for each the views that could be read, crop by crop."""
 
-    num_classes: int
+    labels: Sequence[int]
+    """The number in the data set of each class."""
     width: int
     dtype: torch.dtype = torch.float32
     """In which outputs are kept."""
@@ -115,20 +116,21 @@ class GroupTokens:
         for row, group in enumerate(groups):
             for view, values in enumerate(self.views[group]):
                 outputs[row, view], is_missing[row, view] = values.float(), False
-        logits, tokens = outputs[..., : self.num_classes], outputs[..., self.num_classes :]
+        num_classes = len(self.labels)
+        logits, tokens = outputs[..., :num_classes], outputs[..., num_classes:]
         return logits, tokens.unflatten(-1, (-1, self.width)), is_missing
 
 
 class GroupFuser:
     """Fuses one group after the other while a test goes on, so that tokens need no room."""
 
-    def __init__(self, attention: ViewAttention, num_classes: int, width: int) -> None:
-        self.attention, self.num_classes, self.width = attention, num_classes, width
+    def __init__(self, attention: ViewAttention, labels: Sequence[int], width: int) -> None:
+        self.attention, self.labels, self.width = attention, labels, width
         self._waiting = self._nothing()
         self._rows: list[dict[str, Any]] = []
 
     def _nothing(self) -> GroupTokens:
-        return GroupTokens(self.num_classes, self.width)
+        return GroupTokens(self.labels, self.width)
 
     def add(self, about: Mapping[str, Any], outputs: Tensor | None) -> None:
         """Note a video (None = broken); the videos of a group come one after another."""
@@ -139,7 +141,7 @@ class GroupFuser:
     @torch.inference_mode()
     def _finish(self) -> None:
         row = self._waiting.abouts[0]
-        probabilities = [float("nan")] * self.num_classes
+        probabilities = [float("nan")] * len(self.labels)
         if row["num_fused"]:
             logits, tokens, is_missing = self._waiting.batch([0])
             # each crop's place is fused over the views, then the places are averaged, as single views are
@@ -148,7 +150,8 @@ class GroupFuser:
             )
             probabilities = each.softmax(dim=1).mean(dim=0).tolist()
         error = "" if row["num_fused"] else "none of its views can be read"
-        self._rows.append({**row, "error": error, **{f"p{i}": p for i, p in enumerate(probabilities)}})
+        columns = {f"p{label}": p for label, p in zip(self.labels, probabilities, strict=True)}
+        self._rows.append({**row, "error": error, **columns})
         self._waiting = self._nothing()
 
     def table(self) -> pd.DataFrame:
@@ -163,23 +166,26 @@ def fit_view_attention(
 ) -> tuple[ViewAttention, dict[str, Any]]:
     """Train on groups with labels; the epoch is chosen on held-out groups, and may be none at all (late fusion).
 
+    Groups of a class that the classifier was not trained on are left out.
+
     Returns:
         the module, and what came out: `groups`, `held_out`, `epoch`, `nll_late` and `nll` (of the held-out groups).
 
     Raises:
         InputError: fewer than two groups can be read.
     """
-    good = [g for g, views in enumerate(groups.views) if views]
+    place = {label: k for k, label in enumerate(groups.labels)}
+    labels = torch.tensor([place.get(int(about["label"]), -1) for about in groups.abouts])
+    good = [g for g, views in enumerate(groups.views) if views and labels[g] >= 0]
     if len(good) < 2:
         raise InputError(f"{len(good)} readable training groups are too few to learn a fusion; use --fusion late")
     rng = np.random.default_rng(seed)
     order = rng.permutation(good)
     num_held = max(1, len(good) // _HELD_OUT)
     held, train = order[:num_held].tolist(), order[num_held:]
-    labels = torch.tensor([int(about["label"]) for about in groups.abouts])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = ViewAttention(config, groups.num_classes)
+        module = ViewAttention(config, len(groups.labels))
     optimizer = torch.optim.AdamW(module.parameters(), lr=_RATE, weight_decay=_DECAY)
     late = _held_out_nll(module, groups, held, labels)
     best, best_epoch, best_state = late, 0, {k: v.clone() for k, v in module.state_dict().items()}

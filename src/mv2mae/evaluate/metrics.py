@@ -19,6 +19,12 @@ def score_matrix(scores: pd.DataFrame) -> np.ndarray:
     return scores[numbered(scores, "p")].to_numpy(dtype=np.float64)
 
 
+def class_places(scores: pd.DataFrame) -> np.ndarray:
+    """The column of `score_matrix` that stands for each row's class, [videos]; -1 for a class never trained."""
+    column = {int(name[1:]): place for place, name in enumerate(numbered(scores, "p"))}
+    return np.array([column.get(int(label), -1) for label in scores["label"]], dtype=np.int64)
+
+
 def fuse_views(scores: pd.DataFrame) -> pd.DataFrame:
     """Late fusion: the mean of the views' probabilities, one row a group (Section D).
 
@@ -35,20 +41,23 @@ def fuse_views(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy(scores: pd.DataFrame) -> Figures:
-    """Top-1, top-5, mean class accuracy and accuracy per class; a broken video counts as an error.
+    """Top-1, top-5, mean class accuracy and accuracy per class.
+
+    A broken video counts as an error, and so does one of a class that was never trained.
 
     Returns:
-        `num`, `num_broken`, `top1`, `top5` (None for fewer than 6 classes), `mean_class`, `per_class` (label -> top-1).
+        `num`, `num_broken`, `num_untrained` (videos of classes that were never trained), `top1`, `top5` (None for
+        fewer than 6 trained classes), `mean_class`, `per_class` (label -> top-1).
     """
-    probabilities, labels = score_matrix(scores), scores["label"].to_numpy(dtype=np.int64)
+    probabilities, places, labels = score_matrix(scores), class_places(scores), scores["label"].to_numpy(dtype=np.int64)
     broken = np.isnan(probabilities).any(axis=1)
-    num_classes = probabilities.shape[1]
-    hit1 = _hits(probabilities, labels, 1) & ~broken
-    hit5 = _hits(probabilities, labels, 5) & ~broken if num_classes > 5 else None
+    hit1 = _hits(probabilities, places, 1) & ~broken
+    hit5 = _hits(probabilities, places, 5) & ~broken if probabilities.shape[1] > 5 else None
     per_class = {int(label): float(hit1[labels == label].mean()) for label in np.unique(labels)}
     return {
         "num": len(scores),
         "num_broken": int(broken.sum()),
+        "num_untrained": int((places < 0).sum()),
         "top1": float(hit1.mean()),
         "top5": None if hit5 is None else float(hit5.mean()),
         "mean_class": float(np.mean(list(per_class.values()))),
@@ -56,18 +65,18 @@ def accuracy(scores: pd.DataFrame) -> Figures:
     }
 
 
-def _hits(probabilities: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """Whether each row's label is among its k best classes; of equal scores the smaller label comes first."""
+def _hits(probabilities: np.ndarray, places: np.ndarray, k: int) -> np.ndarray:
+    """Whether each row's class is among its k best; of equal scores the smaller label comes first."""
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return (best == labels[:, None]).any(axis=1)
+    return (best == places[:, None]).any(axis=1)
 
 
 def confusion(scores: pd.DataFrame) -> np.ndarray:
-    """Counts [true class, predicted class] over the videos that could be read."""
-    probabilities, labels = score_matrix(scores), scores["label"].to_numpy(dtype=np.int64)
-    good = ~np.isnan(probabilities).any(axis=1)
+    """Counts [true class, predicted class] over the videos of trained classes that could be read."""
+    probabilities, places = score_matrix(scores), class_places(scores)
+    good = ~np.isnan(probabilities).any(axis=1) & (places >= 0)
     matrix = np.zeros((probabilities.shape[1],) * 2, dtype=np.int64)
-    np.add.at(matrix, (labels[good], probabilities[good].argmax(axis=1)), 1)
+    np.add.at(matrix, (places[good], probabilities[good].argmax(axis=1)), 1)
     return matrix
 
 
@@ -90,26 +99,27 @@ def top1_with_interval(scores: pd.DataFrame) -> tuple[float, float, float, int]:
 
 def top1_hits(scores: pd.DataFrame) -> np.ndarray:
     """Whether each row's likeliest class is its label; False for a broken video."""
-    probabilities, labels = score_matrix(scores), scores["label"].to_numpy(dtype=np.int64)
-    return _hits(probabilities, labels, 1) & ~np.isnan(probabilities).any(axis=1)
+    probabilities = score_matrix(scores)
+    return _hits(probabilities, class_places(scores), 1) & ~np.isnan(probabilities).any(axis=1)
 
 
 def calibration(scores: pd.DataFrame, num_bins: int = CALIBRATION_BINS) -> Figures:
     """Whether probabilities mean what they say, over the videos that could be read.
 
     Returns:
-        `nll`, the mean of -log p(label); `ece`, the expected calibration error: over bins of the likeliest class's
-        probability (its confidence), the mean of |accuracy - confidence|, weighted by the videos in each;
-        `reliability`, a row a bin that is not empty: `low`, `high`, `num`, `confidence`, `accuracy`.
-        The first two are None where nothing could be read.
+        `nll`, the mean of -log p(label) over the videos of trained classes; `ece`, the expected calibration error:
+        over bins of the likeliest class's probability (its confidence), the mean of |accuracy - confidence|, weighted
+        by the videos in each; `reliability`, a row a bin that is not empty: `low`, `high`, `num`,
+        `confidence`, `accuracy`. The first two are None where nothing could be read.
     """
-    probabilities, labels = score_matrix(scores), scores["label"].to_numpy(dtype=np.int64)
+    probabilities, places = score_matrix(scores), class_places(scores)
     good = ~np.isnan(probabilities).any(axis=1)
-    probabilities, labels = probabilities[good], labels[good]
-    if not len(labels):
+    probabilities, places = probabilities[good], places[good]
+    if not len(places):
         return {"nll": None, "ece": None, "reliability": []}
-    confidence, hits = probabilities.max(axis=1), _hits(probabilities, labels, 1)
-    of_label = probabilities[np.arange(len(labels)), labels]
+    confidence, hits = probabilities.max(axis=1), _hits(probabilities, places, 1)
+    trained = places >= 0
+    of_label = probabilities[trained, places[trained]]
     edges = np.linspace(0, 1, num_bins + 1)
     place = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)  # a bin holds its upper edge
     rows = [
@@ -124,8 +134,8 @@ def calibration(scores: pd.DataFrame, num_bins: int = CALIBRATION_BINS) -> Figur
     ]
     gaps = [row["num"] * abs(row["accuracy"] - row["confidence"]) for row in rows]
     return {
-        "nll": float(-np.log(of_label.clip(min=1e-12)).mean()),
-        "ece": float(sum(gaps) / len(labels)),
+        "nll": float(-np.log(of_label.clip(min=1e-12)).mean()) if len(of_label) else None,
+        "ece": float(sum(gaps) / len(places)),
         "reliability": rows,
     }
 

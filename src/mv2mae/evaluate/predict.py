@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.videos import Videos
+from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.evaluate.inputs import one_performance
 from mv2mae.evaluate.scores import numbered
 from mv2mae.evaluate.scoring import score_videos
@@ -109,7 +109,12 @@ class ActionClassifier:
         test = test or EvalConfig()
         config = self.model.config
         dataset = EvalDataset(
-            rows, self.data, num_frames=config.num_frames, size=config.image_size, test=test, videos=Videos()
+            rows,
+            self.data,
+            num_frames=config.num_frames,
+            size=config.image_size,
+            test=test,
+            videos=Videos(problems=ProblemLog(warns=False)),
         )
         scores = score_videos(
             self.model,

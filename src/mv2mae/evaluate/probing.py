@@ -12,34 +12,42 @@ import numpy as np
 import pandas as pd
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
 from mv2mae.data.indexing import class_names
+from mv2mae.data.labels import count_untrained
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
 from mv2mae.evaluate.features import UNTRAINED, Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
 from mv2mae.evaluate.metrics import Figures, accuracy, fuse_views, top1_with_interval
 from mv2mae.evaluate.probes import Labelled, attentive_logits, fit_attentive, fit_linear
+from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
 from mv2mae.model.knn import knn_scores
 from mv2mae.runs import write_json
-
-_CHOSEN = {
-    "linear": "linear (decay {weight_decay:g})",
-    "knn": "{k} neighbours",
-    "attentive": "attentive ({epochs} epochs)",
-}
+from mv2mae.wording import counted
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Training and test videos of a manifest, all with labels; no video is in both."""
+    """Training and test videos of a manifest, all with labels; no video is in both.
+
+    Raises:
+        InputError: a video has no label, or no test video shows a class of training.
+    """
 
     train: pd.DataFrame
     test: pd.DataFrame
-    num_classes: int
+
+    def __post_init__(self) -> None:
+        count_untrained(self.train, self.labels)
+        count_untrained(self.test, self.labels)
+
+    @property
+    def labels(self) -> list[int]:
+        """The classes that are trained; test videos of others count as errors."""
+        return [int(label) for label in sorted(self.train["label"].dropna().unique())]
 
 
 def labelled_rows(data: DataConfig) -> LabelledRows:
@@ -62,30 +70,15 @@ def labelled_rows(data: DataConfig) -> LabelledRows:
             f"{len(both)} videos are both for training and for testing (first: view {both['view'][0]} of group "
             f"{both['group'][0]}); change the queries"
         )
-    return LabelledRows(train, test, check_labels(pd.concat([train, test]), data.manifest))
+    return LabelledRows(train, test)
 
 
-def check_labels(rows: pd.DataFrame, manifest: str) -> int:
-    """The number of classes: one more than the largest label.
-
-    Raises:
-        InputError: a video has no label.
-    """
-    bare = rows[rows["label"].isna()]
-    if len(bare):
-        raise InputError(
-            f"{manifest}: {len(bare)} of {len(rows)} videos have no label (first: {bare['path'].iloc[0]}); "
-            "fill the column `label` with classes from 0, or leave them out by queries"
-        )
-    return int(rows["label"].max()) + 1
-
-
-def score_table(rows: pd.DataFrame, scores: Tensor, good: np.ndarray) -> pd.DataFrame:
+def score_table(rows: pd.DataFrame, scores: Tensor, good: np.ndarray, labels: Sequence[int]) -> pd.DataFrame:
     """A score table as `evaluate` writes it; rows that are not `good` have no probabilities and count as errors."""
     table = rows[["path", "group", "view", "label", "subject", "setup"]].reset_index(drop=True)
     values = np.full((len(rows), scores.shape[1]), np.nan)
     values[good] = scores.double().cpu().numpy()
-    return pd.concat([table, pd.DataFrame(values, columns=[f"p{i}" for i in range(scores.shape[1])])], axis=1)
+    return pd.concat([table, pd.DataFrame(values, columns=[f"p{label}" for label in labels])], axis=1)
 
 
 def run_probes(
@@ -97,9 +90,10 @@ def run_probes(
     """
     made: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
     known, asked = train.good, test.good
-    labels = torch.tensor(rows.train["label"].to_numpy(np.int64)[known], device=device)
+    num_classes = len(rows.labels)
+    labels = torch.tensor(np.searchsorted(rows.labels, rows.train["label"].to_numpy(np.int64)[known]), device=device)
     groups = rows.train["group"].to_numpy()[known].tolist()
-    learn = Labelled(train.of_videos()[known].to(device), labels, groups, rows.num_classes)
+    learn = Labelled(train.of_videos()[known].to(device), labels, groups, num_classes)
     queries = test.of_videos()[asked].to(device)
     for name in config.probes:
         settings: dict[str, Any] = {}
@@ -108,16 +102,16 @@ def run_probes(
             scores, settings = model.logits(queries).softmax(dim=1), {"weight_decay": model.weight_decay}
         elif name == "knn":
             settings = {"k": min(config.k, len(labels)), "temperature": config.temperature}
-            scores = knn_scores(queries, learn.values, labels, rows.num_classes, k=config.k,
+            scores = knn_scores(queries, learn.values, labels, num_classes, k=config.k,
                                 temperature=config.temperature)  # fmt: skip
         elif train.values.shape[2] > 1:
-            tokens = Labelled(train.values[known].flatten(1, 2), labels.cpu(), groups, rows.num_classes)
+            tokens = Labelled(train.values[known].flatten(1, 2), labels.cpu(), groups, num_classes)
             head, epochs = fit_attentive(tokens, config, device)
             scores = attentive_logits(head, test.values[asked].flatten(1, 2)).softmax(dim=1)
             settings = {"epochs": epochs}
         else:
             continue
-        made[name] = score_table(rows.test, scores, asked), settings
+        made[name] = score_table(rows.test, scores, asked, rows.labels), settings
     return made
 
 
@@ -172,10 +166,11 @@ def probe(
         "run": str(source),
         "manifest": data.manifest,
         "split": data.split or f"{data.train_query} | {data.test_query}",
-        "classes": class_names(data.manifest, rows.num_classes),
+        "classes": class_names(data.manifest, rows.labels),
         "num_train": len(rows.train),
         "num_test": len(rows.test),
         **chance_of(rows),
+        **untrained_of(rows, data.manifest),
         "features": dataclasses.asdict(features),
         "left_out": left_out,
         "encoders": results,
@@ -217,23 +212,25 @@ def chance_of(rows: LabelledRows) -> dict[str, float]:
     }
 
 
+def untrained_of(rows: LabelledRows, manifest: str) -> Figures:
+    """How many test videos show a class that is not in training, and the names of these classes."""
+    other = sorted(set(rows.test["label"]) - set(rows.labels))
+    return {"num_untrained": count_untrained(rows.test, rows.labels), "untrained": class_names(manifest, other)}
+
+
 def print_probes(figures: Figures) -> None:
     """The figures of the probes as a table on the terminal."""
-    title = f"{figures['run']} on {figures['manifest']} ({figures['split']})"
-    table = Table(title=title, title_justify="left")
-    for column in ("", "top-1", "95 % interval", "mean class", "views fused"):
-        table.add_column(column, justify="left" if not column else "right")
-    for encoder, probes in figures["encoders"].items():
-        table.add_section()
-        for name, found in probes.items():
-            low, high = found["top1_interval"]
-            fused = f"{found['fused_top1']:.3f}" if "fused_top1" in found else "-"
-            label = ("untrained, " if encoder == UNTRAINED else "") + _CHOSEN[name].format(**found)
-            table.add_row(
-                label, f"{found['top1']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['mean_class']:.3f}", fused
-            )
     console = Console()
-    console.print(table)
+    title = f"{figures['run']} on {figures['manifest']} ({figures['split']})"
+    parts = [
+        [
+            (("untrained, " if encoder == UNTRAINED else "") + _named(name, found), number(found["top1"]),
+             interval(found["top1_interval"]), number(found["mean_class"]), number(found.get("fused_top1")))
+            for name, found in probes.items()
+        ]
+        for encoder, probes in figures["encoders"].items()
+    ]  # fmt: skip
+    print_table(console, title, ("", "top-1", "95 % interval", "mean class", "fused"), parts)
     console.print(
         f"  {figures['num_train']} training and {figures['num_test']} test videos; chance {figures['chance']:.3f}, "
         f"always the most frequent class {figures['most_frequent_class']:.3f}",
@@ -241,12 +238,21 @@ def print_probes(figures: Figures) -> None:
     )
     for name, reason in figures["left_out"].items():
         console.print(f"  {name} left out: {reason}")
+    print_untrained(console, figures["num_untrained"], figures["untrained"])
     print_broken(console, figures["broken"])
+
+
+def _named(probe: str, found: Figures) -> str:
+    """A probe and what it has chosen."""
+    if probe == "linear":
+        return f"linear (decay {found['weight_decay']:g})"
+    return counted(found["k"], "neighbour") if probe == "knn" else f"attentive ({counted(found['epochs'], 'epoch')})"
 
 
 def print_broken(console: Console, broken: Sequence[tuple[str, str]]) -> None:
     """Videos that could not be read, the first ten of them."""
     if broken:
-        console.print(f"  {len(broken)} videos cannot be read: left out of training, counted as errors in testing")
+        what = f"{counted(len(broken), 'video')} cannot be read"
+        console.print(f"  {what}: left out of training, counted as errors in testing", soft_wrap=True)
         for path, reason in broken[:10]:
             console.print(f"    {path}: {reason}", soft_wrap=True)

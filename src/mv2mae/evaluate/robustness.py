@@ -48,10 +48,10 @@ def angle_between(a: ArrayLike, b: ArrayLike) -> Shaped[np.ndarray, " n"]:
 # --- accuracy --------------------------------------------------------------------------------------------
 
 
-def hits_across_views(
-    train: Seen, test: Seen, num_classes: int, config: ProbeConfig, *, probe: str, device: str = "cpu"
-) -> pd.DataFrame:
+def hits_across_views(train: Seen, test: Seen, config: ProbeConfig, *, probe: str, device: str = "cpu") -> pd.DataFrame:
     """Whether each test video is told right by a probe that learnt from one view, all views, or all others.
+
+    A video of a class that the probe did not learn is not.
 
     Returns:
         `train_view`, `test_view`, `group`, `hit`, and `angle` between the test video's camera and the camera of the
@@ -61,12 +61,12 @@ def hits_across_views(
     seen = train.rows["view"].to_numpy()
     parts = []
     for view in sorted(train.rows["view"].unique()):
-        parts.append(_hits(train.part(seen == view), test, num_classes, config, probe, device).assign(train_view=view))
-    parts.append(_hits(train, test, num_classes, config, probe, device).assign(train_view=ALL))
+        parts.append(_hits(train.part(seen == view), test, config, probe, device).assign(train_view=view))
+    parts.append(_hits(train, test, config, probe, device).assign(train_view=ALL))
     for view in views:
         others, asked = seen != view, test.part(test.rows["view"].to_numpy() == view)
         if others.any():
-            found = _hits(train.part(others), asked, num_classes, config, probe, device)
+            found = _hits(train.part(others), asked, config, probe, device)
             parts.append(found.assign(train_view=OTHERS))
     hits = pd.concat(parts, ignore_index=True)
     places = _places(pd.concat([train.rows, test.rows]))
@@ -74,15 +74,16 @@ def hits_across_views(
     return hits.assign(angle=angle_between(hits["azimuth"], of_training)).drop(columns=["setup", "azimuth"])
 
 
-def _hits(train: Seen, test: Seen, num_classes: int, config: ProbeConfig, probe: str, device: str) -> pd.DataFrame:
+def _hits(train: Seen, test: Seen, config: ProbeConfig, probe: str, device: str) -> pd.DataFrame:
     known, queries = train.values.to(device), test.values.to(device)
-    labels = torch.tensor(train.rows["label"].to_numpy(np.int64), device=device)
+    classes, places = np.unique(train.rows["label"].to_numpy(np.int64), return_inverse=True)
+    labels = torch.tensor(places, device=device)
     if probe == "knn":
-        scores = knn_scores(queries, known, labels, num_classes, k=config.k, temperature=config.temperature)
+        scores = knn_scores(queries, known, labels, len(classes), k=config.k, temperature=config.temperature)
     else:
         groups = train.rows["group"].tolist()
-        scores = fit_linear(Labelled(known, labels, groups, num_classes), config).logits(queries)
-    hit = scores.argmax(dim=1).cpu().numpy() == test.rows["label"].to_numpy(np.int64)
+        scores = fit_linear(Labelled(known, labels, groups, len(classes)), config).logits(queries)
+    hit = classes[scores.argmax(dim=1).cpu().numpy()] == test.rows["label"].to_numpy(np.int64)
     return test.rows[["group", "view", "setup", "azimuth"]].rename(columns={"view": "test_view"}).assign(hit=hit)
 
 

@@ -4,7 +4,8 @@
 
 - path, group, view, label, subject, setup: what the manifest says of it
 - error: empty, or why the video could not be read
-- p0, p1, ...: probabilities, the mean of the softmax over its clips and crops; empty where it could not be read
+- p0, p1, ...: probabilities, the mean of the softmax over its clips and crops; empty where it could not be read. A
+  column for each class that was trained, named after its label: with gaps where labels have none
 
 `crops.parquet`, a row a crop of a clip: path, group, view, label, subject, setup as above, and
 
@@ -32,6 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
+from mv2mae.data.labels import count_untrained
 from mv2mae.data.manifest import read_table
 from mv2mae.errors import InputError
 
@@ -68,13 +70,10 @@ def read_scores(source: str | Path) -> pd.DataFrame:
         scores[["label", *classes]] = scores[["label", *classes]].apply(pd.to_numeric)
     except (TypeError, ValueError) as error:
         raise InputError(f"{file}: labels and probabilities must be numbers ({error})") from error
-    wrong = ~scores["label"].between(0, len(classes) - 1).fillna(False).to_numpy(dtype=bool)
-    if wrong.any():
-        row = scores[wrong].iloc[0]
-        raise InputError(
-            f"{file}: {row['path']} has the label {row['label']} ({wrong.sum()} such rows), "
-            f"but its classes are 0 to {len(classes) - 1}"
-        )
+    try:
+        count_untrained(scores, [int(name[1:]) for name in classes])
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
     error_column = scores["error"].fillna("") if "error" in scores else ""
     return scores.assign(label=scores["label"].astype(int), error=error_column)
 
@@ -106,7 +105,9 @@ def read_crops(source: str | Path) -> pd.DataFrame:
     if not file.is_file():
         raise InputError(f"no class scores of crops at {file}; test the run again with `mv2mae evaluate`")
     crops = read_table(file)
-    if missing := [name for name in (*ABOUT, "clip", "crop", "l0") if name not in crops]:
+    missing = [name for name in (*ABOUT, "clip", "crop") if name not in crops]
+    if missing or not numbered(crops, "l"):
+        missing = missing or ["l0, l1, ..."]
         raise InputError(f"{file} is no table of crops (it lacks {', '.join(missing)}); give a {CROPS_NAME}")
     return crops
 
@@ -157,10 +158,11 @@ class CropWriter:
     Args:
         path: the file; it appears when all is written.
         num_crops: crops of a clip.
+        labels: the number in the data set of each class.
     """
 
-    def __init__(self, path: Path, num_crops: int) -> None:
-        self.path, self.num_crops = path, num_crops
+    def __init__(self, path: Path, num_crops: int, labels: Sequence[int]) -> None:
+        self.path, self.num_crops, self.labels = path, num_crops, labels
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
         self._writer: pq.ParquetWriter | None = None
         self._rows: list[dict[str, Any]] = []
@@ -180,7 +182,7 @@ class CropWriter:
             return
         logits = np.concatenate(self._logits)
         columns: dict[str, Any] = {name: _column(name, [row[name] for row in self._rows]) for name in self._rows[0]}
-        columns |= {f"l{i}": pa.array(logits[:, i]) for i in range(logits.shape[1])}
+        columns |= {f"l{label}": pa.array(logits[:, i]) for i, label in enumerate(self.labels)}
         table = pa.table(columns)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._temporary, table.schema)

@@ -86,6 +86,7 @@ def score_videos(
     *,
     num_workers: int | None = None,
     progress: bool = True,
+    labels: Sequence[int] | None = None,
     crops: CropWriter | None = None,
     outputs: TakesOutputs | None = None,
     order: Sequence[int] | None = None,
@@ -98,6 +99,7 @@ def score_videos(
         batch_size: crops that the model sees at a time (speed only).
         num_workers: processes that decode; None = by the machine.
         progress: show a bar.
+        labels: the number in the data set of each class of the model; None = 0, 1, ...
         crops: takes the class scores of every crop.
         outputs: takes all that the model gives.
         order: in which the videos are taken.
@@ -114,13 +116,15 @@ def score_videos(
     found = item_logits(model, loader, batch_size)
     abouts: list[dict[str, Any]] = dataset.frame[list(ABOUT)].to_dict("records")  # type: ignore[assignment]
     rows: dict[int, dict[str, Any]] = {}
+    columns = [f"p{label}" for label in (range(model.num_classes) if labels is None else labels)]
     unknown = [float("nan")] * model.num_classes
     with worker_deaths_told():
         for item, given in track(found, "  testing", total=len(dataset), disable=not progress, transient=True):
             about = abouts[item["index"]]
             logits = None if given is None else given[:, : model.num_classes]
             values = unknown if logits is None else logits.softmax(dim=1).mean(dim=0).tolist()
-            rows[item["index"]] = {**about, "error": item.get("error", "")} | {f"p{i}": p for i, p in enumerate(values)}
+            probabilities = dict(zip(columns, values, strict=True))
+            rows[item["index"]] = {**about, "error": item.get("error", ""), **probabilities}
             if crops is not None and logits is not None:
                 crops.add(about, logits.numpy())
             if outputs is not None:

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import cut_eval_crops, eval_short_side
 from mv2mae.data.video import VideoError
-from mv2mae.data.videos import Videos
+from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.windows import Span, clip_step, even_offsets, first_on_grid, shared_clock, video_span, window_times
 from mv2mae.errors import InputError
 from mv2mae.evaluate.scoring import crop_logits
@@ -157,7 +157,7 @@ def slide_over(
     for name, value in (("window", window), ("hop", hop)):
         if not 0 < value < float("inf"):
             raise InputError(f"{name}={value} must be positive; give seconds, for instance --window 4 --hop 1")
-    videos, name = Videos(), str(rows["group"].iloc[0])
+    videos, name = Videos(problems=ProblemLog(warns=False)), str(rows["group"].iloc[0])
     views, broken = _open(rows, videos)
     if not views:
         raise NothingReadableError(broken)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
 from mv2mae.data.manifest import read_manifest, sample_manifest
@@ -19,7 +18,7 @@ from mv2mae.data.synthetic.cameras import read_cameras
 from mv2mae.errors import InputError
 from mv2mae.evaluate.features import UNTRAINED, Features, extract_features, frozen_encoder
 from mv2mae.evaluate.metrics import Figures
-from mv2mae.evaluate.probing import LabelledRows, broken_videos, chance_of, check_labels, print_broken
+from mv2mae.evaluate.probing import LabelledRows, broken_videos, chance_of, print_broken, untrained_of
 from mv2mae.evaluate.robustness import (
     ALL,
     OTHERS,
@@ -31,9 +30,12 @@ from mv2mae.evaluate.robustness import (
     retrieve,
     similarity,
 )
+from mv2mae.evaluate.tables import number, print_table, print_untrained
 from mv2mae.runs import CONFIG_NAME, write_json
 
 MEASURES = {"recall_at_1": "recall@1", "map": "mAP"}
+_VIEWS_ACROSS = 4
+"""Columns of the table on the terminal."""
 
 
 def rows_of_all_views(data: DataConfig) -> LabelledRows:
@@ -62,7 +64,7 @@ def rows_of_all_views(data: DataConfig) -> LabelledRows:
     train, test = (frame[frame["group"].isin(groups)].reset_index(drop=True) for groups in (known, asked))
     if test["view"].nunique() < 2:
         raise InputError(f"{data.manifest}: the test performances have one view only, {test['view'][0]}; two are asked")
-    return LabelledRows(train, test, check_labels(pd.concat([train, test]), data.manifest))
+    return LabelledRows(train, test)
 
 
 def with_azimuths(rows: pd.DataFrame, manifest: str, cameras: str = "") -> pd.DataFrame:
@@ -136,7 +138,7 @@ def view_robustness(
         found = [extract_features(frozen, part, data, features, device=device, progress=progress)
                  for part in (train, test)]  # fmt: skip
         known, asked = (_readable(part, values) for part, values in zip((train, test), found, strict=True))
-        results[frozen.name] = _measure(known, asked, rows.num_classes, config, probe, num_groups, device)
+        results[frozen.name] = _measure(known, asked, config, probe, num_groups, device)
         broken = {**broken_videos(train, found[0]), **broken_videos(test, found[1])}
     return {
         "run": str(source),
@@ -148,6 +150,7 @@ def view_robustness(
         "test_performances": int(test["group"].nunique()),
         "probe": probe,
         **chance_of(rows),
+        **untrained_of(rows, data.manifest),
         "encoders": results,
         "broken": sorted(broken.items()),
     }
@@ -158,10 +161,8 @@ def _readable(rows: pd.DataFrame, features: Features) -> Seen:
     return Seen(features.of_videos()[good], rows[good].reset_index(drop=True))
 
 
-def _measure(
-    train: Seen, test: Seen, num_classes: int, config: ProbeConfig, probe: str, num_groups: int, device: str
-) -> Figures:
-    hits = hits_across_views(train, test, num_classes, config, probe=probe, device=device)
+def _measure(train: Seen, test: Seen, config: ProbeConfig, probe: str, num_groups: int, device: str) -> Figures:
+    hits = hits_across_views(train, test, config, probe=probe, device=device)
     mean = train.values.mean(dim=0)
     groups = np.random.default_rng(config.seed).permutation(np.sort(test.rows["group"].unique()))[:num_groups]
     some = test.part(test.rows["group"].isin(groups).to_numpy())
@@ -226,47 +227,42 @@ def write_views(figures: Figures, out: Path) -> list[Path]:
 def print_views(figures: Figures) -> None:
     """The figures on the terminal, the floor in brackets."""
     console = Console()
-    console.print(_accuracy_table(figures))
+    _print_accuracy(console, figures)
     seen = figures["views_of_training"]
     said = f"{figures['train_performances']} training and {figures['test_performances']} test performances"
     trained = f"; the encoder was trained on view {', '.join(seen)}" if seen else ""
     console.print(f"  {said}; chance {figures['chance']:.3f}{trained}", soft_wrap=True)
-    console.print(_measures_table(figures))
+    _print_measures(console, figures)
+    print_untrained(console, figures["num_untrained"], figures["untrained"])
     print_broken(console, figures["broken"])
 
 
-def _accuracy_table(figures: Figures) -> Table:
+def _print_accuracy(console: Console, figures: Figures) -> None:
     cells = _of_encoders(figures, lambda found: {(c["train_view"], c["test_view"]): c["value"]
                                                  for c in found["accuracy"]})  # fmt: skip
     title = f"{figures['run']} on {figures['manifest']}: top-1 of the {figures['probe']} probe{_floor_of(figures)}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("learnt from view")
-    for view in figures["views"]:
-        table.add_column(f"tested on {view}", justify="right")
-    order = [view for view in dict.fromkeys(train for train, _ in cells) if view not in (ALL, OTHERS)]
-    for train in (*order, ALL, OTHERS):
-        table.add_row(train, *(_both(cells.get((train, test))) for test in figures["views"]))
-    return table
+    trained = [view for view in dict.fromkeys(train for train, _ in cells) if view not in (ALL, OTHERS)]
+    for first in range(0, len(figures["views"]), _VIEWS_ACROSS):
+        tested = figures["views"][first : first + _VIEWS_ACROSS]
+        rows = [(train, *(_both(cells.get((train, test))) for test in tested)) for train in (*trained, ALL, OTHERS)]
+        print_table(console, title, ("learnt from", *(f"tested on {view}" for view in tested)), [rows])
 
 
-def _measures_table(figures: Figures) -> Table:
-    table = Table(title="the same performance in another view, and how alike features are", title_justify="left")
-    for column in ("", "value" + _floor_of(figures), "chance"):
-        table.add_column(column, justify="left" if not column else "right")
+def _print_measures(console: Console, figures: Figures) -> None:
+    title = "the same performance in another view, and how alike features are"
     first = next(iter(figures["encoders"].values()))
+    found, alike = [], []
     for gallery, part in first["retrieval"].items():
-        for name, title in MEASURES.items():
-            values = [found["retrieval"][gallery][name] for found in figures["encoders"].values()]
+        for name, measure in MEASURES.items():
+            values = [each["retrieval"][gallery][name] for each in figures["encoders"].values()]
             among = "all" if gallery == "all" else f"those of the {gallery}"
-            title = f"{title} among {among} ({part['mean_gallery']:.0f})"
-            table.add_row(title, _both(values), f"{part[f'chance_{name}']:.3f}")
-    table.add_section()
+            row = f"{measure} among {among} ({part['mean_gallery']:.0f})"
+            found.append((row, _both(values), number(part[f"chance_{name}"])))
+    cosines = _of_encoders(figures, lambda each: {(c["relation"], c["view"]): c["cosine"] for c in each["similarity"]})
     for cell in first["similarity"]:
-        key = cell["relation"], cell["view"]
-        values = _of_encoders(figures, lambda found: {(c["relation"], c["view"]): c["cosine"]
-                                                      for c in found["similarity"]})[key]  # fmt: skip
-        table.add_row(f"cosine: {cell['relation']}, {cell['view']}", _both(values, "+.3f"), "")
-    return table
+        values = cosines[cell["relation"], cell["view"]]
+        alike.append((f"cosine: {cell['relation']}, {cell['view']}", _both(values, "+.3f"), ""))
+    print_table(console, title, ("", "value" + _floor_of(figures), "chance"), (found, alike))
 
 
 def _floor_of(figures: Figures) -> str:

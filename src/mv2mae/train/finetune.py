@@ -17,7 +17,10 @@ from mv2mae.data.datamodule import FinetuneData, finetune_data
 from mv2mae.data.indexing import class_names
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
+from mv2mae.model.layers import checkpoint_activations
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_json
+from mv2mae.train.describe import describe_data, describe_warmup
+from mv2mae.train.draws import draw_drop_paths
 from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.mixing import erase, mix
@@ -33,6 +36,7 @@ from mv2mae.weights import (
     read_weights,
     save_weights,
 )
+from mv2mae.wording import counted
 
 
 class FinetuneModule(StepModule):
@@ -55,13 +59,17 @@ class FinetuneModule(StepModule):
             world_size=world_size,
         )
         self.config, self.model = config, model
+        self.places: Tensor
+        self.register_buffer("places", places_of(data.train.labels), persistent=False)
         self.frozen = freeze(model, config.train_blocks)
         self.average = averaged_copy(model) if config.ema_decay else None
         self.class_weights: Tensor | None
         balanced = config.head.class_weights == "balanced"
-        weights = balanced_weights(data.train.labels, model.num_classes) if balanced else None
+        weights = balanced_weights(self.places[data.train.labels]) if balanced else None
         self.register_buffer("class_weights", weights, persistent=False)
         self.train()  # the engine leaves modes as they are
+        if config.compute.checkpoint_activations:
+            checkpoint_activations(self.model)
         if config.compute.compile:
             self.model.compile()
         if self.mixes and self.held % 2:
@@ -90,8 +98,9 @@ class FinetuneModule(StepModule):
         return self
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Augment on the device; adds `target`, labels or the classes' shares."""
-        config, clips, target, seeds = self.config.augment, batch["clips"], batch["label"], batch["seeds"]
+        """Augment on the device; `label` becomes the output that stands for it, and `target` that or shares of all."""
+        config, clips, seeds = self.config.augment, batch["clips"], batch["seeds"]
+        label = target = self.places[batch["label"]]
         if config.rand_augment_ops:
             clips = rand_augment(clips, draw_script(seeds, config))
         if config.erase_prob:
@@ -99,14 +108,15 @@ class FinetuneModule(StepModule):
         if self.mixes:
             classes, repeats = self.model.num_classes, self.num_repeats
             clips, target = mix(clips, target, seeds, config, num_classes=classes, num_repeats=repeats)
-        return {**batch, "clips": clips, "target": target}
+        return {**batch, "clips": clips, "label": label, "target": target}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of a batch of clips."""
+        draw_drop_paths(self.model, batch["seeds"], self.device)
         logits = self.model(batch["clips"])
         loss = self.loss(logits, batch["target"])
-        self.log("train/loss", loss.detach())
-        self.log("train/top1", (logits.argmax(dim=1) == batch["label"]).float().mean())
+        top1 = (logits.argmax(dim=1) == batch["label"]).float().mean()
+        self.report({"train/loss": loss, "train/top1": top1}, batch_idx)
         self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
         return loss
 
@@ -125,7 +135,7 @@ class FinetuneModule(StepModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """A step, and one of the running mean, before anything is saved."""
         super().optimizer_step(*args, **kwargs)
-        if self.average is not None:
+        if self.average is not None and not self.step_skipped:
             update_average(self.average, self.model, self.config.ema_decay, self.trainer.global_step + 1)
 
     def configure_optimizers(self) -> Any:
@@ -155,11 +165,21 @@ def freeze(model: Classifier, train_blocks: int | None) -> list[nn.Module]:
     return frozen
 
 
-def balanced_weights(labels: Sequence[int], num_classes: int) -> Tensor:
-    """Weights of classes [k]: inverse to their frequency among `labels`, so that a clip has 1 on average."""
-    counts = torch.bincount(torch.tensor(labels), minlength=num_classes).double()
-    share = counts * (counts > 0).sum() / counts.sum()
-    return torch.where(counts > 0, 1 / share, 0).float()
+def places_of(labels: Sequence[int]) -> Tensor:
+    """The output that stands for each label [largest + 1], -1 where a number is not among `labels`.
+
+    Labels may have gaps; outputs have none, so that nothing is ever taken for a class that was not trained.
+    """
+    classes = sorted(set(labels))
+    places = torch.full((classes[-1] + 1,), -1)
+    places[classes] = torch.arange(len(classes))
+    return places
+
+
+def balanced_weights(classes: Tensor) -> Tensor:
+    """Weights of classes [k]: inverse to their frequency among the clips' classes, so that a clip has 1 on average."""
+    counts = torch.bincount(classes).double()
+    return (counts.sum() / (counts * len(counts))).float()
 
 
 def model_of(config: FinetuneConfig, stored: StoredWeights | None) -> ModelConfig:
@@ -190,19 +210,6 @@ def build_classifier(
     return model, f"encoder from {stored.path} ({len(used)} tensors used; {left} not: decoders, last norm, head)"
 
 
-def num_classes_of(config: FinetuneConfig, data: FinetuneData) -> int:
-    """Classes of the head: as configured, or what the labels need.
-
-    Raises:
-        InputError: if a label lies beyond the configured number.
-    """
-    needed = data.train.num_classes
-    asked = config.head.num_classes
-    if asked is not None and asked < needed:
-        raise InputError(f"head.num_classes={asked}, but the manifest has labels up to {needed - 1}; set {needed}")
-    return asked or needed
-
-
 def finetune(config: FinetuneConfig, run: Path) -> Path:
     """Fine-tune as configured, or go on with a run that was stopped; returns the run's folder.
 
@@ -220,14 +227,19 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
         num_repeats=config.num_repeats,
         problems_file=run / PROBLEMS_NAME,
     )
-    num_classes = num_classes_of(config, data)
-    model, origin = build_classifier(config, model_config, stored, num_classes)
+    labels = sorted(set(data.train.labels))
+    if len(labels) < 2:
+        raise InputError(
+            f"all {len(data.train)} training videos have the label {labels[0]}; a classifier needs two classes at least"
+        )
+    model, origin = build_classifier(config, model_config, stored, len(labels))
     module = FinetuneModule(config, model, data, world_size)
     say("Fine-tuning", *(f"  {line}" for line in describe(config, data, module, origin)))
     start_run(run, config)
     write_json(run / TRAINING_VIDEOS_NAME, data.train.paths)
     about = {
-        "classes": class_names(config.data.manifest, num_classes),
+        "classes": class_names(config.data.manifest, labels),
+        "labels": labels,
         "frame_stride": config.data.frame_stride,
         "fps": config.data.fps,
         "init": config.init,
@@ -244,21 +256,21 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
     summary = {**about, "steps": module.total_steps, "set_aside": data.videos.problems.items()}
     write_json(run / SUMMARY_NAME, summary)
-    say(f"  wrote {run / WEIGHTS_NAME}")
     return run
 
 
 def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule, origin: str) -> list[str]:
     """What a run will do, in lines: data, start, steps, rate."""
     optim, clip = config.optim, module.model.config
-    counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in data.summary.items())
+    videos, warmup = optim.batch_size // config.num_repeats, optim.num_warmup_steps(module.num_clips)
     millions = sum(p.numel() for p in module.model.parameters()) / 1e6
     return [
-        f"data    {counts}; a head of {module.model.num_classes} classes",
+        f"data    {describe_data(config.data, data.summary)}",
         f"model   {origin}; {millions:.2f} M parameters, clips of {clip.num_frames} x {clip.image_size} x "
         f"{clip.image_size}",
-        f"steps   {module.total_steps:,} of {optim.batch_size} clips ({optim.batch_size // config.num_repeats} videos "
-        f"x {config.num_repeats} augmentations), {optim.num_warmup_steps(module.num_clips):,} of them warm-up",
+        f"steps   {module.total_steps:,} of {optim.batch_size} clips ({counted(videos, 'video')} x "
+        f"{counted(config.num_repeats, 'augmentation')}), {describe_warmup(module.total_steps, warmup)}; "
+        f"{module.shares.format('clips')}",
         f"rate    {optim.describe()}, layer decay {optim.layer_decay}, {config.compute.precision}",
         f"clips   {_augmentations(config)}",
         *_limits(config, clip.encoder_depth),
@@ -283,7 +295,7 @@ def _limits(config: FinetuneConfig, depth: int) -> list[str]:
     """What differs from training everything on everything, a line each."""
     few, share, blocks = config.data.labels_per_class, config.data.label_fraction, config.train_blocks
     lines = {
-        f"labels  {few} group{'s' * (few != 1)} of each class, drawn by seed {config.seed}": few is not None,
+        f"labels  {counted(few or 0, 'group')} of each class, drawn by seed {config.seed}": few is not None,
         f"labels  a share of {share} of each class's groups, drawn by seed {config.seed}": share is not None,
         "loss    balanced over the classes": config.head.class_weights == "balanced",
         "learns  the head alone": blocks == 0,

@@ -184,13 +184,21 @@ def test_the_command_takes_a_file_of_settings(tmp_path: Path, capsys: pytest.Cap
     settings.write_text("size: 48\nnum_frames: 4\nactions: [wave, clap]\nnum_groups: 2\ncameras: etri\n")
     out = tmp_path / "set"
     assert main(["synth", str(out), "--config", str(settings), "--num_groups", "1", "--dry_run", "true"]) == 0
-    assert "1 performances, 8 videos" in capsys.readouterr().out
+    assert "1 performance, 8 videos" in capsys.readouterr().out
     assert not out.exists()
     assert main(["synth", str(out), "--config", str(settings), "--num_groups", "1"]) == 0
-    assert "1 performances x 8 views = 8 videos" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 performance x 8 views = 8 videos\n" in said
+    assert "wrote 8 videos and manifest" in said
     assert len(read_manifest(out / "manifest.csv")) == 8
+    (out / "videos" / read_manifest(out / "manifest.csv")["path"][0]).unlink()
+    for there, made in ((7, "wrote 1 video and manifest"), (8, "no video was missing; wrote manifest")):
+        assert main(["synth", str(out), "--config", str(settings), "--num_groups", "1"]) == 0
+        said = capsys.readouterr().out
+        assert f"8 videos, {there} of them there already" in said
+        assert made in said
     assert main(["synth", str(out), "--config", str(settings), "--preview", str(tmp_path / "look.txt")]) == 1
-    assert "ends in .png" in capsys.readouterr().err
+    assert "ends in .jpg, .webp or .png" in capsys.readouterr().err
 
 
 def test_levels_rise_and_easy_is_clean() -> None:

@@ -19,6 +19,7 @@ from mv2mae.data.check.worker import scan_all
 from mv2mae.data.manifest import make_frame, read_manifest, sample_manifest, write_manifest
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.errors import InputError
+from mv2mae.wording import counted
 
 
 def check_manifest(
@@ -145,7 +146,8 @@ def check_command(
     print(f"wrote {report.write(report_file)}")
     if fix:
         num_dropped = write_fixed(manifest, report, fix, strict=strict)
-        print(f"wrote {fix} without {num_dropped:,} of {report.num_videos:,} videos")
+        kept = f"without {num_dropped:,} of {counted(report.num_videos, 'video')}"
+        print(f"wrote {fix} " + (kept if num_dropped else f"with all {counted(report.num_videos, 'video')}"))
     return 0 if report.is_clean(strict=strict) else 1
 
 

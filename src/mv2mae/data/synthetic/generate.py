@@ -169,15 +169,25 @@ def _run(tasks: list[tuple[Path, SynthConfig, Group]], num_processes: int) -> It
 def make_group(task: tuple[Path, SynthConfig, Group]) -> None:
     """Renders and encodes those videos of a performance that are missing, and writes their ground truth."""
     out, config, group = task
-    paths = {view: out / "videos" / group.file_name(view) for view in config.views}
-    truths = {view: out / "truth" / path.with_suffix(".npz").name for view, path in paths.items()}
-    needed = {view: [path, truths[view]] if config.truth else [path] for view, path in paths.items()}
-    missing = tuple(view for view, files in needed.items() if not all(path.exists() for path in files))
+    missing = missing_views(out, config, group)
     if missing:
         for view, footage in film_group(config, group, missing).items():
+            video, truth = _files(out, group, view)
             if config.truth:
-                write_truth(truths[view], footage.truth)
-            write_video(paths[view], footage.frames.numpy(), fps=config.fps, crf=config.quality)
+                write_truth(truth, footage.truth)
+            write_video(video, footage.frames.numpy(), fps=config.fps, crf=config.quality)
+
+
+def missing_views(out: Path, config: SynthConfig, group: Group) -> tuple[int, ...]:
+    """The views of a performance whose video, or wanted ground truth, is not in the folder yet."""
+    number = 2 if config.truth else 1
+    return tuple(view for view in config.views if not all(path.exists() for path in _files(out, group, view)[:number]))
+
+
+def _files(out: Path, group: Group, view: int) -> tuple[Path, Path]:
+    """Video and ground truth of a view."""
+    video = out / "videos" / group.file_name(view)
+    return video, out / "truth" / video.with_suffix(".npz").name
 
 
 def manifest(config: SynthConfig, groups: list[Group]) -> pd.DataFrame:

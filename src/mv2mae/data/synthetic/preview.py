@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
 from mv2mae.data.synthetic.config import Group, SynthConfig
 from mv2mae.data.synthetic.encode import room_on_disk, write_png
 from mv2mae.data.synthetic.generate import build_setup, generate_frames, make_group
+from mv2mae.wording import counted
 
 
 def contact_sheet(
@@ -40,11 +42,18 @@ def one_of_each(config: SynthConfig) -> list[Group]:
     return chosen
 
 
-def tiles(config: SynthConfig, groups: list[Group], moments: tuple[float, ...], views: tuple[int, ...]) -> np.ndarray:
+def tiles(
+    config: SynthConfig,
+    groups: list[Group],
+    moments: tuple[float, ...],
+    views: tuple[int, ...],
+    *,
+    progress: bool = False,
+) -> np.ndarray:
     """A row per performance [rows * size, moments * views * size, 3]: its views side by side, moment after moment."""
     at = [round(moment * (config.num_frames - 1)) for moment in moments]
     rows = []
-    for group in groups:
+    for group in track(groups, "  drawing", disable=not progress, transient=True):
         videos = generate_frames(config, group, views)
         rows.append(np.concatenate([video[i] for i in at for video in videos.values()], axis=1))
     return np.concatenate(rows)
@@ -61,8 +70,8 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.performances:,} performances, {self.videos:,} videos, about {self.megabytes:,.1f} MB, "
-            f"about {self.minutes:,.1f} minutes of one process"
+            f"{counted(self.performances, 'performance')}, {counted(self.videos, 'video')}, "
+            f"about {self.megabytes:,.1f} MB, about {self.minutes:,.1f} minutes of one process"
         )
 
 

@@ -1,0 +1,71 @@
+"""The words of a command as people type them, put into the form that the parser reads."""
+
+from __future__ import annotations
+
+import argparse
+import types
+from collections.abc import Sequence
+from typing import Any, Union, get_args, get_origin
+
+from jsonargparse import ArgumentParser
+
+ALIASES = {"--data": "--data.manifest", "--from": "--init", "--profile": "--compute.profile_steps"}
+"""Short forms of the options that everyone types."""
+
+
+def spelled_out(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """The words of a command with aliases, switches and lists written out.
+
+    `--data x` becomes `--data.manifest=x`. A switch may stand alone or with its value: `--each` and `--each true`
+    become `--each=true`. A list may be written with commas: `--actions wave,clap` becomes `--actions=[wave,clap]`.
+    Options come first, since argparse does not take up a row of videos again that an option interrupts.
+    """
+    known = {option: action for action in parser._actions for option in action.option_strings}
+    words, places, rest = [], [], list(argv)
+    while rest:
+        if not rest[0].startswith("-"):
+            places.append(rest.pop(0))
+            continue
+        option, equals, value = rest.pop(0).partition("=")
+        option = ALIASES.get(option, option) if ALIASES.get(option) in known else option
+        action = known.get(option)
+        if action is None or action.nargs is not None:
+            words.append(option + equals + value)
+        elif getattr(action, "_typehint", None) is bool:
+            stands_alone = not equals and not (rest and rest[0].lower() in ("true", "false"))
+            words.append(f"{option}={value if equals else 'true' if stands_alone else rest.pop(0).lower()}")
+        elif equals or (rest and not rest[0].startswith("--")):
+            value = value if equals else rest.pop(0)
+            words.append(f"{option}={_bracketed(value) if _is_list(getattr(action, '_typehint', None)) else value}")
+        else:
+            words.append(option)
+    return words + places
+
+
+def tell_aliases(parser: ArgumentParser) -> None:
+    """Name the short forms in the help of their options."""
+    known = {option: action for action in parser._actions for option in action.option_strings}
+    for alias, option in ALIASES.items():
+        if option in known:
+            known[option].help = f"{known[option].help} (short: {alias})"
+            if alias in known:  # jsonargparse's own --data, a configuration file, gives way to the alias
+                known[alias].help = argparse.SUPPRESS
+
+
+def positionals(words: Sequence[str]) -> list[str]:
+    """The words of a command that `spelled_out` wrote which belong to no option."""
+    return [word for word in words if not word.startswith("-")]
+
+
+def given_options(words: Sequence[str]) -> set[str]:
+    """Names of the options in a command that `spelled_out` wrote, without their dashes."""
+    return {word.partition("=")[0].lstrip("-") for word in words if word.startswith("-")}
+
+
+def _is_list(kind: Any) -> bool:
+    arms = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return any(get_origin(arm) in (tuple, list) for arm in arms) and str not in arms
+
+
+def _bracketed(value: str) -> str:
+    return value if not value or value == "null" or value[0] in "[(" else f"[{value}]"

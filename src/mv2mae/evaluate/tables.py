@@ -1,0 +1,42 @@
+"""Tables on the terminal that fit into 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mv2mae.wording import counted, listed
+
+
+def print_table(console: Console, title: str, columns: Sequence[str], parts: Iterable[Iterable[Sequence[str]]]) -> None:
+    """A title, and a table under it: names to the left, numbers to the right, a line between its parts."""
+    console.print(Text(title, style="italic"), soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", no_wrap=place > 0)
+    for rows in parts:
+        for row in rows:
+            table.add_row(*row)
+        table.add_section()
+    console.print(table)
+
+
+def number(value: float | None) -> str:
+    """Three digits, or a dash where there is none."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def interval(bounds: tuple[float, float] | Sequence[float], form: str = ".3f") -> str:
+    """`0.250 to 0.450`."""
+    return f"{bounds[0]:{form}} to {bounds[1]:{form}}"
+
+
+def print_untrained(console: Console, num_videos: int, classes: Sequence[str]) -> None:
+    """Test videos of classes that were never trained, if there are any."""
+    if num_videos:
+        what = f"{counted(num_videos, 'video shows', 'videos show')} {'a class' if len(classes) == 1 else 'classes'}"
+        console.print(f"  {what} that nothing was trained on ({listed(classes)}): counted as errors", soft_wrap=True)

@@ -1,0 +1,34 @@
+"""What a training says of itself before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mv2mae.config import DataConfig
+from mv2mae.wording import counted
+
+_SINGULAR = {
+    "groups": "group",
+    "videos": "video",
+    "views": "view",
+    "classes": "class",
+    "skipped_groups": "skipped group",
+    "held_out_groups": "held out group",
+    "rooms_at_a_time": "room at a time",
+}
+
+
+def describe_data(config: DataConfig, summary: Mapping[str, int]) -> str:
+    """Counts, the manifest, and by what its training videos were chosen."""
+    plurals = {name: name.replace("_", " ") for name in summary}
+    counts = [counted(value, _SINGULAR.get(name, plurals[name]), plurals[name]) for name, value in summary.items()]
+    chosen = f", training part of {config.split}" if config.split else ""
+    chosen += f", where {config.train_query}" if config.train_query else ""
+    return f"{', '.join(counts)}; from {config.manifest}{chosen}"
+
+
+def describe_warmup(steps: int, warmup: int) -> str:
+    """How many of the steps are warm-up; a run that is shorter than its warm-up never reaches the peak."""
+    if steps > warmup:
+        return f"{warmup:,} of them warm-up"
+    return f"all of them within the warm-up of {warmup:,}, so that the rate stays below its peak"
