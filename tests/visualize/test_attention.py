@@ -6,8 +6,10 @@ from torch import Tensor
 
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
+from mv2mae.model.attention_maps import encoder_attention_maps
 from mv2mae.model.motion import motion_weights
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.model.tubelets import colour_scale, tubelets
 from mv2mae.visualize.attention import cross_attention_maps, most_moving_masked_token
 
 Pair = tuple[Tensor, Tensor]
@@ -99,3 +101,43 @@ def test_bad_input_is_one_clear_line(tiny: ModelConfig, pair: Pair):
     single = MV2MAE(ModelConfig(**{**vars(tiny), "cross_view_weight": 0.0}))
     with pytest.raises(InputError, match="no cross-view decoder"):
         cross_attention_maps(single, *pair, seeds=SEEDS)
+
+
+@torch.no_grad()
+def slow_encoder_maps(model: MV2MAE, clip: Tensor, query: int, layer: int) -> Tensor:
+    """One clip, the encoder walked through by hand up to `layer`, its softmax written with loops: [heads, n]."""
+    encoder = model.encoder
+    scale, shift = colour_scale(encoder.config.tubelet_dim)
+    parts = tubelets(clip[None], encoder.config.tubelet_size).flatten(2) * scale + shift
+    x = encoder.embed(parts) + encoder.positions
+    for block in encoder.blocks[:layer]:
+        x = block(x)
+    block = encoder.blocks[layer]
+    x, heads = block.norm1(x)[0], block.attention.heads
+    q, k, _ = block.attention.qkv(x).chunk(3, dim=1)
+    q = q + block.attention.q_bias
+    width = q.shape[1] // heads
+    maps = torch.empty(heads, len(k))
+    for h in range(heads):
+        part = slice(h * width, (h + 1) * width)
+        scores = [math.exp(float(q[query, part] @ k[j, part]) / math.sqrt(width)) for j in range(len(k))]
+        maps[h] = torch.tensor(scores) / sum(scores)
+    return maps
+
+
+def test_encoder_maps_equal_a_plain_softmax(tiny: ModelConfig, pair: Pair):
+    model = make_model(tiny)
+    queries = torch.tensor([[0, 31], [7, 7], [4, 5], [16, 2]])
+    maps = encoder_attention_maps(model.encoder, pair[1], queries, layers=[-1, 0, 1])
+    assert maps.shape == (3, 4, 2, 2, 32)
+    for row, layer in enumerate((1, 0, 1)):
+        for item in (0, 3):
+            for column in (0, 1):
+                slow = slow_encoder_maps(model, pair[1][item], int(queries[item, column]), layer)
+                torch.testing.assert_close(maps[row, item, :, column], slow, rtol=1e-4, atol=1e-6)
+    assert not any(block.attention._forward_pre_hooks for block in model.encoder.blocks)
+
+
+def test_encoder_maps_of_a_layer_that_does_not_exist(tiny: ModelConfig, pair: Pair):
+    with pytest.raises(InputError, match="layer=2: the encoder has 2 blocks; choose 0 to 1"):
+        encoder_attention_maps(make_model(tiny).encoder, pair[1], torch.zeros(4, 1, dtype=torch.long), layers=[2])

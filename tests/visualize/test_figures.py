@@ -10,7 +10,8 @@ from mv2mae.config import ModelConfig
 from mv2mae.model.motion import effective_number, motion_weights
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.visualize.attention import cross_attention_maps
-from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure, curves_figure
+from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure
+from mv2mae.visualize.curves import curves_figure
 from mv2mae.visualize.figures import attention_figure, motion_figure, reconstruction_figure
 from mv2mae.visualize.reconstruct import reconstruct
 from mv2mae.visualize.style import chosen_times, overlaid
@@ -64,7 +65,7 @@ def test_motion_figure_names_each_temperature_and_its_effective_tokens(clips, ti
 def test_reconstruction_figure_says_what_is_true_in_it(model: MV2MAE, clips, tiny: ModelConfig):
     made = reconstruct(model, *clips, seed=0, wrong_source=clips[0].flip(-1))
     figure = reconstruction_figure(made, tiny.tubelet_size)
-    assert len(figure.axes) == 7 * 2
+    assert len(figure.axes) == 8 * 2  # target, masked; three predictions; masked source, source, wrong source
     text = words(figure)
     for part in ("target", "masked target", "self-view", "cross-view", "wrong source", "source", "frame 3"):
         assert part in text

@@ -31,5 +31,11 @@ def test_preview_shows_each_action_once_and_writes_no_data_set(tmp_path: Path) -
     np.testing.assert_array_equal(sheet[-48:, -48:], tile)
     margin = sheet[-96:, : sheet.shape[1] - 9 * 48]
     assert (margin.min(axis=(1, 2)) < 128).sum() > 10  # something is written there
-    with pytest.raises(InputError, match=r"look.jpg; give a file that ends in .png"):
-        preview(tmp_path / "look.jpg", config)
+    preview(tmp_path / "look.jpg", config)
+    with av.open(str(tmp_path / "look.jpg")) as picture:
+        near = next(picture.decode(video=0)).to_ndarray(format="rgb24")
+    assert near.shape == sheet.shape
+    assert np.abs(near.astype(int) - sheet).mean() < 8
+    assert (tmp_path / "look.jpg").stat().st_size < (tmp_path / "look.png").stat().st_size / 2
+    with pytest.raises(InputError, match=r"look.gif; give a file that ends in .jpg, .webp or .png"):
+        preview(tmp_path / "look.gif", config)

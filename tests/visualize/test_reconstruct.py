@@ -3,9 +3,10 @@ import torch
 from torch import Tensor
 
 from mv2mae.config import ModelConfig
+from mv2mae.model.pictures import MASKED_GREY, filled, greyed
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import normalised_target, to_unit, tubelets
-from mv2mae.visualize.reconstruct import MASKED_GREY, Reconstruction, filled, greyed, reconstruct
+from mv2mae.visualize.reconstruct import Reconstruction, reconstruct
 
 SEED = 3
 

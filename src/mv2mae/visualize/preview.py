@@ -1,40 +1,45 @@
 """What a synthetic data set will look like: each action once, with names."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mv2mae.data.synthetic.config import SynthConfig
-from mv2mae.data.synthetic.encode import room_on_disk, write_png
+from mv2mae.data.synthetic.encode import room_on_disk
 from mv2mae.data.synthetic.preview import one_of_each, tiles
 from mv2mae.errors import InputError
 
 _MOST_COLUMNS = 12
+_ENDINGS: dict[str, dict[str, Any]] = {".jpg": {"quality": 85}, ".webp": {"quality": 85}, ".png": {"optimize": True}}
+"""Kinds of pictures, and how each is written."""
 _LABEL_WIDTH, _HEAD_HEIGHT = 96, 18  # pixels of the sheet's margins
 _DPI = 100
 
 
 def preview(path: Path, config: SynthConfig) -> Path:
-    """Writes a PNG with each action once: labelled rows; views side by side at up to three moments.
+    """Writes a picture with each action once: labelled rows; views side by side at up to three moments.
 
     People and rooms change from row to row; all of them belong to the data set. Of many cameras some are shown.
 
     Raises:
-        InputError: the name does not end in .png, or the disk is full.
+        InputError: the name ends in something else than .jpg, .webp or .png, or the disk is full.
     """
     path = Path(path)
-    if path.suffix != ".png":
-        raise InputError(f"preview={path}; give a file that ends in .png")
+    if path.suffix not in _ENDINGS:
+        raise InputError(f"preview={path}; give a file that ends in .jpg, .webp or .png (ten times as large)")
     groups = one_of_each(config)
     views = config.views[:: -(-len(config.views) // 8)]
     moments = (0.3, 0.5, 0.7)[: max(1, _MOST_COLUMNS // len(views))]
-    sheet = tiles(config, groups, moments, views)
+    sheet = tiles(config, groups, moments, views, progress=True)
     heads = [f"view {view}" + (f", {moment:.0%}" if len(moments) > 1 else "") for moment in moments for view in views]
     rows = [f"{group.action}\nperson {group.subject}\nsetup {group.setup}" for group in groups]
     with room_on_disk(path):
-        write_png(path, _labelled(sheet, rows, heads))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(_labelled(sheet, rows, heads)).save(path, **_ENDINGS[path.suffix])
     return path
 
 

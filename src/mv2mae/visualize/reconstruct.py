@@ -10,27 +10,15 @@ and the mean deviation of the clip's visible tubelets.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from mv2mae.model.losses import token_errors
+from mv2mae.model.pictures import Statistics, filled, greyed
 from mv2mae.model.pretraining import MV2MAE, Masks, PretrainOutput, Reconstructions
-from mv2mae.model.tubelets import (
-    Size3,
-    denormalised,
-    grid_of,
-    normalised_target,
-    take_tokens,
-    to_unit,
-    tubelet_statistics,
-    tubelets,
-    untubelets,
-)
-
-Statistics = Literal["true", "visible"]
+from mv2mae.model.tubelets import normalised_target, to_unit, tubelets
 
 STATISTICS_NOTES: dict[Statistics, str] = {
     "true": "Visible tubelets are shown as they are. Predicted ones are shown with the true mean and contrast of each "
@@ -39,8 +27,6 @@ STATISTICS_NOTES: dict[Statistics, str] = {
     "colour of the visible tubelets: nothing of a masked tubelet was used.",
 }
 """What a caption has to say beside a reconstruction."""
-
-MASKED_GREY = 128
 
 
 @dataclass(frozen=True)
@@ -57,42 +43,49 @@ class Reconstruction:
     """What the model was given and what it made of it. Clips are uint8 [c, t, h, w]."""
 
     target: UInt8[Tensor, "c t h w"]
-    source: UInt8[Tensor, "c t h w"]
+    source: UInt8[Tensor, "c t h w"] | None
+    """None where the target is the only view."""
     masked_target: UInt8[Tensor, "c t h w"]
     """The target's visible tubelets on grey: all that the self-view decoder knows."""
-    masked_source: UInt8[Tensor, "c t h w"]
+    masked_source: UInt8[Tensor, "c t h w"] | None
     """The source's visible tubelets on grey: what the cross-view decoder knows beside them."""
     predictions: dict[str, Prediction]
     """`self-view`, `cross-view` and, if a wrong source was given, `wrong source`."""
     baseline: float
     """The error of predicting each tubelet's mean."""
     statistics: Statistics
+    wrong_source: UInt8[Tensor, "c t h w"] | None = None
+    wrong_kind: str = ""
+    """What the wrong source shows: `another performance`, `another moment, 0.4 s later`."""
 
 
 def reconstruct(
     model: MV2MAE,
-    source: UInt8[Tensor, "c t h w"],
+    source: UInt8[Tensor, "c t h w"] | None,
     target: UInt8[Tensor, "c t h w"],
     *,
     seed: int,
     wrong_source: UInt8[Tensor, "c t h w"] | None = None,
+    wrong_kind: str = "another performance",
     statistics: Statistics = "true",
 ) -> Reconstruction:
     """Run the model once on a pair, and once more on a wrong source with the same masks.
 
     Args:
-        source: the other view of the same moment.
+        source: the other view of the same moment; None = there is none, and only the self-view is made.
         seed: of the masks.
-        wrong_source: a clip of another performance. A model that uses its source does worse with it.
+        wrong_source: a clip of another performance or moment. A model that uses its source does worse with it.
+        wrong_kind: which of them, in words.
         statistics: what the predictions are shown with; see the module's head.
 
     Raises:
         InputError: if the clips are not of the model's size.
     """
     size = model.config.tubelet_size
-    self_view, cross_view, masks = _run(model, source, target, seed)
+    # the model takes pairs; without a source the target stands in for it, which its self-view does not notice
+    self_view, cross_view, masks = _run(model, target if source is None else source, target, seed)
     made = {"self-view": self_view[:, 0]}
-    if cross_view is not None:
+    if cross_view is not None and source is not None:
         made["cross-view"] = cross_view[:, 0]
         if wrong_source is not None:
             swapped = _run(model, wrong_source, target, seed).cross_view  # the same seed: the same masks
@@ -108,10 +101,12 @@ def reconstruct(
         target=target,
         source=source,
         masked_target=greyed(target, visible[0], size),
-        masked_source=greyed(source, visible[1], size),
+        masked_source=None if source is None else greyed(source, visible[1], size),
         predictions=predictions,
         baseline=float(truth.square().mean()),
         statistics=statistics,
+        wrong_source=wrong_source if "wrong source" in predictions else None,
+        wrong_kind=wrong_kind,
     )
 
 
@@ -130,48 +125,3 @@ def _run(model: MV2MAE, source: Tensor, target: Tensor, seed: int) -> Reconstruc
         None if cross_view is None else cross_view.cpu(),
         Masks(masks.visible_idx.cpu(), masks.masked_idx.cpu()),
     )
-
-
-def greyed(
-    clip: UInt8[Tensor, "c t h w"], visible_idx: Int[Tensor, " k"], tubelet_size: Size3
-) -> UInt8[Tensor, "c t h w"]:
-    """A clip with its masked tubelets grey."""
-    parts = tubelets(clip[None], tubelet_size)
-    shown = torch.full_like(parts, MASKED_GREY)
-    shown[:, visible_idx] = parts[:, visible_idx]
-    return untubelets(shown, grid_of(clip[None], tubelet_size), tubelet_size)[0]
-
-
-def filled(
-    clip: UInt8[Tensor, "c t h w"],
-    masked_idx: Int[Tensor, " m"],
-    prediction: Float[Tensor, "m d"],
-    tubelet_size: Size3,
-    statistics: Statistics = "true",
-) -> UInt8[Tensor, "c t h w"]:
-    """A clip whose masked tubelets are replaced by their prediction; the visible ones keep their very pixels.
-
-    Args:
-        prediction: of the masked tokens, in the normalised scale.
-        statistics: the mean and deviation that the predictions get; see the module's head.
-    """
-    pixels = tubelets(clip[None], tubelet_size)
-    shown = to_unit(pixels)
-    if statistics == "true":
-        parts = denormalised(prediction[None], take_tokens(shown, masked_idx[None]))
-    else:
-        mean, deviation = _visible_statistics(shown, masked_idx)
-        parts = prediction[None].unflatten(-1, pixels.shape[2:]) * deviation + mean
-    pixels = pixels.clone()
-    pixels[:, masked_idx] = (parts * 255).round().clamp(0, 255).to(torch.uint8)
-    return untubelets(pixels, grid_of(clip[None], tubelet_size), tubelet_size)[0]
-
-
-def _visible_statistics(
-    parts: Float[Tensor, "1 n p c"], masked_idx: Int[Tensor, " m"]
-) -> tuple[Shaped[Tensor, "1 1 1 c"], Shaped[Tensor, "1 1 1 c"]]:
-    """Mean over the visible tubelets of their mean and of their deviation, for each colour."""
-    is_visible = torch.ones(parts.shape[1], dtype=torch.bool)
-    is_visible[masked_idx] = False
-    mean, deviation = tubelet_statistics(parts[:, is_visible])
-    return mean.mean(dim=1, keepdim=True), deviation.mean(dim=1, keepdim=True)

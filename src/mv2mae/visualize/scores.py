@@ -24,12 +24,9 @@ def write_score_figures(figures: Mapping[str, Any], folder: Path) -> list[Path]:
         figures: of a test, as evaluation.json holds them.
         folder: where to.
     """
-    series = {"single views": figures["single_view"]["reliability"]}
-    if "fused" in figures:
-        series["fused views"] = figures["fused"]["reliability"]
     made = {
-        "confusion.png": _confusion(figures),
-        "reliability.png": reliability_figure(series),
+        "confusion.png": confusion_of(figures),
+        "reliability.png": reliability_of(figures),
         "views.png": views_figure(figures),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +35,16 @@ def write_score_figures(figures: Mapping[str, Any], folder: Path) -> list[Path]:
     return [folder / name for name in made]
 
 
-def _confusion(figures: Mapping[str, Any]) -> Figure:
+def reliability_of(figures: Mapping[str, Any]) -> Figure:
+    """`reliability_figure` of a test's single views and, where there are any, its fused ones."""
+    series = {"single views": figures["single_view"]["reliability"]}
+    if "fused" in figures:
+        series["fused views"] = figures["fused"]["reliability"]
+    return reliability_figure(series)
+
+
+def confusion_of(figures: Mapping[str, Any]) -> Figure:
+    """`confusion_figure` of a test's single views, with names that do not overlap."""
     classes = figures["classes"]
     figure = confusion_figure(np.array(figures["confusion"]), classes)
     if len(classes) > _MANY_CLASSES:  # names at the usual size and angle would overlap

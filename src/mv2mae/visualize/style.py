@@ -6,7 +6,7 @@ Figures are made with matplotlib's objects alone; nothing here touches pyplot or
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,7 @@ MARK = "#00E5FF"
 """For outlines on pictures; a colour that neither skin, clothes nor HEAT have."""
 STYLE: dict[Any, Any] = {
     "font.size": 9,
+    "text.parse_math": False,  # names of classes and runs may hold dollars
     "axes.titlesize": 9.5,
     "axes.labelsize": 8.5,
     "xtick.labelsize": 8,
@@ -44,8 +45,8 @@ STYLE: dict[Any, Any] = {
 """Settings under which charts are made: `with styled(): ...`."""
 
 MAX_COLUMNS = 8
-_MAX_CELL, _LABEL, _GAP, _HEAD, _WIDTH, _MIN_WIDTH = 1.35, 1.5, 0.04, 0.26, 10.3, 7.0
-"""Inches."""
+_MAX_CELL, _LABEL, _GAP, _HEAD, _EDGE, _WIDTH, _MIN_WIDTH = 1.35, 1.5, 0.04, 0.26, 0.06, 10.3, 7.0
+"""Inches; the edge is room at the right for an outline around the last tubelet."""
 
 
 def styled() -> AbstractContextManager[None]:
@@ -63,21 +64,35 @@ class FrameRow:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """What the colours of `HEAT` mean: a title, and names for some places between 0 and 1."""
+
+    label: str
+    ticks: Mapping[float, str]
+
+
+@dataclass(frozen=True)
 class FrameGrid:
     """A figure of frames: `axes[row][column]`."""
 
     figure: Figure
     axes: list[list[Axes]]
 
-    def colour_bar(self, label: str, *, low: str, high: str) -> None:
-        """A bar for `HEAT` at the lower right, from 0 to 1, its ends named."""
-        width, height = self.figure.get_size_inches()
-        box = (1 - 2.75 / width, 0.36 / height, 2.3 / width, 0.11 / height)
-        axis = self.figure.add_axes(box, label="colour bar")
-        bar = self.figure.colorbar(ScalarMappable(Normalize(0, 1), HEAT), cax=axis, orientation="horizontal")
-        bar.set_ticks([0, 1], labels=[low, high])
-        axis.tick_params(labelsize=8, length=2)
-        axis.set_title(label, fontsize=8, pad=3)
+
+def colour_bar(figure: Figure, bar: Bar) -> None:
+    """A bar for `HEAT` at the lower right of a figure."""
+    width, height = figure.get_size_inches()
+    box = (1 - 2.75 / width, 0.36 / height, 2.3 / width, 0.11 / height)
+    axis = figure.add_axes(box, label="colour bar")
+    drawn = figure.colorbar(ScalarMappable(Normalize(0, 1), HEAT), cax=axis, orientation="horizontal")
+    drawn.set_ticks(list(bar.ticks), labels=list(bar.ticks.values()))
+    axis.tick_params(labelsize=8, length=2)
+    axis.set_title(bar.label, fontsize=8, pad=3)
+
+
+def note_lines(note: str, figure_width: float, *, bar: bool) -> list[str]:
+    """A note broken into lines for a figure of that many inches, with room for a colour bar beside it."""
+    return textwrap.wrap(note, int((figure_width - (3.1 if bar else 0.2)) * 16.5))
 
 
 def frame_grid(rows: Sequence[FrameRow], titles: Sequence[str], *, note: str = "", bar: bool = False) -> FrameGrid:
@@ -92,8 +107,8 @@ def frame_grid(rows: Sequence[FrameRow], titles: Sequence[str], *, note: str = "
     height, width = rows[0].frames.shape[1:3]
     cell = min(_MAX_CELL, (_WIDTH - _LABEL) / columns - _GAP)
     cell_height = cell * height / width
-    figure_width = max(_LABEL + columns * (cell + _GAP), _MIN_WIDTH)
-    lines = textwrap.wrap(note, int((figure_width - (3.1 if bar else 0.2)) * 16.5))
+    figure_width = max(_LABEL + columns * (cell + _GAP) + _EDGE, _MIN_WIDTH)
+    lines = note_lines(note, figure_width, bar=bar)
     foot = max(0.1 + 0.16 * len(lines), 0.68 if bar else 0.0) + 0.06
     figure_height = _HEAD + len(rows) * (cell_height + _GAP) + foot
     figure = Figure(figsize=(figure_width, figure_height))

@@ -1,0 +1,109 @@
+"""What `mv2mae visualize` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from mv2mae.errors import InputError
+
+Format = Literal["png", "svg", "mp4", "gif"]
+Method = Literal["pca", "tsne", "umap"]
+"""Of an embedding map."""
+Choice = int | Literal["mean", "all"]
+"""One layer or head by its number, their mean, or each by itself."""
+Token = tuple[int, int, int]
+"""Time, row and column."""
+
+PICTURES = {
+    "motion": "motion weights at several temperatures",
+    "reconstruction": "reconstructions, with and without the true patch statistics",
+    "attention": "cross-attention of one target token, and all layers and heads of it",
+    "correspondences": "lines between target tokens and the source tokens that they look at most",
+    "encoder": "self-attention of one token over its own view, and all layers and heads of it",
+    "pca": "tokens as colours, one basis for all views",
+    "embedding": "a map of a manifest's clips",
+}
+"""The pictures by name."""
+OF_DECODERS = ("reconstruction", "attention", "correspondences")
+"""Those that a fine-tuned run or a bare encoder cannot give."""
+OF_PAIRS = ("attention", "correspondences")
+"""Those that need a second view and a cross-view decoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureConfig:
+    """Which pictures, and of what."""
+
+    pictures: tuple[str, ...] = ()
+    """Names out of `PICTURES`; empty = all that apply."""
+    format: Format = "png"
+    """png and svg stand still, mp4 and gif play."""
+    frame_stride: float | None = None
+    """Distance between a clip's frames, in frames of the first video; None = as the model was trained."""
+    offset: float = 0.5
+    """Where in the shared time of the videos the clip lies, 0 (start) to 1 (end)."""
+    seed: int = 0
+    """Of the masks, and of the choice of another performance as the wrong source."""
+    token: Token | None = None
+    """Time, row and column of the token that looks; None = the masked one that moves most."""
+    layer: Choice = -1
+    """Of the cross-view decoder: a block's number (from the end as -1), mean or all."""
+    encoder_layer: Choice = -1
+    """The same of the encoder."""
+    heads: Choice = "mean"
+    """One head's number, mean or all."""
+    method: Method = "pca"
+    """Of the embedding map: pca, tsne (needs scikit-learn) or umap (needs umap-learn)."""
+
+    def __post_init__(self) -> None:
+        for name in self.pictures:
+            if name not in PICTURES:
+                raise InputError(f"pictures={name} is unknown; choose from {', '.join(PICTURES)}")
+        _one_of("format", self.format, get_args(Format))
+        _one_of("method", self.method, get_args(Method))
+        if self.frame_stride is not None and not self.frame_stride > 0:
+            raise InputError(f"frame_stride={self.frame_stride} must be positive")
+        if not 0 <= self.offset <= 1:
+            raise InputError(f"offset={self.offset} must lie between 0 (start of the videos) and 1 (end)")
+        if self.token is not None and (len(self.token) != 3 or min(self.token) < 0):
+            raise InputError(f"token={self.token}: give time, row and column, counted from 0, as 2,4,3")
+        for name in ("layer", "encoder_layer", "heads"):
+            value = getattr(self, name)
+            if not isinstance(value, int) and value not in ("mean", "all"):
+                raise InputError(f"{name}={value} is unknown; give a number, mean or all")
+
+
+def choice(name: str, word: str) -> Choice:
+    """A layer or head as written on the command line.
+
+    Raises:
+        InputError: neither a number nor `mean` nor `all`.
+    """
+    if word == "mean" or word == "all":
+        return word
+    try:
+        return int(word)
+    except ValueError:
+        raise InputError(f"{name}={word} is unknown; give a number, mean or all") from None
+
+
+def token_of(word: str) -> Token | None:
+    """`t,y,x` as written on the command line; None for an empty one.
+
+    Raises:
+        InputError: not three whole numbers.
+    """
+    if not word:
+        return None
+    try:
+        t, y, x = (int(part) for part in word.split(","))
+    except ValueError:
+        raise InputError(f"token={word}: give time, row and column, counted from 0, as 2,4,3") from None
+    return t, y, x
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(f"{name}={value} is unknown; choose one of {', '.join(known)}")

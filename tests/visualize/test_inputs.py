@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+import torch
+from footage import write_groups, write_video
+
+from mv2mae.config import ModelConfig
+from mv2mae.errors import InputError
+from mv2mae.visualize.inputs import (
+    footage_of_files,
+    footage_of_group,
+    manifest_rows,
+    other_performance,
+    read_views,
+    some_groups,
+    views_of,
+)
+
+
+def test_views_are_read_at_the_same_moments(tmp_path: Path, tiny: ModelConfig):
+    videos = [write_video(tmp_path / f"cam{i}.mp4", width=64 + 16 * i, speed=1 + i) for i in range(2)]
+    clips, seconds = read_views(videos, tiny, frame_stride=3)
+    assert clips.shape == (2, 3, 4, 32, 32)
+    assert clips.dtype == torch.uint8
+    assert seconds == pytest.approx(3 / 12)
+    same, _ = read_views([videos[0], videos[0]], tiny, frame_stride=3)
+    assert torch.equal(same[0], same[1])
+    _, slower = read_views(videos, tiny, frame_stride=3, fps=6)
+    assert slower == pytest.approx(3 / 6)
+
+
+def test_a_wrong_source_is_another_moment_or_the_same_backwards(tmp_path: Path, tiny: ModelConfig):
+    long, short = write_video(tmp_path / "long.mp4", frames=24), write_video(tmp_path / "short.mp4", frames=7)
+    views = views_of(footage_of_files([long]), tiny, frame_stride=2, offset=0.0)
+    assert views.wrong_kind == "another moment,\n1.4 s later"  # 24 frames less the 7 of a clip, at 12 a second
+    last = views_of(footage_of_files([long]), tiny, frame_stride=2, offset=1.0)
+    assert last.wrong_kind == "another moment,\n1.4 s earlier"
+    assert torch.equal(views.wrong, last.clips)
+    only = views_of(footage_of_files([short]), tiny, frame_stride=2)
+    assert only.wrong_kind == "the source backwards"
+    assert torch.equal(only.wrong, only.clips.flip(2))
+
+
+def test_groups_of_a_manifest_and_another_performance(tmp_path: Path, tiny: ModelConfig):
+    manifest, _ = write_groups(tmp_path)
+    rows = manifest_rows(str(manifest))
+    footage = footage_of_group(rows, "")
+    assert [Path(path).name for path in footage.paths] == ["a1.mp4", "a2.mp4"]
+    assert footage.names == ["view 1", "view 2"]
+    # b is of the same action, d lacks a view
+    assert all(other_performance(rows, footage, seed=seed).paths[0].endswith("c1.mp4") for seed in range(5))
+    of_b = other_performance(rows[rows["label"] == 0], footage, seed=0)
+    assert of_b.paths[0].endswith("b1.mp4")
+    assert other_performance(rows[rows["group"].isin(["a", "d"])], footage, seed=0) is None
+    views = views_of(footage, tiny, frame_stride=2, wrong=of_b)
+    assert views.wrong_kind == "another performance"
+    assert torch.equal(views.wrong, read_views(of_b.paths, tiny, frame_stride=2)[0])
+
+
+def test_a_query_picks_and_some_groups_stay_whole(tmp_path: Path):
+    manifest, _ = write_groups(tmp_path)
+    assert set(manifest_rows(str(manifest), "view == 2")["group"]) == {"a", "b", "c"}
+    rows = manifest_rows(str(manifest))
+    few = some_groups(rows, 2, seed=1)
+    assert few["group"].nunique() == 2
+    assert len(few) == rows["group"].isin(few["group"]).sum()
+    assert some_groups(rows, 2, seed=1).equals(few)
+    assert len(some_groups(rows, 9, seed=1)) == len(rows)
+
+
+def test_bad_input_is_one_clear_line(tmp_path: Path):
+    manifest, _ = write_groups(tmp_path)
+    with pytest.raises(InputError, match=r"group=z: the manifest has no such group; it has 4: a, b, c, \.\.\."):
+        footage_of_group(manifest_rows(str(manifest)), "z")
+    with pytest.raises(InputError, match="0 videos: give one or more"):
+        footage_of_files([])
