@@ -9,3 +9,17 @@ class InputError(ValueError):
     The message is one line that says what came, what was expected and what to do. The command line
     prints it without a traceback and exits with status 1; from Python it is an ordinary ``ValueError``.
     """
+
+
+class RunStopped(KeyboardInterrupt):
+    """A training ended before its last step, because a signal asked for it.
+
+    What the message says is saved; the same command goes on from there.
+
+    Attributes:
+        status: for the command line to exit with, 128 and the signal's number.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status

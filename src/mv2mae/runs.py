@@ -4,16 +4,22 @@ config.yaml        the full configuration        environment.json  versions, mac
 log.csv            step, name, value             tensorboard/      the same for TensorBoard
 checkpoints/       what a killed run goes on from  model.safetensors  the newest weights
 summary.json       what the run saw and reached    problems.jsonl    videos that were set aside, and why
+snapshots/         held-out clips as rebuilt then  report.html       all of it to look at
+non_finite.jsonl   steps that were skipped, and their items  slow_items.jsonl  items that took long to read
+best.safetensors   the weights with the lowest held-out loss  trace-*.json  where the time of steps went
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,17 +31,35 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from mv2mae.errors import InputError
 
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
-PROBLEMS_NAME = "problems.jsonl"
+PROBLEMS_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME = "problems.jsonl", "non_finite.jsonl", "slow_items.jsonl"
+SNAPSHOTS_FOLDER, SNAPSHOTS_NAME = "snapshots", "snapshots.json"
+REPORT_NAME, ENVIRONMENT_NAME = "report.html", "environment.json"
 TRAINING_VIDEOS_NAME = "training_videos.json"
 """Paths of the labelled videos that a classifier was trained on, so that a test can tell if it tests on them."""
+_log = logging.getLogger(__name__)
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file in one piece: a reader sees the old one or the new one, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the new name on no text
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def spared(path: Path) -> Iterator[None]:
+    """What is written inside is not worth a run: if it fails (no room, no right), there is a warning."""
+    try:
+        yield
+    except OSError as error:
+        _log.warning("%s could not be written (%s); the run goes on", path, error.strerror or error)
 
 
 @rank_zero_only
@@ -71,16 +95,17 @@ def check_run(run: Path, config: Any) -> None:
 
 @rank_zero_only
 def start_run(run: Path, config: Any) -> None:
-    """Make the folder; write configuration and environment."""
-    run.mkdir(parents=True, exist_ok=True)
-    write_atomically(run / CONFIG_NAME, yaml.safe_dump(plain(config), sort_keys=False))
-    write_json(run / "environment.json", environment())
+    """Make the folder; write configuration and environment.
 
-
-def last_checkpoint(run: Path) -> Path | None:
-    """The checkpoint from which a killed run goes on, if any."""
-    path = run / "checkpoints" / "last.ckpt"
-    return path if path.exists() else None
+    Raises:
+        InputError: if nothing can be written there.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        write_atomically(run / CONFIG_NAME, yaml.safe_dump(plain(config), sort_keys=False))
+        write_json(run / ENVIRONMENT_NAME, environment())
+    except OSError as error:
+        raise InputError(f"{run} cannot be written ({error.strerror}); give another folder as --run") from error
 
 
 def differences(a: Any, b: Any, prefix: str = "") -> list[str]:

@@ -47,6 +47,24 @@ def test_base_rate_scales_with_the_batch_and_steps_with_the_epochs():
     assert config.num_warmup_steps(40_320) == round(0.5 * 40_320 / 1024)
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize(("held", "repeats"), [(None, 1), (24, 1), (None, 3), (24, 3)])
+def test_the_batch_that_sets_the_rate_is_the_one_over_all_nodes_devices_and_parts(nodes, devices, held, repeats):
+    optim = OptimConfig(base_lr=1e-3, batch_size=768, epochs=1)
+    items, parts = accumulation(optim, ComputeConfig(device_batch_size=held), nodes * devices, repeats)
+    assert items * repeats * parts * devices * nodes == 768
+    assert optim.peak_lr() == pytest.approx(1e-3 * 768 / 256)
+    assert optim.describe() == "0.003 at its peak (0.001 x 768 / 256)"
+
+
+def test_what_shards_cannot_do_is_refused():
+    with pytest.raises(InputError, match="strategy=fsdp does not go with precision=16-mixed; take bf16-mixed"):
+        ComputeConfig(strategy="fsdp", precision="16-mixed")
+    with pytest.raises(InputError, match="strategy=fsdp does not go with compile=true"):
+        ComputeConfig(strategy="fsdp", compile=True)
+
+
 def test_optimizer_reaches_the_rate_of_each_layer(tiny):
     model = Classifier(tiny, 5)
     config = OptimConfig(lr=0.01, batch_size=4, steps=20, warmup_steps=4, layer_decay=0.5)

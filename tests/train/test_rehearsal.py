@@ -25,13 +25,15 @@ def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     depth = SHALLOW if recipe.startswith("paper") else ()
-    assert main([verb_of(recipe), "--recipe", recipe, "--dry_run", "true", *depth]) == 0
+    assert main([verb_of(recipe), "--recipe", recipe, "--dry_run", *depth]) == 0
     said = capsys.readouterr().out
     assert "dry run done: 2 small steps" in said
+    assert "wrote" not in said
     split = yaml.safe_load(find_recipe(recipe).read_text()).get("data", {}).get("split", "")
     if recipe.startswith("paper"):
         classes = len(PROTOCOLS[split.split("/")[0]].class_names)
         assert (f"{classes} classes" if verb_of(recipe) == "finetune" else f"{classes - 1} groups") in said
+        assert f", training part of {split}\n" in said or f", training part of {split};" in said
     # torch's compiler makes a folder of its own wherever temporary files go
     assert [path for path in tmp_path.iterdir() if "torchinductor" not in path.name] == []
 
@@ -71,7 +73,7 @@ def test_what_cannot_be_made_up_is_said():
 
 def test_without_a_folder_there_is_no_run(capsys):
     assert main(["pretrain", "--recipe", "sample-pretrain"]) == 1
-    assert "give --run FOLDER (or --dry_run true" in capsys.readouterr().err
+    assert "give --run FOLDER (or --dry_run" in capsys.readouterr().err
 
 
 def test_a_named_manifest_is_rehearsed_itself(capsys):

@@ -36,7 +36,7 @@ def _model_options(parser: ArgumentParser) -> None:
     from mv2mae.config import PretrainConfig
 
     parser.add_argument("--recipe", action=RecipeFile, help="the recipe whose step is measured (`mv2mae recipes`)")
-    parser.add_argument("--size", type=str, default="", help="of the encoder: tiny, small, base, large; empty = the recipe's")
+    parser.add_argument("--size", type=str, default="", help="of the encoder: tiny, small, base or large")
     parser.add_argument("--pairs", type=int, default=4, help="pairs in a step")
     parser.add_argument("--num_steps", type=int, default=10, help="steps to measure")
     parser.add_argument("--out", type=str, default="", help="JSON file to write")

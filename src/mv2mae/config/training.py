@@ -73,6 +73,8 @@ class OptimConfig:
     def describe(self) -> str:
         """The rates in words."""
         rate = f"{self.peak_lr():.3g} at its peak"
+        if self.lr is None:
+            rate += f" ({self.base_lr:g} x {self.batch_size} / 256)"
         return rate if self.optimizer == "adamw" else f"{self.muon_lr:.3g} (Muon) and {rate} (AdamW)"
 
     def total_steps(self, num_items: int) -> int:
@@ -100,8 +102,9 @@ class ComputeConfig:
     """Devices a node, or auto."""
     num_nodes: int = 1
     """Machines."""
-    strategy: Literal["auto", "ddp"] = "auto"
-    """Lightning's: auto, or ddp for several processes."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """Of several processes: ddp, each with the whole model; fsdp, each with its share of it, for models that do not
+    fit on a device. auto = ddp where there are several devices."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Lightning's."""
     device_batch_size: int | None = None
@@ -114,12 +117,21 @@ class ComputeConfig:
     """Where a synthetic stream is drawn: by the loader, or on the training device; auto = there if it is a GPU."""
     compile: bool = False
     """torch.compile the model: faster steps after a slow first one."""
+    checkpoint_activations: bool = False
+    """Make what blocks compute again on the way back instead of keeping it: larger batches or models in the same
+    memory, for about a fifth more time."""
+    profile_steps: int = 0
+    """Steps of which torch's profiler writes a trace into the run's folder; 0 = none."""
 
     def __post_init__(self) -> None:
         size, threads = self.device_batch_size, self.num_threads
         require(size is None or size >= 1, f"device_batch_size={size} must be at least 1, or null")
         require(threads is None or threads >= 1, f"num_threads={threads} must be at least 1, or null")
-        require(self.num_workers >= 0, f"num_workers={self.num_workers} must not be negative")
+        for name in ("num_workers", "profile_steps"):
+            require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
+        if self.strategy == "fsdp":
+            require(self.precision != "16-mixed", "strategy=fsdp does not go with precision=16-mixed; take bf16-mixed")
+            require(not self.compile, "strategy=fsdp does not go with compile=true; set one of them otherwise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +144,12 @@ class LogConfig:
     """Steps between two looks at the held-out batch (losses, source gain; pre-training only)."""
     save_every: int = 500
     """Steps between two checkpoints."""
+    keep: int = 2
+    """Newest checkpoints that are kept; if the last one is damaged, the run goes on from the one before."""
+    keep_every: int = 0
+    """Keep those of every so many steps for good, too; 0 = none. (That of the lowest held-out loss is always kept.)"""
+    max_skipped: int = 5
+    """Steps in a row whose loss or gradient is not finite, after which the run stops; such steps are skipped."""
     held_out_pairs: int = 32
     """Pairs in the held-out batch."""
     probe_every: int = 0
@@ -142,9 +160,10 @@ class LogConfig:
     """Clips for that, kept in memory; one in three is told by its neighbours among the others."""
 
     def __post_init__(self) -> None:
-        for name in ("log_every", "check_every", "save_every", "held_out_pairs"):
+        for name in ("log_every", "check_every", "save_every", "keep", "max_skipped", "held_out_pairs"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
-        require(self.probe_every >= 0, f"probe_every={self.probe_every} must not be negative")
+        for name in ("keep_every", "probe_every"):
+            require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
         require(self.probe_clips >= 3, f"probe_clips={self.probe_clips} must be at least 3")
 
 

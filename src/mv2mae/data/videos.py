@@ -57,9 +57,12 @@ class ProblemLog:
         if self.warns:
             _log.warning("video set aside: %s: %s", path, reason)
         if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with self.file.open("a", encoding="utf-8") as lines:  # short appends do not interleave
-                lines.write(json.dumps({"path": path, "reason": reason}) + "\n")
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                with self.file.open("a", encoding="utf-8") as lines:  # short appends do not interleave
+                    lines.write(json.dumps({"path": path, "reason": reason}) + "\n")
+            except OSError as error:  # a full disk is no reason to end a training
+                _log.warning("%s is not in %s, which cannot be written (%s)", path, self.file, error.strerror)
 
     def reason(self, path: str) -> str | None:
         """Why a video was set aside in this process, if it was."""

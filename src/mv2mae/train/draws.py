@@ -12,11 +12,12 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
+from mv2mae.model.layers import DropPath
 from mv2mae.model.masking import token_noise
 
-PURPOSES = ("rand_augment", "erase", "mix")
+PURPOSES = ("rand_augment", "erase", "mix", "drop_path")
 MOST = 1024
 """Draws of a clip for one purpose."""
 
@@ -28,6 +29,15 @@ def uniforms(seeds: Seeds, num: int, purpose: str) -> Float[Tensor, "b num"]:
     first = PURPOSES.index(purpose) * MOST
     noise = token_noise(torch.from_numpy(seeds), first + num)[:, first:]
     return ((noise >> 11).double() + 0.5) / 2**52
+
+
+def draw_drop_paths(model: nn.Module, seeds: Seeds, device: torch.device) -> None:
+    """Decide which branches of a model the next batch's clips skip."""
+    branches = [module for module in model.modules() if isinstance(module, DropPath) and module.chance]
+    if branches:
+        draws = uniforms(seeds, len(branches), "drop_path").float().to(device)
+        for branch, column in zip(branches, draws.unbind(dim=1), strict=True):
+            branch.draws = column
 
 
 def symmetric_beta(uniform: Float[Tensor, " b"], alpha: float) -> Float[Tensor, " b"]:

@@ -7,15 +7,20 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mv2mae.runs import spared, write_atomically
+from mv2mae.train.timing import DATA, PartTimes
 
 
 class RunLog(Logger):
@@ -27,6 +32,8 @@ class RunLog(Logger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self._kept: list[tuple[int | None, str, str]] = []
+        """Rows that could not be written yet."""
 
     @property
     def name(self) -> str:
@@ -48,62 +55,99 @@ class RunLog(Logger):
         if "train/loss" in metrics:
             # Lightning counts from 0 what it logs itself; here the loss of the first step stands at step 1
             step = (step or 0) + 1
-        new = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if new:
-                writer.writerow(["step", "name", "value"])
-            writer.writerows((step, name, f"{value:.6g}") for name, value in metrics.items() if name != "epoch")
+        self._kept += [(step, name, f"{value:.6g}") for name, value in metrics.items() if name != "epoch"]
+        with spared(self.path):
+            self._append()
+            self._kept.clear()
+
+    def _append(self) -> None:
+        """All rows or none: a full disk may take half of one."""
+        end = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                if end == 0:
+                    writer.writerow(["step", "name", "value"])
+                writer.writerows(self._kept)
+        except OSError:
+            with suppress(OSError):
+                os.truncate(self.path, end)
+            raise
 
     @rank_zero_only
     def forget_after(self, step: int) -> None:
         """Drop the rows of steps that a run which goes on from `step` will take again."""
         if self.path.exists():
-            rows = pd.read_csv(self.path, dtype=str)
-            temporary = self.path.with_suffix(".tmp")
-            rows[rows["step"].astype(int) <= step].to_csv(temporary, index=False)
-            os.replace(temporary, self.path)
+            rows = pd.read_csv(self.path, dtype=str, keep_default_na=False, on_bad_lines="skip")
+            rows = rows[(rows["step"] != "") & (rows["value"] != "")]  # a kill may leave half a row
+            write_atomically(self.path, rows[rows["step"].astype(int) <= step].to_csv(index=False))
+
+
+class TensorBoard(TensorBoardLogger):
+    """Lightning's, but it gives up where its writer has: on a full disk that thread dies, and would be waited for."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log, while there is somebody to write it."""
+        if self._writes():
+            super().log_metrics(metrics, step)
+
+    def save(self) -> None:
+        """Flush, too."""
+        if self._writes():
+            super().save()
+
+    def finalize(self, status: str) -> None:
+        """Close, too."""
+        if self._writes():
+            super().finalize(status)
+
+    @rank_zero_only
+    def _writes(self) -> bool:
+        writer = getattr(getattr(self.experiment, "file_writer", None), "event_writer", None)
+        thread = getattr(writer, "_worker", None)
+        return thread is None or thread.is_alive()
 
 
 class Speed(pl.Callback):
-    """Measures clips a second and the share of the time that went by waiting for data.
+    """Measures clips a second, the share of the time that went by waiting for data, and the parts of a step.
 
-    Comes after other callbacks, so that what these do at the end of a step is not taken for waiting.
+    Seconds are means over the steps since the last line of the log; `speed/other_s` is the rest: looks at the held-out
+    batch, writing, the engine.
     """
 
     def __init__(self, clips_per_item: int) -> None:
         self.clips_per_item = clips_per_item
-        self._last_end = 0.0
-        self._restart()
-
-    def _restart(self) -> None:
-        self._begin = time.perf_counter()
-        self._waited, self._items = 0.0, 0
+        self._items = self._steps = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self._restart()
-        self._last_end = self._begin
+        self._parts(trainer).on_gpu = pl_module.device.type == "cuda"
+        self._begin = time.perf_counter()
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """What passed since the last batch ended was waiting."""
-        self._waited += time.perf_counter() - self._last_end
+    @staticmethod
+    def _parts(trainer: pl.Trainer) -> PartTimes:
+        parts = trainer.profiler  # type: ignore[attr-defined]
+        assert isinstance(parts, PartTimes)
+        return parts
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Report every so often."""
+        """Report every so often, once a step."""
         self._items += len(batch["index"])
-        now = time.perf_counter()
-        if trainer.global_step % trainer.log_every_n_steps == 0 and now > self._begin:  # type: ignore[attr-defined]
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        self._steps += 1
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            now = time.perf_counter()
             elapsed = now - self._begin
+            seconds = self._parts(trainer).take()
+            seconds["other"] = max(0.0, elapsed - sum(seconds.values()))
             clips = self._items * self.clips_per_item * trainer.world_size
             pl_module.log("speed/clips_per_s", clips / elapsed)
-            pl_module.log("speed/data_wait_share", self._waited / elapsed)
-            self._restart()
-        self._last_end = time.perf_counter()
+            pl_module.log("speed/data_wait_share", seconds[DATA] / elapsed)
+            pl_module.log_dict({f"speed/{part}_s": value / self._steps for part, value in seconds.items()})
+            self._begin, self._items, self._steps = now, 0, 0
 
 
 class ProgressBar(pl.callbacks.ProgressBar):

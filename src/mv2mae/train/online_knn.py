@@ -10,6 +10,7 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import EvalConfig, PretrainConfig
 from mv2mae.data.clips import EvalDataset
@@ -21,6 +22,7 @@ from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.knn import knn_scores
+from mv2mae.weights import whole_state
 
 _SHARE = 3
 """One in so many clips is a query, the others are the gallery."""
@@ -136,8 +138,8 @@ class OnlineKNN(pl.Callback):
             seen = read_clips(self.rows, self.config)
             if seen.is_query.any() and not seen.is_query.all():
                 self._seen = seen
-            if trainer.global_step == 0:
-                self._look(trainer, pl_module)
+        if trainer.global_step == 0:
+            self._look(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -148,12 +150,21 @@ class OnlineKNN(pl.Callback):
             self._look(trainer, pl_module)
 
     def _look(self, trainer: pl.Trainer, module: Any) -> None:
+        encoder = module.model.encoder
+        if isinstance(module.model, FSDPModule):
+            encoder = self._in_one_piece(encoder).to(module.device)  # with the help of all processes
         if self._seen is None:
             return
-        encoder, was_training = module.model.encoder, module.model.encoder.training
+        was_training = encoder.training
         encoder.eval()
         top1 = knn_top1(encoder, self._seen, chunk=self.config.compute.device_batch_size or 32)
         encoder.train(was_training)
         module.latest["probe/knn_top1"] = top1
         for logger in trainer.loggers:
             logger.log_metrics({"probe/knn_top1": top1}, step=trainer.global_step)
+
+    def _in_one_piece(self, shards: Encoder) -> Encoder:
+        with torch.random.fork_rng(devices=[]):
+            whole = Encoder(self.config.model)
+        whole.load_state_dict(whole_state(shards))
+        return whole

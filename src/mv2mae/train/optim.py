@@ -69,6 +69,11 @@ class MuonAndAdamW(torch.optim.Optimizer):
         super().__init__([*self.muon.param_groups, *self.adamw.param_groups], {})
         self._share_groups()
 
+    @property
+    def parts(self) -> tuple[torch.optim.Optimizer, ...]:
+        """The optimisers that hold the states."""
+        return self.muon, self.adamw
+
     def _share_groups(self) -> None:
         # the schedule writes rates into the groups of this optimiser, the parts read them from theirs
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]

@@ -17,13 +17,17 @@ from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.views import collate_pairs
 from mv2mae.errors import InputError
 from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
+from mv2mae.model.layers import checkpoint_activations
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
+from mv2mae.train.describe import describe_data, describe_warmup
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
+from mv2mae.train.snapshots import Snapshots
 from mv2mae.train.trainer import StepModule, fit, num_devices, say
 from mv2mae.weights import ENCODER, PRETRAINING, WEIGHTS_NAME, fill, read_weights, save_weights
+from mv2mae.wording import counted
 
 Batch = dict[str, Any]
 
@@ -63,7 +67,7 @@ class PretrainModule(StepModule):
         # of a stream every item is a performance of its own
         groups = self.groups[batch["index"]] if len(self.groups) else batch["index"]
         out = outcome(self.model, {**batch, "group": groups})
-        self.log_dict({f"train/{name}": value for name, value in loss_summary(out).items()})
+        self.report({f"train/{name}": value for name, value in loss_summary(out).items()}, batch_idx)
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return out.loss
 
@@ -180,6 +184,8 @@ def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
             have, want = getattr(stored.config, other[0]), getattr(config.model, other[0])
             raise InputError(f"{stored.path} has {other[0]}={have}, but model.{other[0]} is {want}; make them equal")
         fill(model, stored.tensors, stored.path)
+    if config.compute.checkpoint_activations:
+        checkpoint_activations(model)
     if config.compute.compile:
         model.compile()
     return model
@@ -191,11 +197,10 @@ TASK_SETTINGS = (
 """What a pre-training that goes on from another may change: the task, not the model."""
 
 
-def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule, world_size: int) -> list[str]:
+def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule) -> list[str]:
     """What a run will do, in lines: data, steps, rate, size."""
     optim, num_items = config.optim, len(data.train)
     steps, warmup = module.total_steps, optim.num_warmup_steps(num_items)
-    counts = ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in data.summary.items())
     millions = sum(p.numel() for p in module.model.parameters()) / 1e6
     encoder = sum(p.numel() for p in module.model.encoder.parameters()) / 1e6
     grid = " x ".join(map(str, config.model.grid))
@@ -204,12 +209,12 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule,
     start = "from scratch" if config.init is None else f"from {config.init}"
     kind = _kind(module.model)
     return [
-        f"data    {counts}; {num_items:,} pairs an epoch{decoded}",
+        f"data    {describe_data(config.data, data.summary)}; {counted(num_items, 'pair')} an epoch{decoded}",
         f"model   {start}, {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
         f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked",
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
-        f"{warmup:,} of them warm-up; "
-        f"{world_size} device(s) x {module.held * repeats} pairs x {module.accumulate} part(s)",
+        f"{describe_warmup(steps, warmup)}; "
+        f"{module.shares.format('pairs')}",
         f"rate    {optim.describe()}, weight decay {optim.weight_decay}, {config.compute.precision}",
     ]
 
@@ -248,7 +253,7 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
     )
     probes = [OnlineKNN(config)] if config.log.probe_every else []
     module = PretrainModule(config, data, world_size)
-    lines = [*describe(config, data, module, world_size), *(probe.describe() for probe in probes)]
+    lines = [*describe(config, data, module), *(probe.describe() for probe in probes)]
     say("Pre-training", *(f"  {line}" for line in lines))
     start_run(run, config)
     about = {"data": {**data.summary}, "frame_stride": config.data.frame_stride, "seed": config.seed}
@@ -259,11 +264,12 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
         kept, kind = (trained.model.encoder, ENCODER) if contrastive else (trained.model, PRETRAINING)
         save_weights(run / WEIGHTS_NAME, kept, kind, config.model, **about, steps=step)
 
-    callbacks = [HeldOut(_held_out(config, data), config.log.check_every), *probes, *_onlookers(config, module)]
+    held_out = _held_out(config, data)
+    snapshots = [Snapshots(run, held_out)] if isinstance(module.model, MV2MAE) else []
+    callbacks = [HeldOut(held_out, config.log.check_every), *snapshots, *probes, *_onlookers(config, module)]
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
     summary = {**about, "steps": module.total_steps, "set_aside": data.problems.items()}
     write_json(run / SUMMARY_NAME, summary)
-    say(f"  wrote {run / WEIGHTS_NAME}")
     return run
 
 

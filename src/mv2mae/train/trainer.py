@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,22 +12,31 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import Tensor
 
 from mv2mae.config import ComputeConfig, LogConfig, OptimConfig
 from mv2mae.data.datamodule import make_loader, worker_deaths_told
 from mv2mae.data.sampling import StepSampler, TrainingItems
-from mv2mae.errors import InputError
-from mv2mae.runs import LOG_NAME, last_checkpoint
-from mv2mae.train.log import RunLog
+from mv2mae.data.slow_items import WatchedItems, paths_of
+from mv2mae.errors import InputError, RunStopped
+from mv2mae.ranks import launch
+from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME
+from mv2mae.train.checkpoints import Checkpoints, VerifiedIO, last_checkpoint
+from mv2mae.train.distributed import StepMeans, check_launch, strategy_of
+from mv2mae.train.guard import FiniteGuard, forget_steps_after
+from mv2mae.train.log import RunLog, TensorBoard
+from mv2mae.train.stopping import StopSignals
+from mv2mae.train.timing import PartTimes, Trace
 
 
 class StepModule(pl.LightningModule):
     """A training that counts in steps, and whose data goes on from the step at hand.
 
     Args:
-        seed: of the draws that are made here (drop path).
+        seed: of the order of the items.
         items: what `StepSampler` orders; a run goes on only with those with which it began.
         collate: items -> batch.
         optim, total_steps: of the whole run; batch sizes count pairs or clips.
@@ -50,8 +61,15 @@ class StepModule(pl.LightningModule):
         self.seed, self.items, self.collate = seed, items, collate
         self.optim, self.total_steps, self.num_repeats, self.compute = optim, total_steps, num_repeats, compute
         self.held, self.accumulate = accumulation(optim, compute, world_size, num_repeats)
+        self.shares = f"{world_size} device(s) x {self.held * num_repeats} {{}} x {self.accumulate} part(s)"
+        """How a step is shared out, in words but for what it counts."""
         self.latest: dict[str, float] = {}
         """What callbacks measured last, for the progress bar."""
+        self.step_skipped = False
+        """Whether the step at hand is, because something in it is not finite."""
+        self.run_folder: Path | None = None
+        self._layout = {**dataclasses.asdict(compute), "devices": world_size}
+        self._means = StepMeans()
 
     def train_dataloader(self) -> Any:
         """All that is left of the run; a restarted run begins in the middle."""
@@ -67,17 +85,39 @@ class StepModule(pl.LightningModule):
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )
-        workers = self.compute.num_workers
-        return make_loader(self.items, sampler, device_batch_size=self.held, num_workers=workers, collate=self.collate)
+        workers, paths = self.compute.num_workers, paths_of(self.items)
+        items: Any = self.items
+        if paths is not None and self.run_folder is not None:
+            items = WatchedItems(items, paths, self.run_folder / SLOW_ITEMS_NAME)
+        return make_loader(items, sampler, device_batch_size=self.held, num_workers=workers, collate=self.collate)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Make this batch's draws (drop path) depend on seed, position and rank, not on what ran before."""
-        seed = (self.seed, batch_idx, self.trainer.global_rank)
-        torch.manual_seed(hash(seed) % 2**63)  # the hash of integers is the same in every process
+    def items_of(self, steps_before: int, part: int, index: Tensor, seeds: Any) -> list[dict[str, Any]]:
+        """Name what this process had in a part of a step, for a person to look at: epoch, index, path and seed."""
+        paths = paths_of(self.items)
+        share = self.held * self.accumulate
+        first = steps_before * share * self.trainer.world_size + self.trainer.global_rank * share + part * self.held
+        each = max(1, len(index) // self.held)
+        return [
+            {
+                "epoch": (first + place // each) // len(self.items),
+                "index": item,
+                **({} if paths is None else {"path": paths[item]}),
+                "seed": int(seed),
+            }
+            for place, (item, seed) in enumerate(zip(index.tolist(), seeds.tolist(), strict=True))
+        ]
+
+    def report(self, values: dict[str, Tensor], batch_idx: int) -> None:
+        """Log the means over the parts of a step and over all processes; call it with every part, in all processes."""
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._means.add(values)
+            if (batch_idx + 1) % self.accumulate == 0:
+                self.log_dict(self._means.take(self.trainer.strategy.reduce))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember which videos the run counts on."""
+        """Remember which videos the run counts on, and on what it ran."""
         checkpoint["fingerprint"] = self.items.fingerprint
+        checkpoint["layout"] = self._layout
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse other videos; and count parts of batches as they are now, if they are held in other parts.
@@ -90,6 +130,7 @@ class StepModule(pl.LightningModule):
                 "the training videos are not those with which this run began (files added, removed or renamed?); "
                 "bring them back, or begin another run"
             )
+        say(*changes(checkpoint.get("layout", self._layout), self._layout))
         parts = checkpoint["global_step"] * self.accumulate
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         for counts in (progress["total"], progress["current"]):
@@ -97,24 +138,15 @@ class StepModule(pl.LightningModule):
             counts.update(ready=parts, started=parts, processed=parts, completed=parts - open_part)
 
 
-class SaveWeights(pl.Callback):
-    """Writes the weights file every so many steps and at the end, on the first process only."""
-
-    def __init__(self, save: Callable[[StepModule, int], None], every: int) -> None:
-        self.save, self.every = save, every
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Once a step, not once a part of it."""
-        if trainer.global_step % self.every == 0 and (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self.on_train_end(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save."""
-        assert isinstance(pl_module, StepModule)
-        if trainer.is_global_zero:
-            self.save(pl_module, trainer.global_step)
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What a run goes on with otherwise than it ran before, and what comes of it, in a line if there is anything."""
+    names = [name for name in now if name in before and before[name] != now[name] and name != "profile_steps"]
+    if not names:
+        return []
+    said = ", ".join(f"{name} {before[name]} -> {now[name]}" for name in names)
+    if names == ["num_workers"]:
+        return [f"  changed: {said}; the results stay the same"]
+    return [f"  changed: {said}; the items and their order stay the same, sums are rounded otherwise"]
 
 
 def accumulation(optim: OptimConfig, compute: ComputeConfig, world_size: int, num_repeats: int = 1) -> tuple[int, int]:
@@ -154,6 +186,7 @@ def quiet_lightning() -> None:
         ".*exists and is not empty.*",
         ".*LeafSpec.*",
         ".*can be used.*accelerator.*",
+        ".*`srun` command is available.*",
         ".*GPU available but not used.*",
         ".*in eval mode at the start.*",
         ".*number of training batches.*smaller than the logging interval.*",
@@ -176,15 +209,16 @@ def num_devices(compute: ComputeConfig) -> int:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (pl.utilities.exceptions.MisconfigurationException, ValueError) as error:
+    except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"compute.accelerator={compute.accelerator}, devices={compute.devices}: {reason}") from error
+    check_launch(compute, probe.world_size)
     return probe.world_size
 
 
 def _hardware(compute: ComputeConfig) -> dict[str, Any]:
-    names = ("accelerator", "devices", "num_nodes", "strategy", "precision")
-    return {name: getattr(compute, name) for name in names}
+    names = ("accelerator", "devices", "num_nodes", "precision")
+    return {"strategy": strategy_of(compute), **{name: getattr(compute, name) for name in names}}
 
 
 @rank_zero_only
@@ -211,36 +245,22 @@ def fit(
         callbacks: what else looks on.
 
     Raises:
-        InputError: if the checkpoint does not belong to this training, or a process of the loader dies.
-        KeyboardInterrupt: if it was stopped by hand.
+        InputError: if the checkpoint does not belong to this training, a process of the loader dies, checkpoints
+            cannot be written, or too many steps in a row are not finite.
+        RunStopped: if a signal asked for it; the run is saved up to the step at hand.
+        KeyboardInterrupt: if it was stopped by hand without waiting for that.
     """
-    compute, total = module.compute, module.total_steps
-    if compute.num_threads is not None:
-        torch.set_num_threads(compute.num_threads)
+    if module.compute.num_threads is not None:
+        torch.set_num_threads(module.compute.num_threads)
     run_log = RunLog(run / LOG_NAME)
     resume = last_checkpoint(run)
-    if resume is not None:
-        checkpoint = torch.load(resume, map_location="cpu", weights_only=True)
-        step = int(checkpoint["global_step"])
-        run_log.forget_after(step)
-        if step >= total:
-            say("  this run is finished already")
-            module.load_state_dict(checkpoint["state_dict"])
-            save(module, step)  # it may have been killed between the last checkpoint and the weights file
-            return
-        say(f"  going on from step {step} of {total}")
-    trainer = pl.Trainer(
-        **_hardware(compute),
-        max_steps=total,
-        max_epochs=-1,
-        accumulate_grad_batches=module.accumulate,
-        gradient_clip_val=module.optim.clip_grad_norm,
-        log_every_n_steps=log.log_every,
-        logger=[run_log, TensorBoardLogger(run, name="", version="tensorboard")],
-        callbacks=[_checkpoints(run, log), *callbacks, SaveWeights(save, log.save_every)],
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-    )
+    if _is_finished(module, run, resume, run_log, save):
+        return
+    module.run_folder = run
+    checkpoints = Checkpoints(run, log, VerifiedIO(), save)
+    signals = StopSignals(checkpoints)
+    guard = FiniteGuard(run, log.max_skipped, checkpoints, signals)
+    trainer = _trainer(module, run, log, run_log, [guard, *callbacks, signals, checkpoints])
     try:
         with worker_deaths_told():
             trainer.fit(module, ckpt_path=resume, weights_only=True)
@@ -249,16 +269,52 @@ def fit(
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
-    trainer.save_checkpoint(run / "checkpoints" / "last.ckpt")
+    except SIGTERMException:  # Lightning's, from before `signals` had taken over
+        raise RunStopped("stopped by SIGTERM while it began", status=128 + signal.SIGTERM) from None
+    except InputError:
+        signals.raise_if_stopped(trainer)  # a worker was stopped with the run
+        raise
+    signals.raise_if_stopped(trainer)
 
 
-def _checkpoints(run: Path, log: LogConfig) -> pl.callbacks.ModelCheckpoint:
-    return pl.callbacks.ModelCheckpoint(
-        dirpath=run / "checkpoints",
-        filename="{step:08d}",
-        every_n_train_steps=log.save_every,
-        save_last=True,
-        save_top_k=1,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,
+def _trainer(
+    module: StepModule, run: Path, log: LogConfig, run_log: RunLog, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    """Lightning's engine, set up for a run; `callbacks` end with the run's `Checkpoints`."""
+    *_, checkpoints = callbacks
+    assert isinstance(checkpoints, Checkpoints)
+    steps = module.compute.profile_steps
+    # SLURM's signals are ours: Lightning's handlers save in the middle of a step
+    started = launch()
+    slurm = [SLURMEnvironment(auto_requeue=False)] if started is not None and started.by == "srun" else []
+    return pl.Trainer(
+        **_hardware(module.compute),
+        max_steps=module.total_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=module.accumulate,
+        gradient_clip_val=module.optim.clip_grad_norm,
+        log_every_n_steps=log.log_every,
+        logger=[run_log, TensorBoard(run, name="", version="tensorboard")],
+        callbacks=[*([Trace(run, steps)] if steps else []), *callbacks],
+        profiler=PartTimes(),
+        plugins=[checkpoints.io, *slurm],
+        use_distributed_sampler=False,
+        enable_model_summary=False,
     )
+
+
+def _is_finished(
+    module: StepModule, run: Path, resume: Path | None, run_log: RunLog, save: Callable[[StepModule, int], None]
+) -> bool:
+    """Whether nothing is left to do; otherwise forget what was logged after the checkpoint, if there is one."""
+    checkpoint = torch.load(resume, map_location="cpu", weights_only=True, mmap=True) if resume is not None else {}
+    step, total = int(checkpoint.get("global_step", -1)), module.total_steps
+    run_log.forget_after(step)
+    forget_steps_after(run / NON_FINITE_NAME, step)
+    if step >= total:
+        say("  this run is finished already")
+        module.load_state_dict(checkpoint["state_dict"])
+        save(module, step)  # it may have been killed between the last checkpoint and the weights file
+    elif step >= 0:
+        say(f"  going on from step {step} of {total}")
+    return step >= total

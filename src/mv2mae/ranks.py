@@ -1,0 +1,52 @@
+"""Which of several processes this is, as whoever started them tells it: torchrun, or SLURM's srun.
+
+Lightning starts processes of its own where nobody else did; those are no concern of this file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+_TORCHRUN = "TORCHELASTIC_RUN_ID"
+_MARKS = (_TORCHRUN, "SLURM_NTASKS", "RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""Variables by which Lightning and torch tell that there are several processes."""
+_INTERACTIVE = ("bash", "interactive")
+"""Names of SLURM jobs in which Lightning takes the allocation for a shell, not for several processes."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Who started this process, how many there are, and the place of this one."""
+
+    by: str
+    rank: int
+    num: int
+
+
+def launch() -> Launch | None:
+    """How this process was started; None where it was started alone."""
+    env = os.environ
+    if _TORCHRUN in env:
+        return Launch("torchrun", int(env["RANK"]), int(env["WORLD_SIZE"]))
+    if "SLURM_NTASKS" in env and "SLURM_PROCID" in env and env.get("SLURM_JOB_NAME") not in _INTERACTIVE:
+        return Launch("srun", int(env["SLURM_PROCID"]), int(env["SLURM_NTASKS"]))
+    return None
+
+
+def is_first() -> bool:
+    """Whether this process does what one of them has to do alone."""
+    started = launch()
+    return started is None or started.rank == 0
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What runs inside takes itself for the only process."""
+    hidden = {name: os.environ.pop(name) for name in _MARKS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

@@ -1,0 +1,138 @@
+"""What a pre-training makes of a few held-out clips as it goes on: small pictures in the run's folder.
+
+snapshots/clips.webp          what it is shown: rows target, visible tubelets of it, source, visible tubelets of it
+snapshots/step=00000250.webp  what it makes of the target: rows self-view and cross-view decoder
+snapshots.json                which frames these are, and the errors at every step
+
+A picture has the rows of the first pair above those of the second; its columns are frames.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+
+from mv2mae.model.losses import token_errors
+from mv2mae.model.pictures import filled, greyed
+from mv2mae.model.pretraining import MV2MAE
+from mv2mae.model.tubelets import normalised_target, take_tokens, to_unit, tubelets
+from mv2mae.runs import SNAPSHOTS_FOLDER, SNAPSHOTS_NAME, write_json
+
+NUM_PAIRS, NUM_FRAMES = 2, 2
+_QUALITY = 90
+_log = logging.getLogger(__name__)
+
+
+def snapshot_steps(total_steps: int) -> list[int]:
+    """Steps at which to look: the beginning, seven more at doubling distances and three quarters; at most 9.
+
+    Most of what can be seen changes early.
+    """
+    shares = (0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
+    return sorted({round(total_steps * share) for share in shares})
+
+
+class Snapshots(pl.Callback):
+    """Writes the pictures. Draws nothing that the training draws, so that it is the same with and without it.
+
+    Args:
+        run: the run's folder.
+        batch: held-out pairs: sources [b, s, 3, t, h, w], target [b, 3, t, h, w], seed [b] and group [b].
+    """
+
+    def __init__(self, run: Path, batch: dict[str, Any]) -> None:
+        self.run = run
+        groups = batch["group"].tolist()
+        chosen = [groups.index(group) for group in dict.fromkeys(groups)][:NUM_PAIRS]
+        self.sources, self.target, self.seeds = (batch[name][chosen] for name in ("sources", "target", "seed"))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look before the first step too."""
+        self._steps = snapshot_steps(trainer.max_steps)
+        if trainer.global_step == 0:
+            self._look(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the chosen steps, once a step."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and trainer.global_step in self._steps:
+            self._look(trainer, pl_module)
+
+    @torch.no_grad()
+    def _look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        model: Any = module.model
+        assert isinstance(model, MV2MAE)
+        inputs = [values.to(module.device) for values in (self.sources, self.target, self.seeds)]
+        was_training = model.training
+        model.eval()
+        # `forward` itself: a compiled model would be compiled once more for this batch; one in shards has to be called
+        look = model if isinstance(model, FSDPModule) else model.forward
+        out = look(inputs[0], inputs[1], seeds=inputs[2], with_reconstructions=True)
+        model.train(was_training)
+        assert out.reconstructions is not None
+        self_view, cross_view, masks = out.reconstructions
+        made = {"self-view": self_view[:, 0].float().cpu()}
+        if cross_view is not None:
+            made["cross-view"] = cross_view[:, 0].float().cpu()
+        if trainer.is_global_zero:
+            try:
+                self._write(model, made, masks.visible_idx.cpu(), masks.masked_idx.cpu(), trainer.global_step)
+            except OSError as error:  # pictures are not worth a run
+                _log.warning("no snapshot of step %d: %s", trainer.global_step, error)
+
+    def _write(
+        self, model: MV2MAE, made: dict[str, Tensor], visible_idx: Tensor, masked_idx: Tensor, step: int
+    ) -> None:
+        size, pairs = model.config.tubelet_size, range(len(self.target))
+        truth = take_tokens(normalised_target(to_unit(tubelets(self.target, size))), masked_idx[:, 0])
+        # the first frame of the tubelets in the middle of equal parts of the clip
+        columns = [model.config.grid[0] * (2 * k + 1) // (2 * NUM_FRAMES) * size[0] for k in range(NUM_FRAMES)]
+        folder = self.run / SNAPSHOTS_FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        shown = [
+            clip
+            for i in pairs
+            for view, whole in enumerate((self.target[i], self.sources[i, 0]))
+            for clip in (whole, greyed(whole, visible_idx[i, view], size))
+        ]
+        _save_sheet(folder / "clips.webp", shown, columns)
+        rows = [filled(self.target[i], masked_idx[i, 0], values[i], size) for i in pairs for values in made.values()]
+        _save_sheet(folder / f"step={step:08d}.webp", rows, columns)
+        self._note(step, columns, {name: _errors(values, truth) for name, values in made.items()}, truth)
+
+    def _note(self, step: int, frames: list[int], errors: dict[str, list[float]], truth: Tensor) -> None:
+        file = self.run / SNAPSHOTS_NAME
+        before = json.loads(file.read_text(encoding="utf-8"))["steps"] if file.exists() else {}
+        write_json(
+            file,
+            {
+                "frames": frames,
+                "pairs": len(self.target),
+                "decoders": list(errors),
+                "baseline": [round(float(value), 4) for value in truth.square().mean(dim=(1, 2))],
+                "steps": {**before, str(step): errors},
+            },
+        )
+
+
+def _errors(prediction: Float[Tensor, "b m d"], truth: Float[Tensor, "b m d"]) -> list[float]:
+    """Mean squared error of each pair over its masked tokens."""
+    return [round(float(value), 4) for value in token_errors(prediction, truth).mean(dim=1)]
+
+
+def _save_sheet(path: Path, rows: list[UInt8[Tensor, "c t h w"]], frames: list[int]) -> None:
+    """Frames of clips as one picture, a row a clip."""
+    strips = [row[:, frames].permute(2, 1, 3, 0).flatten(1, 2) for row in rows]  # h (k w) c
+    temporary = path.with_name(f".{path.name}")
+    Image.fromarray(torch.cat(strips).numpy()).save(temporary, format="webp", quality=_QUALITY, method=4)
+    temporary.replace(path)

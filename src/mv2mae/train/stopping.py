@@ -1,0 +1,140 @@
+"""Ending a run early without loss: signals, and SLURM's requeue."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from mv2mae.errors import RunStopped
+from mv2mae.train.checkpoints import Checkpoints
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignals(pl.Callback):
+    """Lets a signal end the run after the step at hand, with a checkpoint of it.
+
+    SIGTERM is what `kill` and a scheduler that preempts send, SIGINT is Ctrl-C; a second Ctrl-C stops at once. In a
+    SLURM job SIGUSR1 (`#SBATCH --signal=SIGUSR1@300`) does the same and puts the job back into the queue.
+
+    Has to come before `Checkpoints`, and `exchange` be told what the processes of the run agree upon.
+
+    Args:
+        checkpoints: what saves.
+
+    Attributes:
+        requested: the signal that came to this process, 0 if none.
+        agreed: the one for which all processes stop after this step, 0 if none.
+        saved_step: of the checkpoint from which the run goes on afterwards, if it was saved.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self.requested, self.agreed = 0, 0
+        self.saved_step: int | None = None
+        self._in_step = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over the signals; Lightning, whose own handlers save in the middle of a step, puts them back."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (*STOPPING, *([signal.SIGUSR1] if slurm_job() else [])):
+            signal.signal(number, self._request)
+        self._worker_ended = signal.getsignal(signal.SIGCHLD)
+        signal.signal(signal.SIGCHLD, self._mind_worker)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.requested:
+                raise KeyboardInterrupt
+            # not print, which may be at work already where the signal came
+            os.write(2, b"\n  stopping after this step, with a checkpoint; once more stops at once\n")
+        self.requested = number
+
+    def _mind_worker(self, number: int, frame: FrameType | None) -> None:
+        """A worker that was terminated together with this process is no error."""
+        if not callable(self._worker_ended):
+            return
+        try:
+            self._worker_ended(number, frame)
+        except RuntimeError as error:  # torch raises it wherever the program is
+            if "Terminated" in str(error):
+                self.requested = self.requested or signal.SIGTERM
+            if not self.requested:
+                raise
+
+    def exchange(self, number: int) -> None:
+        """What all processes agree upon, in a step that is under way."""
+        self.agreed = number
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """From here on weights change."""
+        self._in_step = True
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and let the training end, at the end of a step."""
+        self._in_step = False
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if trainer.world_size == 1:
+            self.agreed = self.requested  # one that came after the exchange as well
+        if self.agreed:
+            self._save(trainer)
+            trainer.should_stop = True
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """A worker that was stopped too may leave this process without its next batch: between steps all is well."""
+        at_once = isinstance(exception, KeyboardInterrupt)
+        if self.requested and not at_once and not self._in_step and trainer.world_size == 1:
+            self.agreed = self.requested
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        self.checkpoints.save(trainer, must=True)
+        self.saved_step = trainer.global_step
+
+    def raise_if_stopped(self, trainer: pl.Trainer) -> None:
+        """What is left to do once the training has ended.
+
+        Raises:
+            RunStopped: if a signal ended it before its last step; of several processes the first one says so.
+        """
+        if self.saved_step is None or self.saved_step >= trainer.max_steps:
+            return
+        if not trainer.is_global_zero:
+            raise SystemExit(0)
+        name = signal.Signals(self.agreed).name
+        more = f"; {requeue()}" if self.agreed == signal.SIGUSR1 else ""
+        message = f"stopped by {name} after step {self.saved_step} of {trainer.max_steps}, which is saved{more}"
+        raise RunStopped(message, status=128 + self.agreed)
+
+
+def slurm_job() -> str | None:
+    """The job's number as `scontrol` takes it; None outside of SLURM."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+    return job if re.fullmatch(r"[0-9_]+", job) else None
+
+
+def requeue() -> str:
+    """Put the SLURM job back into the queue; says what came of it."""
+    job = slurm_job()
+    assert job is not None
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"job {job} could not be requeued ({error}); submit it again"
+    if done.returncode:
+        return f"job {job} could not be requeued ({done.stderr.strip() or done.returncode}); submit it again"
+    return f"job {job} is requeued"

@@ -1,0 +1,42 @@
+"""What a training says of itself."""
+
+import dataclasses
+
+import pytest
+
+from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig
+from mv2mae.train.describe import describe_data, describe_warmup
+from mv2mae.train.pretrain import pretrain
+
+
+def test_numbers_and_what_chose_the_videos():
+    data = DataConfig(manifest="m.csv", split="ntu60/xsub")
+    assert describe_data(data, {"groups": 1, "views": 3, "held_out_groups": 1, "set_aside": 0}) == (
+        "1 group, 3 views, 1 held out group, 0 set aside; from m.csv, training part of ntu60/xsub"
+    )
+    query = dataclasses.replace(data, split="", train_query="view != 1")
+    assert describe_data(query, {"classes": 1, "videos": 1200}) == "1 class, 1,200 videos; from m.csv, where view != 1"
+    assert describe_data(DataConfig(), {"rooms_at_a_time": 1}) == "1 room at a time; from sample"
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "said"),
+    [(100, 10, "10 of them warm-up"), (100, 0, "0 of them warm-up"), (5, 10, "all of them within the warm-up of 10")],
+)
+def test_a_run_shorter_than_its_warm_up_is_told(steps, warmup, said):
+    assert describe_warmup(steps, warmup).startswith(said)
+
+
+def test_a_run_names_the_split_in_use(tiny, tmp_path, capsys):
+    config = PretrainConfig(
+        model=tiny,
+        data=DataConfig(split="synthetic/xsub", frame_stride=8, held_out_groups=1),
+        optim=OptimConfig(lr=1e-3, batch_size=2, steps=1, warmup_steps=3),
+        compute=ComputeConfig(accelerator="cpu", num_workers=0),
+        log=LogConfig(held_out_pairs=2),
+    )
+    pretrain(config, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "; from sample, training part of synthetic/xsub; " in said
+    assert "all of them within the warm-up of 3" in said
+    assert "1 held out group;" in said or "1 held out group," in said
