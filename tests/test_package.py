@@ -12,14 +12,16 @@ import mv2mae
 
 SOURCE = Path(mv2mae.__file__).parent
 
-STATIONS = ("model", "data", "train", "evaluate", "visualize", "benchmark")
-COMMON = {"config", "errors"}
+STATIONS = ("model", "data", "train", "evaluate", "visualize", "viewer", "reports", "benchmark")
+COMMON = {"config", "errors", "wording"}
 MAY_IMPORT = {
     "model": COMMON,
     "data": COMMON,
-    "train": {*COMMON, "model", "data", "weights", "runs"},
+    "train": {*COMMON, "model", "data", "weights", "runs", "ranks"},
     "evaluate": {*COMMON, "model", "data", "weights", "runs"},
     "visualize": {*COMMON, "model", "data", "weights", "runs"},
+    "viewer": {*COMMON, "model", "data", "weights", "runs", "visualize"},
+    "reports": {*COMMON, "data", "runs", "evaluate", "visualize"},
     "benchmark": {*COMMON, "model", "data"},
 }
 NOT_BELOW = {"model": ("pytorch_lightning", "pandas", "av", "matplotlib"), "data": ("pytorch_lightning", "matplotlib")}

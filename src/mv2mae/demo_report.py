@@ -15,9 +15,10 @@ from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.recipes import load_recipe
+from mv2mae.reports.training import curve_section
 from mv2mae.runs import environment, read_log
 from mv2mae.visualize.attention import CrossAttentionMaps, cross_attention_maps
-from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure, curves_figure
+from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure
 from mv2mae.visualize.figures import attention_figure, motion_figure, reconstruction_figure
 from mv2mae.visualize.reconstruct import Prediction, reconstruct
 from mv2mae.visualize.report import Picture, Report, Section, Table, write_report
@@ -57,7 +58,8 @@ def write_demo_report(
         highlights=[(f"{c.on_unseen_view()[0]:.2f}", f"{c.name}: top-1, unseen camera and people") for c in contenders],
         sections=[
             _accuracy_section(contenders, classes),
-            _curves_section(contenders, pretrained),
+            *curve_section({name: read_log(run) for name, run in pretrained.items()}, "How it learnt without labels"),
+            *curve_section({c.name: read_log(c.run) for c in contenders}, "How it learnt with labels"),
             _looking_section(pretrained["multi-view"], packaged, test_split),
             _mistakes_section(contenders[-1], classes),
         ],
@@ -131,31 +133,6 @@ def _accuracy_section(contenders: Sequence[Contender], classes: Sequence[str]) -
     )
 
 
-def _curves_section(contenders: Sequence[Contender], pretrained: dict[str, Path]) -> Section:
-    return Section(
-        title="How it learnt",
-        text=[
-            "Pre-training removes most tubelets of a clip and predicts their pixels. Small models learn late: the loss "
-            "stays at that of predicting each tubelet's mean (the dashed line) for a while and then falls. The source "
-            "gain is the rise of the cross-view loss when the source view is swapped for another performance's: above "
-            "zero, the model makes use of the other camera."
-        ],
-        figures=[
-            Picture(
-                figure=curves_figure({name: read_log(run) for name, run in pretrained.items()}),
-                caption="The two pre-trainings of this demo. Losses are divided by the mean baseline of the same "
-                "batch; lines: training, points: held-out performances.",
-                alt="curves of the pre-training losses",
-            ),
-            Picture(
-                figure=curves_figure({c.name: read_log(c.run) for c in contenders}),
-                caption="Fine-tuning on labels, from each start.",
-                alt="curves of the fine-tuning",
-            ),
-        ],
-    )
-
-
 def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
     rows = select(read_manifest("sample"), split=test_split, part="test")
     groups = list(dict.fromkeys(rows["group"]))
@@ -167,6 +144,7 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
     size = model.config.tubelet_size
     pictures = [
         Picture(
+            kind="frames",
             figure=motion_figure(target, size, shown_temperatures(model.config, target), frame_seconds=seconds),
             caption="Motion weights: how much each tubelet counts in the loss, for several temperatures; the lower "
             "the temperature, the more the loss looks at what moves.",
@@ -177,6 +155,7 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
         made = reconstruct(which, source, target, seed=SEED, wrong_source=wrong)
         pictures.append(
             Picture(
+                kind="frames",
                 figure=reconstruction_figure(made, size, frame_seconds=seconds),
                 caption=f"A performance that training never saw, rebuilt by {name}: target, what is left of it, "
                 "self-view and cross-view reconstruction, and the cross-view one from a wrong source. "
@@ -216,6 +195,7 @@ def _attention_picture(
     )
     other = cross_attention_maps(packaged, source[None], target[None], seeds=seeds)
     return Picture(
+        kind="frames",
         figure=figure,
         caption="Cross-attention of the model pre-trained in this demo: where in the source view it looks when it "
         "predicts the outlined tubelet of the target (mean over the heads of the last layer). Averaged over tokens, "

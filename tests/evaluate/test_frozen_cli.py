@@ -44,7 +44,8 @@ def test_a_probe_writes_beside_its_run(run, capsys):
     said = capsys.readouterr().out
     assert "chance 0.500" in said
     assert "17 neighbours" in said  # all that there are
-    assert {path.name for path in (run / "probe").iterdir()} == {"probe.json", "predictions.parquet"}
+    written = {path.name for path in (run / "probe").iterdir()}
+    assert written == {"probe.json", "predictions.parquet", "environment.json", "report.html"}
     figures = json.loads((run / "probe" / "probe.json").read_text())
     assert figures["split"] == "synthetic/xsub"
 

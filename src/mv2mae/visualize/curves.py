@@ -38,6 +38,8 @@ class _Panel:
     draw: Callable[[Axes, pd.DataFrame, _Pen], bool]
     """Draws one run; False if its log has nothing for this panel."""
     finish: Callable[[Axes], object]
+    told: str = ""
+    """How to read it, where the caption of the whole group does not say so."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def curve_groups(logs: Logs) -> list[CurveGroup]:
             panel for panel in group.panels if any([panel.draw(scratch, log, _Pen("black")) for log in logs.values()])
         )
         if panels:
-            found.append(CurveGroup(group.title, group.caption, panels))
+            caption = " ".join(filter(None, [group.caption, *(panel.told for panel in panels)]))
+            found.append(CurveGroup(group.title, caption, panels))
     return found
 
 
@@ -152,6 +155,20 @@ _TRAINING_TITLES = {*(title for title, _ in _LOSSES.values()), "training loss", 
 """Panels that show training and held-out values beside each other."""
 
 
+_GAIN_TOLD = (
+    "Source gain: the rise of the held-out cross-view loss when each target is given the source of another "
+    "performance. 0 = the model makes no use of the other camera; good is a clear rise above 0."
+)
+_TOKENS_TOLD = (
+    "Effective tokens: how many tubelets of a clip the motion weights really count; as many as a clip has = all alike, "
+    "1 = a single one decides."
+)
+_NEIGHBOURS_TOLD = (
+    "Nearest neighbours: share of labelled clips whose nearest neighbours among others have the same label; good is "
+    "above chance and rising."
+)
+
+
 def _groups() -> list[CurveGroup]:
     losses = [_Panel(title, "loss / mean baseline", _loss(name), _at_one) for name, (title, _) in _LOSSES.items()]
     return [
@@ -167,17 +184,23 @@ def _groups() -> list[CurveGroup]:
         ),
         CurveGroup(
             "Use of the other camera, motion, neighbours",
-            "Source gain: the rise of the held-out cross-view loss when each target is given the source of another "
-            "performance. 0 = the model makes no use of the other camera; good is a clear rise above 0. Effective "
-            "tokens: how many tubelets of a clip the motion weights really count; as many as a clip has = all alike, "
-            "1 = a single one decides. Nearest neighbours: share of labelled clips whose nearest neighbours among "
-            "others have the same label; good is above chance and rising.",
+            "",
             (
                 _Panel(
-                    "source gain", "rise of the loss", _line("held_out/source_gain", marker="o", smooth=False), _at_zero
+                    "source gain",
+                    "rise of the loss",
+                    _line("held_out/source_gain", marker="o", smooth=False),
+                    _at_zero,
+                    _GAIN_TOLD,
                 ),
-                _Panel("effective tokens", "tokens", _line("train/effective_tokens"), _from_zero),
-                _Panel("nearest neighbours", "top-1", _line("probe/knn_top1", marker="o", smooth=False), _percent),
+                _Panel("effective tokens", "tokens", _line("train/effective_tokens"), _from_zero, _TOKENS_TOLD),
+                _Panel(
+                    "nearest neighbours",
+                    "top-1",
+                    _line("probe/knn_top1", marker="o", smooth=False),
+                    _percent,
+                    _NEIGHBOURS_TOLD,
+                ),
             ),
         ),
         CurveGroup(
