@@ -145,6 +145,7 @@ def test_a_recipe_fills_the_configuration_and_options_override_it(tmp_path, caps
     recipe.write_text("model: {image_size: 64}\noptim: {steps: 5, epochs: null, lr: 0.1, base_lr: null}\n")
     seen = {}
     monkeypatch.setattr("mv2mae.train.pretrain.pretrain", lambda config, path: seen.update(config=config, path=path))
+    monkeypatch.chdir(tmp_path)
     status, *_ = run(capsys, "pretrain", "--recipe", str(recipe), "--run", "r", "--optim.steps", "7", "--data", "m.csv")
     assert status == 0
     assert seen["config"].model.image_size == 64
