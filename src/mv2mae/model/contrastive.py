@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
@@ -51,6 +52,9 @@ class ContrastiveModel(nn.Module):
     ) -> ContrastiveOutput:
         """Compare each target with the first source of every item of the batch.
 
+        In training the batch is that of all processes: they hand each other their views, so that the loss and its
+        gradient are those of one process with all of it (parts that are accumulated are not compared).
+
         Args:
             source, target: clips with pixels in [0, 1], or uint8.
             seeds: one for each item of the batch, from which its masks follow.
@@ -62,7 +66,22 @@ class ContrastiveModel(nn.Module):
         visible, _ = draw_masks(each_view, config.grid, config.mask_ratio, config.masking)
         tokens = self.encoder(views.flatten(0, 1), visible)
         places = F.normalize(self.head(tokens.mean(dim=1)), dim=1).unflatten(0, (-1, 2))
+        if self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            places = of_all_processes(places)
+            groups = None if groups is None else of_all_processes(groups)
         return info_nce(places[:, 0], places[:, 1], self.temperature, groups)
+
+
+def of_all_processes(values: Shaped[Tensor, "b *rest"]) -> Shaped[Tensor, "w_times_b *rest"]:
+    """The rows of all w processes, in their order; gradients flow to this process's own.
+
+    Engines take the mean of gradients over processes, but the processes' shares of this one add up: hence w times.
+    """
+    num, own = dist.get_world_size(), dist.get_rank()
+    rows = [torch.empty_like(values, requires_grad=False) for _ in range(num)]
+    dist.all_gather(rows, values.detach().contiguous())
+    rows[own] = values + (num - 1) * (values - values.detach()) if values.requires_grad else values
+    return torch.cat(rows)
 
 
 def info_nce(
