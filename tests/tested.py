@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,12 +25,13 @@ MODEL = ModelConfig(
 )  # fmt: skip
 
 
-def make_run(folder: Path, seed: int = 0) -> Path:
+def make_run(folder: Path, seed: int = 0, labels: Sequence[int] = (0, 1, 2)) -> Path:
     """A folder with the weights of a classifier whose answers differ from clip to clip."""
     torch.manual_seed(seed)
     model = Classifier(MODEL, len(CLASSES))
     torch.nn.init.normal_(model.head.weight, std=3.0)
-    save_weights(folder / "model.safetensors", model, CLASSIFIER, MODEL, classes=CLASSES, frame_stride=2, fps=None)
+    about = {"classes": CLASSES, "labels": list(labels), "frame_stride": 2, "fps": None}
+    save_weights(folder / "model.safetensors", model, CLASSIFIER, MODEL, **about)
     return folder
 
 

@@ -266,7 +266,7 @@ def test_drop_path_skips_whole_clips_and_keeps_the_mean():
 
 def test_classifier_shapes_and_drop_path(tiny):
     model = Classifier(tiny, 7, drop_path=0.3)
-    assert [round(block.drop_path.chance, 3) for block in model.encoder.blocks] == [0.0, 0.3]
+    assert [round(block.drop_mlp.chance, 3) for block in model.encoder.blocks] == [0.0, 0.3]
     clip = moving_blobs(2, seed=0)
     assert model(clip).shape == (2, 7)
     torch.testing.assert_close(model.eval().features(clip).mean(dim=1), torch.zeros(2), atol=1e-5, rtol=0)

@@ -6,7 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
-from mv2mae.model.layers import NORM_EPS, Block, CrossBlock, init_weights
+from mv2mae.model.layers import NORM_EPS, Block, Blocks, CrossBlock, init_weights
+from mv2mae.model.products import normed_product
 
 
 class SelfViewDecoder(nn.Module):
@@ -15,7 +16,7 @@ class SelfViewDecoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.decoder_width
-        self.blocks = nn.ModuleList(Block(width, config.decoder_heads) for _ in range(config.decoder_depth))
+        self.blocks = Blocks(Block(width, config.decoder_heads) for _ in range(config.decoder_depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.head = nn.Linear(width, config.tubelet_dim)
         self.apply(init_weights)
@@ -26,9 +27,8 @@ class SelfViewDecoder(nn.Module):
         Args:
             tokens: visible tokens, then mask tokens, positions added; their order carries no meaning.
         """
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.head(self.norm(tokens[:, -num_masked:]))
+        tokens = self.blocks(tokens, num_last=num_masked)
+        return normed_product(tokens, self.norm, self.head.weight, self.head.bias)
 
 
 class CrossViewDecoder(nn.Module):
@@ -37,7 +37,7 @@ class CrossViewDecoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.decoder_width
-        self.blocks = nn.ModuleList(CrossBlock(width, config.decoder_heads) for _ in range(config.decoder_depth))
+        self.blocks = Blocks(CrossBlock(width, config.decoder_heads) for _ in range(config.decoder_depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.head = nn.Linear(width, config.tubelet_dim)
         self.apply(init_weights)
@@ -51,6 +51,5 @@ class CrossViewDecoder(nn.Module):
             tokens: the target's visible tokens, then its mask tokens, positions added.
             memory: visible tokens of the source view or views, positions added.
         """
-        for block in self.blocks:
-            tokens = block(tokens, memory)
-        return self.head(self.norm(tokens[:, -num_masked:]))
+        tokens = self.blocks(tokens, memory, num_last=num_masked)
+        return normed_product(tokens, self.norm, self.head.weight, self.head.bias)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
-from mv2mae.model.layers import NORM_EPS, Block, init_weights, interpolate_positions, position_table
-from mv2mae.model.tubelets import grid_of, normalise_colours, take_tokens, to_unit, tubelets
+from mv2mae.model.layers import NORM_EPS, Block, Blocks, init_weights, interpolate_positions, position_table
+from mv2mae.model.products import Linear
+from mv2mae.model.tubelets import colour_scale, grid_of, take_tubelets, tubelets
 
 
 class Encoder(nn.Module):
@@ -22,16 +24,21 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig, *, final_norm: bool = True, drop_path: float = 0.0) -> None:
         super().__init__()
         self.config = config
-        self.embed = nn.Linear(config.tubelet_dim, config.encoder_width)
+        self.embed = Linear(config.tubelet_dim, config.encoder_width)
         table_grid = config.position_grid or config.grid
         table = position_table(config.positions, table_grid, config.encoder_width)
         if table_grid != config.grid:
             table = interpolate_positions(table, table_grid, config.grid)
         self.positions: Tensor
         self.register_buffer("positions", table, persistent=False)
+        scale, shift = colour_scale(config.tubelet_dim)
+        self.colour_scale: Tensor
+        self.colour_shift: Tensor
+        self.register_buffer("colour_scale", scale, persistent=False)
+        self.register_buffer("colour_shift", shift, persistent=False)
         last = max(1, config.encoder_depth - 1)
         chances = [drop_path * block / last for block in range(config.encoder_depth)]
-        self.blocks = nn.ModuleList(Block(config.encoder_width, config.encoder_heads, chance) for chance in chances)
+        self.blocks = Blocks(Block(config.encoder_width, config.encoder_heads, chance) for chance in chances)
         self.norm = nn.LayerNorm(config.encoder_width, eps=NORM_EPS) if final_norm else nn.Identity()
         self.apply(init_weights)
 
@@ -49,11 +56,14 @@ class Encoder(nn.Module):
         positions = self.positions
         if grid != self.config.grid:
             positions = interpolate_positions(positions, self.config.grid, grid)
-        parts = tubelets(clip, size)
-        if visible_idx is not None:
-            parts, positions = take_tokens(parts, visible_idx), positions[visible_idx]
+        if visible_idx is None:
+            parts = tubelets(clip, size)
+        else:
+            parts, positions = take_tubelets(clip, visible_idx, size), positions[visible_idx]
         # A Linear on flat tubelets is the strided 3-D convolution of the paper, without the masked places.
-        x = self.embed(normalise_colours(to_unit(parts)).flatten(2)) + positions
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+        return self.norm(self.blocks(self.embed(self._normalised(parts)) + positions))
+
+    def _normalised(self, parts: Shaped[Tensor, "b n p c"]) -> Float[Tensor, "b n d"]:
+        """Flat tubelets, their colours less the ImageNet mean, over its standard deviation."""
+        scale = self.colour_scale / 255 if parts.dtype == torch.uint8 else self.colour_scale
+        return torch.addcmul(self.colour_shift, parts.flatten(2).to(scale.dtype), scale)

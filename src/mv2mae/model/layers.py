@@ -6,13 +6,16 @@ Pre-norm blocks as in VideoMAE: query and value have a bias, the key has none, G
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from mv2mae.config import Positions
+from mv2mae.model.products import Linear, gelu_product, normed_product, product
 from mv2mae.model.tubelets import Size3
 
 NORM_EPS = 1e-6
@@ -58,17 +61,33 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(width))
         self.v_bias = nn.Parameter(torch.zeros(width))
-        self.proj = nn.Linear(width, width)
+        self.proj = Linear(width, width)
 
-    def project(self, x: Float[Tensor, "b n d"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each [b, heads, n, d / heads]."""
+    def project(
+        self, x: Float[Tensor, "b n d"], norm: nn.LayerNorm | None = None, num_asking: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each [b, heads, n, d / heads].
+
+        Args:
+            norm: what is still to be done to x.
+            num_asking: if given, queries are made for the last so many tokens alone.
+        """
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = F.linear(x, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        return q, k, v
+        if num_asking is not None:
+            x, width = x if norm is None else norm(x), x.shape[-1]
+            q = product(x[:, -num_asking:], self.qkv.weight[:width], self.q_bias)
+            kv = product(x, self.qkv.weight[width:], bias[width:])
+            (queries,), (keys, values) = by_head(q, 1, self.heads), by_head(kv, 2, self.heads)
+            return queries, keys, values
+        qkv = product(x, self.qkv.weight, bias) if norm is None else normed_product(x, norm, self.qkv.weight, bias)
+        queries, keys, values = by_head(qkv, 3, self.heads)
+        return queries, keys, values
 
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        out = F.scaled_dot_product_attention(*self.project(x))
+    def forward(
+        self, x: Float[Tensor, "b n d"], norm: nn.LayerNorm | None = None, num_asking: int | None = None
+    ) -> Float[Tensor, "b m d"]:
+        """All of the tokens to all, m = n; or the last m = `num_asking` to all."""
+        out = F.scaled_dot_product_attention(*self.project(x, norm, num_asking))
         return self.proj(out.transpose(1, 2).flatten(2))
 
     def maps(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b heads n n"]:
@@ -83,18 +102,17 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.q = nn.Linear(width, width)
+        self.q = Linear(width, width)
         self.kv = nn.Linear(width, 2 * width, bias=False)
         self.v_bias = nn.Parameter(torch.zeros(width))
-        self.proj = nn.Linear(width, width)
+        self.proj = Linear(width, width)
 
     def project(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [b, heads, n, d / heads], keys and values [b, heads, m, d / heads]."""
-        q = self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         bias = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
-        kv = F.linear(memory, self.kv.weight, bias).unflatten(-1, (2, self.heads, -1))
-        k, v = kv.permute(2, 0, 3, 1, 4)
-        return q, k, v
+        kv = product(memory, self.kv.weight, bias)
+        (queries,), (keys, values) = by_head(self.q(x), 1, self.heads), by_head(kv, 2, self.heads)
+        return queries, keys, values
 
     def forward(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> Float[Tensor, "b n d"]:
         out = F.scaled_dot_product_attention(*self.project(x, memory))
@@ -106,16 +124,30 @@ class CrossAttention(nn.Module):
         return attention_maps(q, k)
 
 
+def by_head(x: Float[Tensor, "b n kd"], kinds: int, heads: int) -> tuple[Tensor, ...]:
+    """Cut queries, keys, values that lie side by side into `kinds` tensors [b, heads, n, d / heads].
+
+    They stay views, and their gradients are written side by side again, in one go.
+    """
+    return tuple(part.transpose(1, 2) for part in x.unflatten(-1, (kinds, heads, -1)).unbind(2))
+
+
 def attention_maps(q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"]) -> Float[Tensor, "b h n m"]:
     """Softmax of the scaled products of queries and keys; each row sums to 1."""
     return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)
 
 
-class MLP(nn.Sequential):
-    """Linear to four times the width, GELU, linear back."""
+class MLP(nn.ModuleList):
+    """Linear to four times the width, GELU, linear back; of normalised tokens."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        super().__init__([nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)])
+
+    def forward(self, x: Float[Tensor, "b n d"], norm: nn.LayerNorm) -> Float[Tensor, "b n d"]:
+        first, _, second = self
+        assert isinstance(first, nn.Linear)
+        assert isinstance(second, nn.Linear)
+        return gelu_product(normed_product(x, norm, first.weight, first.bias), second.weight, second.bias)
 
 
 class DropPath(nn.Module):
@@ -124,12 +156,14 @@ class DropPath(nn.Module):
     def __init__(self, chance: float) -> None:
         super().__init__()
         self.chance = chance
+        self.draws: Tensor | None = None
+        """Uniform numbers [b] in (0, 1) that decide for the next batch; None = drawn here."""
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         if self.chance == 0 or not self.training:
             return x
-        keep = 1 - self.chance
-        return x * (x.new_empty(len(x), 1, 1).bernoulli_(keep) / keep)
+        draws = torch.rand(len(x), device=x.device) if self.draws is None else self.draws
+        return x * ((draws >= self.chance).to(x.dtype)[:, None, None] / (1 - self.chance))
 
 
 class Block(nn.Module):
@@ -141,11 +175,13 @@ class Block(nn.Module):
         self.attention = SelfAttention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = MLP(width)
-        self.drop_path = DropPath(drop_path)
+        self.drop_attention, self.drop_mlp = DropPath(drop_path), DropPath(drop_path)
 
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        x = x + self.drop_path(self.attention(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+    def forward(self, x: Float[Tensor, "b n d"], num_last: int | None = None) -> Float[Tensor, "b m d"]:
+        """All tokens, m = n; or the last m = `num_last`: the others are looked at, but not computed any further."""
+        kept = x if num_last is None else x[:, -num_last:]
+        x = kept + self.drop_attention(self.attention(x, self.norm1, num_last))
+        return x + self.drop_mlp(self.mlp(x, self.norm2))
 
 
 class CrossBlock(nn.Module):
@@ -158,9 +194,52 @@ class CrossBlock(nn.Module):
         self.cross_attention = CrossAttention(width, heads)
         self.block = Block(width, heads)
 
-    def forward(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> Float[Tensor, "b n d"]:
+    def forward(
+        self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b k d"], num_last: int | None = None
+    ) -> Float[Tensor, "b m d"]:
+        """All tokens, m = n; or the last m = `num_last`, see `Block`."""
         x = x + self.cross_attention(self.norm_query(x), self.norm_memory(memory))
-        return self.block(x)
+        return self.block(x, num_last)
+
+
+class Blocks(nn.ModuleList):
+    """A stack of blocks, one after another.
+
+    With `checkpointed` what a block makes inside is not kept for the way back but made again, all but attention's
+    results, which take long to make and little to keep: a fraction of the memory, for about a fifth more time.
+    """
+
+    checkpointed = False
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], *memory: Float[Tensor, "b k d"], num_last: int | None = None
+    ) -> Float[Tensor, "b m d"]:
+        """Run them; of the last block the last m = `num_last` tokens alone, if given."""
+        for block in self:
+            num = num_last if block is self[-1] else None
+            if self.checkpointed and torch.is_grad_enabled():
+                x = checkpoint(block, x, *memory, num, use_reentrant=False, context_fn=_keep_attention)
+            else:
+                x = block(x, *memory, num)
+        return x
+
+
+_ATTENTION = ("_scaled_dot_product_", "_flash_attention_forward", "_efficient_attention_forward")
+
+
+def _keep_attention() -> Any:
+    def policy(ctx: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+        kept = str(op).removeprefix("aten.").startswith(_ATTENTION)
+        return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return create_selective_checkpoint_contexts(policy)
+
+
+def checkpoint_activations(model: nn.Module) -> None:
+    """Let all stacks of blocks in a model keep less for the way back; results stay the same."""
+    for module in model.modules():
+        if isinstance(module, Blocks):
+            module.checkpointed = True
 
 
 def init_weights(module: nn.Module) -> None:

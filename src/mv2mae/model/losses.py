@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,4 +26,4 @@ def mean_baseline(target: Float[Tensor, "b m d"], weights: Float[Tensor, "b m"])
 
     A model whose loss stays here has learnt nothing yet.
     """
-    return reconstruction_loss(torch.zeros_like(target), target, weights)
+    return (weights * target.square().mean(dim=-1)).mean()

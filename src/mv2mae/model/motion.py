@@ -22,14 +22,16 @@ def motion_energy(clip: Shaped[Tensor, "b c t h w"], tubelet_size: Size3 = (2, 1
     """
     t, h, w = grid_of(clip, tubelet_size)
     p0, p1, p2 = tubelet_size
+    b, c, num_frames = clip.shape[:3]
     pixels = to_unit(clip)
     # The mean cancels in a difference, so normalising is a division. The paper does not say on which scale its
     # temperature of 60 stands; in [0, 1] it gives uniform weights, in 0-255 a single token.
     difference = pixels[:, :, 1:] - pixels[:, :, :-1]
-    difference = difference / difference.new_tensor(IMAGENET_STD).view(1, -1, 1, 1, 1)
-    energy = difference.square().sum(dim=1)
+    by_colour = difference.square().reshape(b, c, num_frames - 1, h, p1, w, p2).sum(dim=(4, 6))
+    red, green, blue = (by_colour[:, i] / std**2 for i, std in enumerate(IMAGENET_STD))
+    energy = red + green + blue
     energy = torch.cat([energy[:, :1], energy], dim=1)
-    return energy.reshape(len(clip), t, p0, h, p1, w, p2).sum(dim=(2, 4, 6)).flatten(1).sqrt()
+    return energy.reshape(b, t, p0, h, w).sum(dim=2).flatten(1).sqrt()
 
 
 def motion_weights(

@@ -17,7 +17,7 @@ from mv2mae.model.layers import init_weights, position_table
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
 from mv2mae.model.masking import draw_masks
 from mv2mae.model.motion import effective_number, motion_weights
-from mv2mae.model.tubelets import normalised_target, take_tokens, to_unit, tubelets
+from mv2mae.model.tubelets import normalised_target, take_tokens, take_tubelets, to_unit
 
 
 class Masks(NamedTuple):
@@ -166,7 +166,7 @@ class MV2MAE(nn.Module):
             # Equation 2 with weights that sum to 1 is 1/N of a mean squared error: too small for AdamW's eps and fp16.
             weights = weights * config.num_tokens
         weights = take_tokens(weights, masked_idx).unflatten(0, (b, v))
-        parts = take_tokens(tubelets(clips, config.tubelet_size), masked_idx)
+        parts = take_tubelets(clips, masked_idx, config.tubelet_size)
         target = normalised_target(to_unit(parts)).unflatten(0, (b, v))
 
         def both(prediction: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -200,6 +200,5 @@ class MV2MAE(nn.Module):
 
 def other_views(memory: Float[Tensor, "b v k d"]) -> Float[Tensor, "b v l d"]:
     """For each view the visible tokens of all others, one after another: l = (v - 1) k."""
-    v = memory.shape[1]
-    others = torch.tensor([[j for j in range(v) if j != i] for i in range(v)], device=memory.device)
-    return memory[:, others].flatten(2, 3)
+    each = [torch.cat([memory[:, :i], memory[:, i + 1 :]], dim=1).flatten(1, 2) for i in range(memory.shape[1])]
+    return torch.stack(each, dim=1)

@@ -1,0 +1,67 @@
+"""Floating-point operations of a training step: those of its matrix products, two for each multiply and add.
+
+A backward pass costs twice the forward pass; the embedding has no gradient for pixels, so that it costs once. What
+is computed a second time (attention on the way back, checkpoints) does not count: it is the price of less memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mv2mae.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class StepFlops:
+    """Of one item, forward and backward: all its views, both directions."""
+
+    embed: float
+    encoder: float
+    """With the projector to the decoders' width."""
+    self_decoder: float
+    cross_decoder: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.embed + self.encoder + self.self_decoder + self.cross_decoder
+
+
+def step_flops(config: ModelConfig, num_views: int = 2) -> StepFlops:
+    """What a step of `MV2MAE` has to compute for a target and its sources.
+
+    Args:
+        config: of the model; without a cross-view weight it has no cross-view decoder.
+        num_views: the target and its sources.
+    """
+    n, masked = config.num_tokens, config.num_masked
+    visible = n - masked
+    wide, narrow = config.encoder_width, config.decoder_width
+    encoder = config.encoder_depth * _block(visible, wide) + visible * wide * narrow
+    # in a decoder's last block only masked tokens ask and go on, though all tokens answer
+    last = _attention(masked, n, narrow) + 2 * n * narrow**2 + masked * (2 + 8) * narrow**2
+    decoder = (config.decoder_depth - 1) * _block(n, narrow) + last + masked * narrow * config.tubelet_dim
+    memory = (num_views - 1) * visible
+    cross = _attention(n, memory, narrow) + 2 * (n + memory) * narrow**2
+    crossed = decoder + config.decoder_depth * cross if config.cross_view_weight > 0 else 0.0
+    embed = visible * config.tubelet_dim * wide
+    return StepFlops(*(num_views * 2.0 * part for part in (2 * embed, 3 * encoder, 3 * decoder, 3 * crossed)))
+
+
+def peer_flops(config: ModelConfig) -> float:
+    """The same for one clip in transformers' `VideoMAEForPreTraining`: all tokens embedded, no block shortened."""
+    n, masked = config.num_tokens, config.num_masked
+    wide, narrow = config.encoder_width, config.decoder_width
+    blocks = config.encoder_depth * _block(n - masked, wide) + config.decoder_depth * _block(n, narrow)
+    rest = (n - masked) * wide * narrow + masked * narrow * config.tubelet_dim
+    return 2.0 * (3 * (blocks + rest) + 2 * n * config.tubelet_dim * wide)
+
+
+def _attention(queries: int, keys: int, width: int) -> float:
+    """Multiply-adds of scores and values."""
+    return 2 * queries * keys * width
+
+
+def _block(tokens: int, width: int) -> float:
+    """Multiply-adds of one block: queries, keys, values, projection (4 d^2 a token), MLP (8 d^2), attention."""
+    return 12 * tokens * width**2 + _attention(tokens, tokens, width)
