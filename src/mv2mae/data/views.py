@@ -192,7 +192,7 @@ def strata_of(rows: pd.DataFrame, column: str) -> np.ndarray | None:
     if not column:
         return None
     if column not in rows or rows[column].isna().any():
-        full = [name for name in rows if not rows[name].isna().any()]
+        full = [str(name) for name in rows if not rows[name].isna().any()]
         raise InputError(f"data.batch_by={column}: no such column, or not filled in; choose one of {', '.join(full)}")
     return np.unique(rows[column].astype(str), return_inverse=True)[1]
 

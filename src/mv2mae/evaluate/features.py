@@ -36,6 +36,7 @@ from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.windows import even_offsets
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
+from mv2mae.model.layers import Blocks
 from mv2mae.weights import encoder_tensors, load_encoder, read_weights
 
 UNTRAINED = "untrained"
@@ -77,7 +78,7 @@ def frozen_encoder(
         depth = len(encoder.blocks)
         if layer > depth:
             raise InputError(f"layer={layer}, but the encoder of {source} has {depth} blocks; give 1 to {depth}")
-        encoder.blocks, encoder.norm = encoder.blocks[:layer], nn.Identity()
+        encoder.blocks, encoder.norm = Blocks(encoder.blocks[:layer]), nn.Identity()
     encoder.requires_grad_(False)
     return FrozenEncoder(UNTRAINED if untrained else str(source), encoder, _digest_of(encoder))
 

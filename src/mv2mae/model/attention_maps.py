@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
-from mv2mae.model.layers import CrossAttention, attention_maps
+from mv2mae.model.layers import Block, CrossAttention, attention_maps
 from mv2mae.model.pretraining import MV2MAE, Masks
 
 
@@ -142,6 +142,7 @@ def encoder_attention_maps(
         encoder(clip)
     maps = {}
     for number, block, (x, *_) in zip(numbers, blocks, inputs, strict=True):
+        assert isinstance(block, Block)
         q, k, _ = block.attention.project(x, block.norm1)
         asked = queries[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3])
         maps[number] = attention_maps(q.gather(2, asked), k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -150,7 +151,7 @@ def _panel_title(column: str, share: tuple[float, float] | None) -> str:
 
 
 def _named(values: pd.Series, column: str, classes: Mapping[int, str]) -> pd.Series:
-    def name(value: object) -> str:
+    def name(value: Any) -> str:
         if pd.isna(value):
             return "not known"
         if column == "label":
@@ -166,11 +167,12 @@ def _scatter(axis: Axes, points: np.ndarray, names: pd.Series) -> None:
     order = [name for name in dict.fromkeys(names) if name in set(frequent)]
     rest = ~names.isin(order).to_numpy()
     size = float(np.clip(6000 / len(points), 5, 26))
+    x, y = points.T
     if rest.any():
-        axis.scatter(*points[rest].T, s=size, color="#bbb", linewidths=0, label=f"{names[rest].nunique()} others")
+        axis.scatter(x[rest], y[rest], s=size, color="#bbb", linewidths=0, label=f"{names[rest].nunique()} others")
     for i, name in enumerate(order):
         chosen = (names == name).to_numpy()
-        axis.scatter(*points[chosen].T, s=size, color=COLOURS[i % len(COLOURS)], alpha=0.8, linewidths=0.3,
+        axis.scatter(x[chosen], y[chosen], s=size, color=COLOURS[i % len(COLOURS)], alpha=0.8, linewidths=0.3,
                      marker=MARKERS[i // len(COLOURS)], edgecolors="white", label=name)  # fmt: skip
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set(visible=True, color="#bbb")

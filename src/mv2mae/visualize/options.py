@@ -81,8 +81,10 @@ def choice(name: str, word: str) -> Choice:
     Raises:
         InputError: neither a number nor `mean` nor `all`.
     """
-    if word == "mean" or word == "all":
-        return word
+    if word == "mean":
+        return "mean"
+    if word == "all":
+        return "all"
     try:
         return int(word)
     except ValueError:
