@@ -149,7 +149,6 @@ def test_the_command_writes_what_it_measured(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["bench"], "bench is not a verb"),
         (["bench", "data", "--num_clips", "0"], "num_clips=0 and num_workers"),
         (["bench", "data", "--data", "nowhere.csv"], "nowhere.csv"),
         (["bench", "data", "--data.num_repeats", "3"], "must be a multiple of data.num_repeats=3"),

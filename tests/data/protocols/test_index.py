@@ -87,14 +87,15 @@ def test_the_mark_of_unsynchronised_sets_is_said_and_stays(tmp_path: Path, capsy
 
 def test_names_of_classes_are_found_beside_the_manifest(tmp_path: Path) -> None:
     manifest = tmp_path / "m.csv"
-    assert class_names(str(manifest), 2) == ["0", "1"]
+    assert class_names(str(manifest), [0, 1]) == ["0", "1"]
     (tmp_path / "m.classes.json").write_text('["walk"]')
-    assert class_names(str(manifest), 2) == ["walk", "1"]
+    assert class_names(str(manifest), [0, 1]) == ["walk", "1"]
     (tmp_path / "m.classes.json").write_text('{"1": "run"}')
-    assert class_names(str(manifest), 2) == ["0", "run"]
+    assert class_names(str(manifest), [0, 1]) == ["0", "run"]
+    assert class_names(str(manifest), [1, 7]) == ["run", "7"]
     (tmp_path / "m.classes.json").write_text("walk, run")
     with pytest.raises(InputError, match=r"m\.classes\.json must hold the classes' names"):
-        class_names(str(manifest), 2)
+        class_names(str(manifest), [0, 1])
 
 
 def test_the_page_on_adding_a_data_set_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
