@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import tested
 import torch
 
 from mv2mae.cli import main
-from mv2mae.config import GeometryConfig, ModelConfig
+from mv2mae.config import GeometryConfig, ModelConfig, PretrainConfig
 from mv2mae.data.synthetic.config import SynthConfig
 from mv2mae.errors import InputError
 from mv2mae.evaluate.geometry import (
@@ -35,7 +36,7 @@ from mv2mae.evaluate.geometry_figures import BEST, MEAN, summarise
 from mv2mae.evaluate.two_views import draw_two_views, token_truth
 from mv2mae.model.attention_maps import cross_attention_maps
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.runs import write_json
+from mv2mae.runs import start_run, write_json
 from mv2mae.weights import PRETRAINING, load_pretrained, save_weights
 
 GRID, TUBELET, SIZE = (2, 8, 8), (2, 12, 12), 96
@@ -228,7 +229,8 @@ def test_figures_by_angle_and_block_with_intervals_over_performances():
     assert entries(figures, UNTRAINED, MEAN)[1]["overall"]["part_hit"]["value"] == pytest.approx(19 / 39 / 4)
 
 
-def test_the_verb_writes_figures_and_a_picture(run: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_verb_writes_figures_and_a_picture(run: Path, tiny: ModelConfig, capsys: pytest.CaptureFixture[str]):
+    start_run(run, PretrainConfig(model=tiny))
     options = "--performances 2 --untrained 1 --cameras free --num_cameras 2 --min_share 0.1"
     assert main(["geometry", str(run), *options.split()]) == 0
     said = capsys.readouterr().out
@@ -236,6 +238,11 @@ def test_the_verb_writes_figures_and_a_picture(run: Path, capsys: pytest.Capture
     assert "2 performances, cameras free, easy" in said
     assert (run / "geometry" / "geometry.json").exists()
     assert (run / "geometry" / "geometry.png").stat().st_size > 10_000
+    page = (run / "report.html").read_text(encoding="utf-8")  # of the run, with what was measured of it
+    figures = json.loads((run / "geometry" / "geometry.json").read_text())
+    hit = figures["lookers"][0]["overall"]["part_hit"]["value"]
+    assert "Where the cross-attention looks" in page
+    assert f">{hit:.3f}<" in page
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ def _options(parser: ArgumentParser) -> None:
 
 
 def _geometry(args: Any) -> None:
+    from mv2mae.cli.reporting import write_pages
     from mv2mae.config import GeometryConfig
     from mv2mae.evaluate.evaluate import best_device
     from mv2mae.evaluate.geometry_figures import geometry, print_geometry, write_geometry
+    from mv2mae.runs import CONFIG_NAME
     from mv2mae.visualize.geometry import geometry_figure
 
     config = GeometryConfig(**{name: getattr(args, name) for name in GeometryConfig.__dataclass_fields__})
@@ -31,6 +33,8 @@ def _geometry(args: Any) -> None:
     print(f"  wrote {write_geometry(figures, out)}")
     geometry_figure(figures).savefig(out / "geometry.png", dpi=150)
     print(f"  wrote {out / 'geometry.png'}")
+    if (out.resolve().parent / CONFIG_NAME).exists():
+        write_pages(out.resolve().parent)
 
 
 VERBS = {

@@ -13,6 +13,7 @@ import yaml
 
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME
+from mv2mae.evaluate.geometry_figures import GEOMETRY_NAME
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_log
 
@@ -58,6 +59,8 @@ class RunFolder:
     """What snapshots.json says."""
     tests: Sequence[Tested]
     probes: Sequence[Probed]
+    geometry: Sequence[Mapping[str, Any]]
+    """What each geometry.json says."""
     problems: Sequence[str]
     """Files that are there and cannot be read, and why."""
 
@@ -89,6 +92,7 @@ def read_folder(path: str | Path) -> RunFolder:
     places = [path, *sorted(part for part in path.iterdir() if part.is_dir())]
     tests = [test for place in places if (test := reader.test(place)) is not None]
     probes = [probed for place in places if (probed := reader.probes(place)) is not None]
+    geometry = [figures for place in places if (figures := reader.json(place / GEOMETRY_NAME)) is not None]
     kind = _kind(path, config)
     if kind is None:
         raise InputError(_nothing_in(path))
@@ -102,6 +106,7 @@ def read_folder(path: str | Path) -> RunFolder:
         snapshots=reader.json(path / SNAPSHOTS_NAME),
         tests=tests,
         probes=probes,
+        geometry=geometry,
         problems=reader.problems,
     )
 

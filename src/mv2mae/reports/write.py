@@ -9,6 +9,7 @@ from pathlib import Path
 from mv2mae.errors import InputError
 from mv2mae.reports import comparison, training
 from mv2mae.reports.folder import RunFolder, read_folder, short_names
+from mv2mae.reports.geometry import geometry_highlight, geometry_section
 from mv2mae.reports.testing import highlights_of_test, probe_section, sections_of_test, what_was_tested
 from mv2mae.runs import REPORT_NAME
 from mv2mae.visualize.report import Report, Section, write_report
@@ -57,6 +58,7 @@ def run_report(run: RunFolder) -> Report:
     for test in run.tests:
         sections += sections_of_test(test, config, most_clips=most)
     sections += [probe_section(probed) for probed in run.probes]
+    sections += [geometry_section(figures) for figures in run.geometry]
     sections += training.settings_section(run)
     if said := training.notes(run):
         sections.append(Section(title="What went wrong", notes=said))
@@ -65,7 +67,7 @@ def run_report(run: RunFolder) -> Report:
     return Report(
         title=f"{run.kind.capitalize()}: {run.path.resolve().name}",
         lead=[*(training.lead(run) if is_training else _about(run)), *tests],
-        highlights=[*tested, *training.highlights(run)][:_MOST_HIGHLIGHTS],
+        highlights=[*tested, *training.highlights(run), *map(geometry_highlight, run.geometry)][:_MOST_HIGHLIGHTS],
         sections=sections,
         facts=training.facts(run),
     )
