@@ -12,6 +12,7 @@ install_import_hook(["mv2mae.model"], "beartype.beartype")
 
 import torch  # noqa: E402
 from clips import moving_blobs  # noqa: E402
+from tiny_runs import TINY  # noqa: E402
 
 from mv2mae.config import ModelConfig  # noqa: E402
 
@@ -31,17 +32,7 @@ def footage() -> Path:
 @pytest.fixture
 def tiny() -> ModelConfig:
     """A model that a test can train: 2x4x4 = 32 tokens."""
-    return ModelConfig(
-        num_frames=4,
-        image_size=32,
-        tubelet_size=(2, 8, 8),
-        encoder_width=32,
-        encoder_depth=2,
-        encoder_heads=2,
-        decoder_width=24,
-        decoder_depth=2,
-        decoder_heads=2,
-    )
+    return TINY
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "visualize": {*COMMON, "model", "data", "weights", "runs"},
     "viewer": {*COMMON, "model", "data", "weights", "runs", "visualize"},
     "reports": {*COMMON, "data", "runs", "evaluate", "visualize"},
-    "benchmark": {*COMMON, "model", "data"},
+    "benchmark": {*COMMON, "model", "data", "runs"},
 }
 NOT_BELOW = {"model": ("pytorch_lightning", "pandas", "av", "matplotlib"), "data": ("pytorch_lightning", "matplotlib")}
 

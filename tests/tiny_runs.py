@@ -1,9 +1,11 @@
 """Settings of trainings that take a second: a few videos of the sample set, a model of 32 tokens."""
 
+import dataclasses
+
 from mv2mae.config import ComputeConfig, DataConfig, FinetuneConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig
 
 _FEW = "subject in [1, 2] and label in [5, 7] and setup == 1"
-_MODEL = ModelConfig(
+TINY = ModelConfig(
     num_frames=4,
     image_size=32,
     tubelet_size=(2, 8, 8),
@@ -11,10 +13,10 @@ _MODEL = ModelConfig(
     encoder_depth=2,
     encoder_heads=2,
     decoder_width=24,
-    decoder_depth=1,
+    decoder_depth=2,
     decoder_heads=2,
-    positions="sincos-3d",
 )
+_MODEL = dataclasses.replace(TINY, decoder_depth=1, positions="sincos-3d")
 _COMPUTE = ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1)
 _OPTIM = OptimConfig(lr=1e-3, batch_size=4, steps=12, warmup_steps=2)
 

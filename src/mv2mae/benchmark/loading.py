@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import multiprocessing
 import os
@@ -29,6 +28,7 @@ from mv2mae.data.video import available_cores
 from mv2mae.data.videos import FIRST_LOOK
 from mv2mae.data.views import PairDataset, collate_pairs
 from mv2mae.errors import InputError
+from mv2mae.runs import write_json
 
 _BATCH = 8
 """Pairs in a batch: small, so that there are many; the batch's size does not change a loader's speed."""
@@ -188,8 +188,7 @@ def verdict(figures: LoaderFigures, want: float = 0.0) -> str:
 def write_figures(figures: LoaderFigures, path: Path) -> None:
     """Writes what was measured as JSON."""
     derived = {"clips_per_s": figures.clips_per_s, "pairs_per_s": figures.pairs_per_s}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**asdict(figures), **derived}, indent=1) + "\n", encoding="utf-8")
+    write_json(path, {**asdict(figures), **derived})
 
 
 # ---------------------------------------------------------------------------------------------------------

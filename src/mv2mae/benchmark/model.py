@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ from mv2mae.config import PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.model.layers import checkpoint_activations
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.runs import write_json
 from mv2mae.wording import counted
 
 _WARM_UP = 2
@@ -227,8 +227,7 @@ def print_figures(figures: StepFigures, console: Console | None = None) -> None:
 def write_figures(figures: StepFigures, path: Path) -> None:
     """Writes what was measured as JSON."""
     derived = {"clips_per_s": figures.clips_per_s, "share_of_peak": figures.share_of_peak}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**asdict(figures), **derived}, indent=1) + "\n", encoding="utf-8")
+    write_json(path, {**asdict(figures), **derived})
 
 
 # ---------------------------------------------------------------------------------------------------------
