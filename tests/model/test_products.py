@@ -63,11 +63,24 @@ def test_frozen_weights_have_no_gradient(layer, way):
     torch.testing.assert_close(slopes, wanted, rtol=1e-4, atol=0.1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("way", WAYS)
-def test_reduced_precision_is_left_to_torch(layer, way):
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(by_hand(way, *layer), plainly(way, *layer))
-    assert by_hand(way, *layer).dtype == torch.float32
+def test_bfloat16_is_rounded_where_autocast_rounds(layer, way, dtype):
+    x, norm, weight, bias = layer
+    for given in ((x.to(dtype), norm, weight, bias), (x.to(dtype), norm, weight, None)):
+        with torch.autocast("cpu", torch.bfloat16):
+            out, slopes = gradients(by_hand, way, *given)
+            wanted, wanted_slopes = gradients(plainly, way, *given)
+        assert out.dtype == torch.bfloat16
+        assert torch.equal(out, wanted)
+        for slope, wanted_slope in zip(slopes, wanted_slopes, strict=True):
+            assert slope.dtype == wanted_slope.dtype
+            assert (slope - wanted_slope).abs().max() <= 0.01 * wanted_slope.abs().max()
+
+
+def test_half_precision_is_left_to_torch(layer):
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(by_hand("norm", *layer), plainly("norm", *layer))
 
 
 def kept_bytes(forward):
@@ -89,6 +102,16 @@ def test_a_block_keeps_no_output_of_norms_and_gelu():
     weights = sum(p.nbytes for p in block.parameters())
     kept, _ = kept_bytes(lambda: block(x))
     assert kept <= 10.5 * x.nbytes + 2 * weights
+
+
+def test_in_bfloat16_a_block_keeps_less_than_autocast_would(monkeypatch):
+    block, x = Block(32, 2), torch.randn(8, 100, 32, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        kept, out = kept_bytes(lambda: block(x))
+        monkeypatch.setattr(products, "computed_in", lambda x: None)
+        plainly_kept, wanted = kept_bytes(lambda: block(x))
+    assert kept < 0.8 * plainly_kept
+    assert torch.equal(out, wanted)
 
 
 def test_the_last_tokens_alone_are_those_of_all():

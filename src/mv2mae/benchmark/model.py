@@ -20,6 +20,7 @@ from mv2mae.benchmark.flops import step_flops
 from mv2mae.config import PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.model.layers import checkpoint_activations
+from mv2mae.model.precision import precision_of
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.runs import write_json
 from mv2mae.wording import counted
@@ -99,7 +100,7 @@ def bench_model(
     return StepFigures(
         device=torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
         num_threads=torch.get_num_threads(),
-        precision=compute.precision,
+        precision=precision_of(compute),
         compiled=compute.compile,
         checkpointed=compute.checkpoint_activations,
         num_frames=config.model.num_frames,
@@ -111,7 +112,7 @@ def bench_model(
         seconds=statistics.median(seconds[_WARM_UP:]),
         parts=step.parts(max(1, num_steps // 2), progress),
         flops=pairs * step_flops(config.model, 1 + config.data.num_sources).total,
-        peak_flops=_matrix_peak(device, _REDUCED.get(compute.precision, torch.float32)),
+        peak_flops=_matrix_peak(device, _REDUCED.get(precision_of(compute), torch.float32)),
         memory=None if before is None or after is None else after - before,
     )
 
@@ -122,7 +123,7 @@ class _Step:
     def __init__(self, config: PretrainConfig, pairs: int, device: torch.device, optimizer_of: OptimizerOf) -> None:
         compute, model = config.compute, config.model
         torch.manual_seed(config.seed)
-        self.device, self.dtype = device, _REDUCED.get(compute.precision)
+        self.device, self.dtype = device, _REDUCED.get(precision_of(compute))
         self.model = MV2MAE(model).to(device)
         self.optimizer = optimizer_of(self.model, config)
         if compute.checkpoint_activations:

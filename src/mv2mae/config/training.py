@@ -105,8 +105,9 @@ class ComputeConfig:
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """Of several processes: ddp, each with the whole model; fsdp, each with its share of it, for models that do not
     fit on a device. auto = ddp where there are several devices."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Lightning's; auto = bf16-mixed where the device multiplies bfloat16 by itself (NVIDIA's GPUs from 8.0 on, CPUs
+    with AVX-512 BF16 or AMX), else 32-true."""
     device_batch_size: int | None = None
     """Items a device holds at a time; the rest of the batch is accumulated. Null = all of it at once."""
     num_workers: int = 2

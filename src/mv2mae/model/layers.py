@@ -5,7 +5,6 @@ Pre-norm blocks as in VideoMAE: query and value have a bias, the key has none, G
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from mv2mae.config import Positions
+from mv2mae.model.attention import attend, attention_maps
 from mv2mae.model.products import Linear, gelu_product, normed_product, product
 from mv2mae.model.tubelets import Size3
 
@@ -87,7 +87,7 @@ class SelfAttention(nn.Module):
         self, x: Float[Tensor, "b n d"], norm: nn.LayerNorm | None = None, num_asking: int | None = None
     ) -> Float[Tensor, "b m d"]:
         """All of the tokens to all, m = n; or the last m = `num_asking` to all."""
-        out = F.scaled_dot_product_attention(*self.project(x, norm, num_asking))
+        out = attend(*self.project(x, norm, num_asking))
         return self.proj(out.transpose(1, 2).flatten(2))
 
     def maps(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b heads n n"]:
@@ -115,7 +115,7 @@ class CrossAttention(nn.Module):
         return queries, keys, values
 
     def forward(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> Float[Tensor, "b n d"]:
-        out = F.scaled_dot_product_attention(*self.project(x, memory))
+        out = attend(*self.project(x, memory))
         return self.proj(out.transpose(1, 2).flatten(2))
 
     def maps(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> Float[Tensor, "b heads n m"]:
@@ -130,11 +130,6 @@ def by_head(x: Float[Tensor, "b n kd"], kinds: int, heads: int) -> tuple[Tensor,
     They stay views, and their gradients are written side by side again, in one go.
     """
     return tuple(part.transpose(1, 2) for part in x.unflatten(-1, (kinds, heads, -1)).unbind(2))
-
-
-def attention_maps(q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"]) -> Float[Tensor, "b h n m"]:
-    """Softmax of the scaled products of queries and keys; each row sums to 1."""
-    return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)
 
 
 class MLP(nn.ModuleList):

@@ -22,6 +22,7 @@ from mv2mae.data.datamodule import make_loader, worker_deaths_told
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.data.slow_items import WatchedItems, paths_of
 from mv2mae.errors import InputError, RunStopped
+from mv2mae.model.precision import precision_of
 from mv2mae.ranks import launch
 from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME
 from mv2mae.train.checkpoints import Checkpoints, VerifiedIO, last_checkpoint
@@ -68,7 +69,7 @@ class StepModule(pl.LightningModule):
         self.step_skipped = False
         """Whether the step at hand is, because something in it is not finite."""
         self.run_folder: Path | None = None
-        self._layout = {**dataclasses.asdict(compute), "devices": world_size}
+        self._layout = {**dataclasses.asdict(compute), "devices": world_size, "precision": precision_of(compute)}
         self._means = StepMeans()
 
     def train_dataloader(self) -> Any:
@@ -217,8 +218,9 @@ def num_devices(compute: ComputeConfig) -> int:
 
 
 def _hardware(compute: ComputeConfig) -> dict[str, Any]:
-    names = ("accelerator", "devices", "num_nodes", "precision")
-    return {"strategy": strategy_of(compute), **{name: getattr(compute, name) for name in names}}
+    names = ("accelerator", "devices", "num_nodes")
+    chosen = {"strategy": strategy_of(compute), "precision": precision_of(compute)}
+    return {**chosen, **{name: getattr(compute, name) for name in names}}
 
 
 @rank_zero_only

@@ -1,0 +1,55 @@
+"""Attention by hand in bfloat16 is as near the truth as torch's own, and is used in nothing else."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mv2mae.model import attention
+from mv2mae.model.attention import attend, attention_maps
+
+
+def heads(num_queries, num_keys, dtype=torch.bfloat16, width=16):
+    """Queries, keys, values and a gradient, laid out as a block's projections lay them."""
+    torch.manual_seed(0)
+    return [
+        torch.randn(3, num, 2, width, dtype=dtype).transpose(1, 2)
+        for num in (num_queries, *2 * [num_keys], num_queries)
+    ]
+
+
+def with_gradients(f, q, k, v, grad):
+    q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
+    out = f(q, k, v)
+    return [out, *torch.autograd.grad(out, [q, k, v], grad)]
+
+
+def written_out(q, k, v):
+    return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1) @ v
+
+
+@pytest.mark.parametrize(("num_queries", "num_keys"), [(20, 20), (30, 7), (1, 5)])
+def test_by_hand_is_as_near_the_truth_as_torchs_own(num_queries, num_keys):
+    given = heads(num_queries, num_keys)
+    truth = with_gradients(written_out, *(x.double() for x in given))
+    ours = with_gradients(attend, *given)
+    torchs = with_gradients(F.scaled_dot_product_attention, *given)
+    for found, theirs, true in zip(ours, torchs, truth, strict=True):
+        assert found.dtype == torch.bfloat16
+        off, theirs_off = ((x.double() - true).norm() / true.norm() for x in (found, theirs))
+        assert off < max(2 * theirs_off, 0.01)
+
+
+@pytest.mark.parametrize("case", ["float32", "long", "compiled"])
+def test_elsewhere_it_is_torchs(case, monkeypatch):
+    monkeypatch.setattr(attention._ByHand, "apply", lambda *_: pytest.fail("by hand"))
+    q, k, v, _ = heads(8, 8, torch.float32 if case == "float32" else torch.bfloat16)
+    if case == "long":
+        monkeypatch.setattr(attention, "_LONG", 63)
+    if case == "compiled":
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert torch.equal(attend(q, k, v), F.scaled_dot_product_attention(q, k, v))
+
+
+def test_maps_are_the_weights_that_attention_uses():
+    q, k, v, _ = heads(9, 5, torch.float64)
+    torch.testing.assert_close(attention_maps(q, k) @ v, F.scaled_dot_product_attention(q, k, v))
