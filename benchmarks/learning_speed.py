@@ -16,8 +16,9 @@ from typing import Any
 import pandas as pd
 
 from mv2mae.config import PretrainConfig
+from mv2mae.files import write_text
 from mv2mae.recipes import load_recipe
-from mv2mae.runs import read_log, write_atomically
+from mv2mae.runs import read_log
 from mv2mae.train.pretrain import pretrain
 
 Sections = dict[str, dict[str, Any]]
@@ -37,6 +38,7 @@ CANDIDATES: dict[str, Sections] = {
     "90 % masked": {"model": {"mask_ratio": 0.9}},
     "gradient clipped at 1": {"optim": {"clip_grad_norm": 1.0}},
     "4 repeats of a decoding": {"data": {"num_repeats": 4}},
+    "bfloat16": {"compute": {"precision": "bf16-mixed"}},
 }
 """What is tried: name -> what it changes."""
 _LEFT = (0.95, 0.8)
@@ -59,7 +61,7 @@ def run_of(name: str, args: argparse.Namespace) -> Path:
         model=changes.get("model", {}),
         data={**data, **changes.get("data", {})},
         optim={"steps": args.steps, **changes.get("optim", {})},
-        compute={"num_threads": args.threads},
+        compute={"num_threads": args.threads, **changes.get("compute", {})},
         log={"check_every": 20, "save_every": 100, "probe_every": 100, "held_out_pairs": 64},
     )
     return pretrain(config, folder_of(args.out, name))
@@ -100,7 +102,7 @@ def main() -> None:
         print(name, flush=True)
         rows.append(row_of(name, run_of(name, args)))
         table = pd.DataFrame(rows).to_string(index=False)
-        write_atomically(args.out / "table.txt", table + "\n")
+        write_text(args.out / "table.txt", table + "\n")
     print(table)
 
 

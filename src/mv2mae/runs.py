@@ -28,6 +28,7 @@ import pandas as pd
 import yaml
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from mv2mae import files
 from mv2mae.errors import InputError
 
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
@@ -37,20 +38,6 @@ REPORT_NAME, ENVIRONMENT_NAME = "report.html", "environment.json"
 TRAINING_VIDEOS_NAME = "training_videos.json"
 """Paths of the labelled videos that a classifier was trained on, so that a test can tell if it tests on them."""
 _log = logging.getLogger(__name__)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file in one piece: a reader sees the old one or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave the new name on no text
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -64,8 +51,8 @@ def spared(path: Path) -> Iterator[None]:
 
 @rank_zero_only
 def write_json(path: Path, values: Any) -> None:
-    """`write_atomically` of JSON that people can read."""
-    write_atomically(path, json.dumps(values, indent=1) + "\n")
+    """`files.write_json`, by the first process of a run."""
+    files.write_json(path, values)
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -102,7 +89,7 @@ def start_run(run: Path, config: Any) -> None:
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        write_atomically(run / CONFIG_NAME, yaml.safe_dump(plain(config), sort_keys=False))
+        files.write_text(run / CONFIG_NAME, yaml.safe_dump(plain(config), sort_keys=False))
         write_json(run / ENVIRONMENT_NAME, environment())
     except OSError as error:
         raise InputError(f"{run} cannot be written ({error.strerror}); give another folder as --run") from error

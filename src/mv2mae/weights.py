@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
+from mv2mae.files import in_one_stroke
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.pretraining import MV2MAE
@@ -81,16 +81,8 @@ def save_weights(path: Path, module: nn.Module, kind: str, config: ModelConfig, 
         return
     # one entry: safetensors writes several in any order, and the same weights shall give the same bytes
     header = {HEADER: json.dumps({"kind": kind, "config": dataclasses.asdict(config), "about": about})}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(safetensors.torch.save(tensors, metadata=header))
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave the new name on nothing
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with in_one_stroke(path, durable=True) as temporary:
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata=header))
 
 
 def whole_state(module: nn.Module) -> dict[str, Tensor]:

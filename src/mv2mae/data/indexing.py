@@ -13,6 +13,7 @@ import pandas as pd
 from mv2mae.data.manifest import sample_manifest, with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
+from mv2mae.files import write_json
 
 
 def index(
@@ -52,14 +53,14 @@ def index(
         raise InputError(f"none of the {total} videos below {root} can be opened; first: {': '.join(broken[0])}")
     write_manifest(frame, out)
     if found.class_names:
-        _write_json(out.with_name(f"{out.stem}.classes.json"), list(found.class_names))
+        write_json(out.with_name(f"{out.stem}.classes.json"), list(found.class_names))
     report: dict[str, list[Any]] = {
         "unmatched": list(found.unmatched),
         "set_aside": [list(entry) for entry in found.problems],
         "broken": [list(entry) for entry in broken],
         "dropped": dropped,
     }
-    _write_json(out.with_name(f"{out.stem}.report.json"), report)
+    write_json(out.with_name(f"{out.stem}.report.json"), report)
     _say(frame, report, out)
     return out
 
@@ -132,7 +133,3 @@ def class_names(manifest: str, labels: Iterable[int]) -> list[str]:
                 ) from error
             return [str(known.get(label, label)) for label in labels]
     return [str(label) for label in labels]
-
-
-def _write_json(path: Path, values: object) -> None:
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

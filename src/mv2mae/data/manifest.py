@@ -22,6 +22,7 @@ from rich.progress import track
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
 from mv2mae.errors import InputError
+from mv2mae.files import in_one_stroke
 
 COLUMNS = (
     "path",
@@ -96,18 +97,13 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
     _check_rows(frame, str(file))
     _check_repeats(frame, str(file))
     folder = file.absolute().parent
-    folder.mkdir(parents=True, exist_ok=True)
     frame["path"] = [_relative(p, f"{folder}{os.sep}") for p in frame["path"]]
     frame = frame.drop(columns=_empty_columns(frame))
-    temporary = folder / f".{file.name}.{os.getpid()}.tmp"
-    try:
+    with in_one_stroke(file) as temporary:
         if file.suffix == ".csv":
             frame.to_csv(temporary, index=False, lineterminator="\n")
         else:
             frame.to_parquet(temporary, index=False)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
     return file
 
 

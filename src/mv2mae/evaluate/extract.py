@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch import Tensor
 from mv2mae.config import DataConfig, FeatureConfig
 from mv2mae.errors import InputError
 from mv2mae.evaluate.features import Features, FrozenEncoder, Parts, join
+from mv2mae.files import in_one_stroke
 from mv2mae.runs import write_json
 
 ABOUT = ("path", "group", "view", "label", "subject", "setup")
@@ -81,9 +81,8 @@ def extract(
         parts.complete(device=device, progress=progress)
         write = _write_parquet if out.suffix == ".parquet" else _write_safetensors
         broken = [(str(rows["path"][row]), reason) for row, reason in parts.errors().items()]
-        _in_one_stroke(
-            out, lambda file: write(file, _tables(parts, frozen, config, fused), {**about, "broken": broken})
-        )
+        with in_one_stroke(out) as temporary:
+            write(temporary, _tables(parts, frozen, config, fused), {**about, "broken": broken})
         shutil.rmtree(parts.folder)
     about = read_about(out)
     broken = [(path, reason) for path, reason in about["broken"]]
@@ -143,16 +142,6 @@ def _is_finished(out: Path, digest: str, fused: bool) -> bool:
     if (about["digest"], about["fused"]) != (digest, fused):
         raise InputError(f"{out} holds other features (encoder, videos or settings differ); remove it or give another")
     return True
-
-
-def _in_one_stroke(out: Path, write: Any) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _tables(

@@ -35,6 +35,7 @@ from mv2mae.data.video import available_cores
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.windows import even_offsets
 from mv2mae.errors import InputError
+from mv2mae.files import in_one_stroke
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import Blocks
 from mv2mae.weights import encoder_tensors, load_encoder, read_weights
@@ -313,12 +314,8 @@ def _write_part(path: Path, videos: Sequence[Encoded], shape: tuple[int, int, in
     values, times = zip(*(nothing if isinstance(video, str) else video for video in videos), strict=True)
     kind = next((value.dtype for value in values if not value.isnan().all()), torch.float32)
     tensors = {"values": torch.stack([value.to(kind) for value in values]), "times": torch.stack(times)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with in_one_stroke(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={"errors": json.dumps(errors)}))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_part(path: Path) -> Features:

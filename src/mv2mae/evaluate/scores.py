@@ -36,6 +36,7 @@ from jaxtyping import Float
 from mv2mae.data.labels import count_untrained
 from mv2mae.data.manifest import read_table
 from mv2mae.errors import InputError
+from mv2mae.files import in_one_stroke
 
 SCORES_NAME, CROPS_NAME, FUSED_NAME = "scores.parquet", "crops.parquet", "fused.parquet"
 ABOUT = ("path", "group", "view", "label", "subject", "setup")
@@ -144,12 +145,8 @@ def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet in one stroke, its `attrs` with it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with in_one_stroke(path) as temporary:
         table.to_parquet(temporary, index=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class CropWriter:

@@ -14,7 +14,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
 from mv2mae.errors import InputError
-from mv2mae.runs import NON_FINITE_NAME, spared, write_atomically
+from mv2mae.files import write_text
+from mv2mae.runs import NON_FINITE_NAME, spared
 from mv2mae.train.checkpoints import Checkpoints
 from mv2mae.train.stopping import StopSignals
 
@@ -149,4 +150,4 @@ def forget_steps_after(file: Path, step: int) -> None:
                 kept.append(line)
         except json.JSONDecodeError:
             continue  # a process was killed while it wrote this line
-    write_atomically(file, "".join(kept))
+    write_text(file, "".join(kept))

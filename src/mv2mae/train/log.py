@@ -19,7 +19,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mv2mae.runs import spared, write_atomically
+from mv2mae.files import write_text
+from mv2mae.runs import spared
 from mv2mae.train.timing import DATA, PartTimes
 
 
@@ -80,7 +81,7 @@ class RunLog(Logger):
         if self.path.exists():
             rows = pd.read_csv(self.path, dtype=str, keep_default_na=False, on_bad_lines="skip")
             rows = rows[(rows["step"] != "") & (rows["value"] != "")]  # a kill may leave half a row
-            write_atomically(self.path, rows[rows["step"].astype(int) <= step].to_csv(index=False))
+            write_text(self.path, rows[rows["step"].astype(int) <= step].to_csv(index=False))
 
 
 class TensorBoard(TensorBoardLogger):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mv2mae.files import in_one_stroke
 from mv2mae.visualize.options import Format
 
 MOVING: tuple[Format, ...] = ("mp4", "gif")
@@ -56,13 +56,8 @@ def write_picture(picture: Picture | Figure, path: Path, *, frame_seconds: float
         if kind in MOVING:
             path, kind = path.with_suffix(".png"), "png"
         data = _still(picture if isinstance(picture, Figure) else picture.still(), kind)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with in_one_stroke(path) as temporary:
         temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from mv2mae.runs import write_atomically
+from mv2mae.files import write_text
 
 DPI = 130
 """Sharp at the page's width on an ordinary screen, and still readable when zoomed."""
@@ -135,7 +135,7 @@ def write_report(path: Path, report: Report) -> Path:
         lstrip_blocks=True,
     )
     page = environment.get_template("report.html.j2").render(report=report, drawn=drawn, webp_uri=webp_uri)
-    write_atomically(path, page)
+    write_text(path, page)
     return path
 
 

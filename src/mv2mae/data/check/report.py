@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mv2mae.data.check.sync import Offset
+from mv2mae.files import write_json
 
 Severity = Literal["error", "warning"]
 
@@ -142,12 +142,7 @@ class Report:
     def write(self, path: str | Path) -> Path:
         """Writes `to_json` in one stroke."""
         file = Path(path)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_json(file, self.to_json())
         return file
 
     def print(self, *, num_rows: int = 20) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from mv2mae.errors import InputError
+from mv2mae.files import write_json
 
 StoreCrop = Literal["none", "motion", "person", "boxes"]
 VERSION = 1
@@ -69,7 +68,7 @@ def check_header(file: Path, config: StoreConfig) -> None:
     if config.crop != "person":
         del mine["detector"]  # it changes nothing, and older stores do not have it
     if not file.exists():
-        write_atomically(file, (json.dumps({"version": VERSION, "settings": mine}, indent=1) + "\n").encode())
+        write_json(file, {"version": VERSION, "settings": mine})
     theirs = read_header(file).get("settings", {})  # read back: another machine may have begun it in this moment
     for name, value in mine.items():
         if theirs.get(name) != value:
@@ -95,19 +94,3 @@ def read_header(file: Path) -> dict[str, dict[str, object]]:
     if version != VERSION:
         raise InputError(f"{file}: layout {version} of the store, layout {VERSION} was expected; prepare it again")
     return dict(header)
-
-
-def write_atomically(file: Path, content: bytes) -> None:
-    """Writes a file in one stroke: a temporary one, then a rename."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(file)
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def temporary_beside(file: Path) -> Path:
-    """A name of its own for each writer; process numbers repeat between machines, and in containers always."""
-    return file.with_name(f".{file.name}.{secrets.token_hex(6)}.tmp")

@@ -19,9 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mv2mae.data.store.config import write_atomically
 from mv2mae.data.store.shards import KEY
 from mv2mae.errors import InputError
+from mv2mae.files import in_one_stroke
 
 INDEX = "index.parquet"
 PARTS = "parts"
@@ -150,4 +150,5 @@ def read_index(file: Path) -> pd.DataFrame:
 def _write(file: Path, table: pa.Table, metadata: dict[bytes, bytes]) -> None:
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(metadata), buffer)
-    write_atomically(file, buffer.getvalue())
+    with in_one_stroke(file) as temporary:
+        temporary.write_bytes(buffer.getvalue())

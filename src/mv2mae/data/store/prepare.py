@@ -22,7 +22,7 @@ import pandas as pd
 from rich.progress import Progress, TaskID
 
 from mv2mae.data.manifest import read_manifest, sample_manifest, write_manifest
-from mv2mae.data.store.config import StoreConfig, check_header, temporary_beside
+from mv2mae.data.store.config import StoreConfig, check_header
 from mv2mae.data.store.crop import read_boxes
 from mv2mae.data.store.detect import load_detector
 from mv2mae.data.store.index import (
@@ -39,6 +39,7 @@ from mv2mae.data.store.shards import SHARD, ShardWriter
 from mv2mae.data.store.workers import Workers
 from mv2mae.data.video import available_cores
 from mv2mae.errors import InputError
+from mv2mae.files import LEFTOVERS, in_one_stroke
 
 MANIFEST = "manifest.parquet"
 CLASSES = "manifest.classes.json"
@@ -236,22 +237,17 @@ def _write_shard(
     """Writes a tar under a temporary name, gives it its own, then writes its table."""
     file, record_file = _shard_file(folder, number), _record_file(folder, number)
     record_file.unlink(missing_ok=True)
-    temporary = temporary_beside(file)
     rows: list[dict[str, object]] = []
     problems: list[tuple[int, str]] = []
-    try:
-        with temporary.open("wb") as target:
-            writer = ShardWriter(target)
-            for row, (source, item) in enumerate(zip(sources, items, strict=True), start=first_row):
-                if isinstance(item, str):
-                    problems.append((row, item))
-                else:
-                    place = writer.add(source.key, item.header, item.payload)
-                    rows.append({"key": source.key, "shard": number, **vars(place), "row": row, **item.columns(source)})
-            writer.close()
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with in_one_stroke(file) as temporary, temporary.open("wb") as target:
+        writer = ShardWriter(target)
+        for row, (source, item) in enumerate(zip(sources, items, strict=True), start=first_row):
+            if isinstance(item, str):
+                problems.append((row, item))
+            else:
+                place = writer.add(source.key, item.header, item.payload)
+                rows.append({"key": source.key, "shard": number, **vars(place), "row": row, **item.columns(source)})
+        writer.close()
     write_record(record_file, ShardRecord(rows, list(sources), problems))
 
 
@@ -266,7 +262,7 @@ def _finish(manifest: str | Path, frame: pd.DataFrame, out: Path, records: Seque
     for number in _beyond(folder, len(records)):
         _record_file(folder, number).unlink(missing_ok=True)
         _shard_file(folder, number).unlink()
-    for left in (*folder.rglob(".*.tmp"), *out.glob(f".{MANIFEST}.*.tmp")):  # by runs that were killed
+    for left in (*folder.rglob(LEFTOVERS), *out.glob(f".{MANIFEST}.*.tmp")):  # by runs that were killed
         left.unlink(missing_ok=True)
     index = write_index(folder / INDEX, records)
     kept = frame.iloc[index["row"].to_numpy()].reset_index(drop=True)

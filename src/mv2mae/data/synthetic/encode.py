@@ -1,7 +1,6 @@
 """Writing frames: H.264 in MP4 by PyAV, and PNG."""
 
 import errno
-import os
 import shutil
 import struct
 import zlib
@@ -14,6 +13,7 @@ import av
 import numpy as np
 
 from mv2mae.errors import InputError
+from mv2mae.files import in_one_stroke
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -45,14 +45,8 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, crf: int) -> None
     Raises:
         InputError: the disk is full; no part of the file is left.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with room_on_disk(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _encode(partial, frames, fps, crf)
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with room_on_disk(path), in_one_stroke(path) as temporary:
+        _encode(temporary, frames, fps, crf)
 
 
 def _encode(path: Path, frames: np.ndarray, fps: float, crf: int) -> None:

@@ -4,7 +4,6 @@ performance.
 
 import json
 import multiprocessing
-import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +30,7 @@ from mv2mae.data.synthetic.stage import Stage
 from mv2mae.data.synthetic.truth import write_truth
 from mv2mae.data.videos import ProblemLog
 from mv2mae.errors import InputError
+from mv2mae.files import LEFTOVERS, write_json
 
 
 @lru_cache(maxsize=2)
@@ -103,9 +103,9 @@ def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress
     setups = dict.fromkeys(group.setup for group in groups)
     with room_on_disk(out / "synth.json"):
         (out / "videos").mkdir(parents=True, exist_ok=True)
-        _write_json(out / "synth.json", {"config": config.to_json(), "versions": versions()})
-        _write_json(out / "classes.json", {str(k): name for k, name in config.class_names.items()})
-        _write_json(out / "cameras.json", {str(setup): _describe(config, setup) for setup in setups})
+        write_json(out / "synth.json", {"config": config.to_json(), "versions": versions()})
+        write_json(out / "classes.json", {str(k): name for k, name in config.class_names.items()})
+        write_json(out / "cameras.json", {str(setup): _describe(config, setup) for setup in setups})
         if config.library is not None:
             _write_problems(out / "problems.jsonl", config.library.problems)
     tasks = [(out, config, group) for group in groups]
@@ -114,11 +114,11 @@ def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress
         for _ in track(steps, total=len(tasks), description="synth", disable=not progress):
             pass
     finally:
-        for partial in (out / "videos").glob(".*.part"):  # of processes that another's error ended
-            partial.unlink(missing_ok=True)
+        for left in (out / "videos").glob(LEFTOVERS):  # of processes that another's error ended
+            left.unlink(missing_ok=True)
     table = manifest(config, groups)
     with room_on_disk(out / "manifest.csv"):
-        _write_json(out / "splits.json", describe_splits(table))
+        write_json(out / "splits.json", describe_splits(table))
         write_manifest(table.assign(path=[str(out / path) for path in table["path"]]), out / "manifest.csv")
     return table
 
@@ -237,9 +237,3 @@ def _write_problems(path: Path, problems: tuple[tuple[str, str], ...]) -> None:
     log = ProblemLog(path)
     for file, reason in problems:
         log.add(file, reason)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(partial, path)

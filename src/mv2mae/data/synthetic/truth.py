@@ -8,7 +8,6 @@ joints: of the person (the first mover) joints [t, j, 3] float32, metres in the 
 """
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from mv2mae.data.synthetic.posing import Posed
 from mv2mae.data.synthetic.render import depth_of, faces_of, rasterize, snap
 from mv2mae.data.synthetic.sight import Sight
 from mv2mae.errors import InputError
+from mv2mae.files import in_one_stroke
 
 TRUTH = ("depth", "parts", "joints", "flow")
 FLESH = 0.2  # metres: a joint lies so deep in the body that what covers it by less is the body part itself
@@ -150,14 +150,8 @@ def write_truth(path: Path, truth: Mapping[str, Tensor | np.ndarray]) -> None:
         arrays[name] = array.astype(_STORED[name])
     held = io.BytesIO()
     np.savez_compressed(held, allow_pickle=False, **arrays)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(held.getvalue())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with in_one_stroke(Path(path)) as temporary:
+        temporary.write_bytes(held.getvalue())
 
 
 def read_truth(path: Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,47 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+LEFTOVERS = ".*.tmp"
+"""What a process that was killed may leave beside the files it wrote; to be removed, never to be read."""
+
+
+@contextmanager
+def in_one_stroke(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Gives the path to write to; what was written takes the place of `path` at the end, if all went well.
+
+    Else `path` is as it was, and nothing is left behind. Folders above it are made.
+
+    Args:
+        durable: write down to the disk first. Without that a power cut may leave the new name on nothing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # not the number of the process: it repeats between machines, and in containers always
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        yield temporary
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one stroke, durably."""
+    with in_one_stroke(path, durable=True) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON that people can read, in one stroke, durably."""
+    write_text(path, json.dumps(values, indent=1) + "\n")

@@ -1,0 +1,40 @@
+"""A file is written whole, or is as it was."""
+
+import json
+
+import pytest
+
+from mv2mae.files import LEFTOVERS, in_one_stroke, write_json, write_text
+
+
+def test_a_file_appears_when_all_of_it_is_written(tmp_path):
+    file = tmp_path / "new" / "file.txt"
+    with in_one_stroke(file) as temporary:
+        temporary.write_text("whole")
+        assert not file.exists()
+        assert list(file.parent.glob(LEFTOVERS)) == [temporary]
+    assert file.read_text() == "whole"
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, durable):
+    file = tmp_path / "file.txt"
+    file.write_text("old")
+
+    def fail():
+        with in_one_stroke(file, durable=durable) as temporary:
+            temporary.write_text("ne")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_text_is_written_as_it_is(tmp_path):
+    write_text(tmp_path / "lines.csv", "a,ä\n1,2\r\n")
+    assert (tmp_path / "lines.csv").read_bytes() == "a,ä\n1,2\r\n".encode()
+    write_json(tmp_path / "a.json", {"name": "ä", "list": [1, 2]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"name": "ä", "list": [1, 2]}
