@@ -28,26 +28,41 @@ def written_out(q, k, v):
 
 
 @pytest.mark.parametrize(("num_queries", "num_keys"), [(20, 20), (30, 7), (1, 5)])
-def test_by_hand_is_as_near_the_truth_as_torchs_own(num_queries, num_keys):
+def test_even_attention_by_hand_is_as_near_the_truth_as_torchs_own(num_queries, num_keys):
     given = heads(num_queries, num_keys)
     truth = with_gradients(written_out, *(x.double() for x in given))
     ours = with_gradients(attend, *given)
     torchs = with_gradients(F.scaled_dot_product_attention, *given)
     for found, theirs, true in zip(ours, torchs, truth, strict=True):
         assert found.dtype == torch.bfloat16
-        off, theirs_off = ((x.double() - true).norm() / true.norm() for x in (found, theirs))
-        assert off < max(2 * theirs_off, 0.01)
+        assert off(found, true) < max(2 * off(theirs, true), 0.01)
 
 
-@pytest.mark.parametrize("case", ["float32", "long", "compiled"])
+def test_sharp_attention_by_hand_is_off_by_the_rounding_of_its_scores():
+    q, *others = heads(200, 200, width=64)
+    given = [10 * q, *others]
+    out, *slopes = with_gradients(attend, *given)
+    true_out, *true_slopes = with_gradients(written_out, *(x.double() for x in given))
+    assert off(out, true_out) < 0.02
+    assert max(off(slope, true) for slope, true in zip(slopes, true_slopes, strict=True)) < 0.04
+
+
+def off(found, true):
+    """Relative error."""
+    return (found.double() - true).norm() / true.norm()
+
+
+@pytest.mark.parametrize("case", ["float32", "long", "compiled", "frozen", "not trained"])
 def test_elsewhere_it_is_torchs(case, monkeypatch):
     monkeypatch.setattr(attention._ByHand, "apply", lambda *_: pytest.fail("by hand"))
     q, k, v, _ = heads(8, 8, torch.float32 if case == "float32" else torch.bfloat16)
+    q.requires_grad_(case != "frozen")
     if case == "long":
-        monkeypatch.setattr(attention, "_LONG", 63)
+        monkeypatch.setattr(attention, "_MOST", 63)
     if case == "compiled":
         monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    assert torch.equal(attend(q, k, v), F.scaled_dot_product_attention(q, k, v))
+    with torch.set_grad_enabled(case != "not trained"):
+        assert torch.equal(attend(q, k, v), F.scaled_dot_product_attention(q, k, v))
 
 
 def test_maps_are_the_weights_that_attention_uses():

@@ -126,14 +126,19 @@ def test_the_last_tokens_alone_are_those_of_all():
     torch.testing.assert_close(attention(x, num_asking=3), attention(x)[:, -3:])
 
 
-def test_checkpointed_training_is_the_same_with_less_memory(tiny, pair):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_checkpointed_training_is_the_same_with_less_memory(tiny, pair, precision):
     torch.manual_seed(0)
     model, seeds = MV2MAE(tiny), torch.arange(4)
 
+    def forward():
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            return model(*pair, seeds=seeds)
+
     def step():
         model.zero_grad()
-        kept, out = kept_bytes(lambda: model(*pair, seeds=seeds))
-        out.loss.backward()
+        kept, out = kept_bytes(forward)
+        out.loss.backward()  # outside of autocast, as in a training
         return kept, out.loss.detach(), [p.grad.clone() for p in model.parameters()]
 
     kept, loss, slopes = step()
@@ -143,6 +148,19 @@ def test_checkpointed_training_is_the_same_with_less_memory(tiny, pair):
     torch.testing.assert_close(same_loss, loss, rtol=0, atol=0)
     torch.testing.assert_close(same_slopes, slopes, rtol=0, atol=0)
     assert less < 0.8 * kept
+
+
+def test_gradients_in_bfloat16_are_those_of_float32_but_for_rounding(tiny, pair):
+    torch.manual_seed(0)
+    model, slopes = MV2MAE(tiny), []
+    for enabled in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = model(*pair, seeds=torch.arange(4)).loss
+        loss.backward()
+        slopes.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert all(p.grad.dtype == torch.float32 for p in model.parameters())
+    assert torch.nn.functional.cosine_similarity(*slopes, dim=0) > 0.999
 
 
 def test_drop_path_draws_the_same_when_a_block_is_made_again():

@@ -120,7 +120,7 @@ class ComputeConfig:
     """torch.compile the model: faster steps after a slow first one."""
     checkpoint_activations: bool = False
     """Make what blocks compute again on the way back instead of keeping it: larger batches or models in the same
-    memory, for about a fifth more time."""
+    memory, for about a fifth more time (in bfloat16 on a CPU a third)."""
     profile_steps: int = 0
     """Steps of which torch's profiler writes a trace into the run's folder; 0 = none."""
 
@@ -220,6 +220,11 @@ class AugmentConfig:
     cutmix: float = 0.0
     """Alpha of cutmix, a box out of another video's clip; with mixup, half of the clips each (VideoMAE: 1)."""
 
+    @property
+    def mixes(self) -> bool:
+        """Whether clips and labels of neighbouring videos are mixed."""
+        return self.mixup > 0 or self.cutmix > 0
+
     def __post_init__(self) -> None:
         for name in ("rand_augment_prob", "erase_prob"):
             require(0 <= getattr(self, name) <= 1, f"augment.{name}={getattr(self, name)} must lie in [0, 1]")
@@ -270,6 +275,10 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         require(self.num_repeats >= 1, f"num_repeats={self.num_repeats} must be at least 1")
+        require(
+            self.init is not None or (self.image_size is None and self.num_frames is None),
+            "image_size and num_frames go with --from; from scratch set model.image_size, model.num_frames",
+        )
         blocks = self.train_blocks
         require(blocks is None or blocks >= 0, f"train_blocks={blocks} must be at least 0, or null for all")
         require(0 <= self.ema_decay < 1, f"ema_decay={self.ema_decay} must lie in [0, 1)")

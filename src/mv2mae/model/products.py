@@ -58,7 +58,7 @@ def gelu_product(x: Float[Tensor, "*b d"], weight: Float[Tensor, "e d"], bias: T
 
 def computed_in(x: Tensor) -> torch.dtype | None:
     """What products with x are computed in if by hand, float32 or bfloat16; None = they are torch's business."""
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    if x.device.type != "cpu" or x.dtype == torch.float64 or torch.compiler.is_compiling():
         return None
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     return dtype if dtype in (torch.float32, torch.bfloat16) else None

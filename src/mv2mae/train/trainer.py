@@ -147,6 +147,8 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     said = ", ".join(f"{name} {before[name]} -> {now[name]}" for name in names)
     if names == ["num_workers"]:
         return [f"  changed: {said}; the results stay the same"]
+    if "precision" in names:
+        return [f"  changed: {said}; the items and their order stay the same, what is computed of them does not quite"]
     return [f"  changed: {said}; the items and their order stay the same, sums are rounded otherwise"]
 
 
