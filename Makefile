@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 help:
 	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about ten minutes on two cores)"
 	@echo "make test    run the tests"
-	@echo "make setup   install the package with all extras into .venv"
+	@echo "make setup   install the package, the viewer and the tools for tests into .venv"
 	@echo "make lint    style;  make types   static types"
 
 .venv/base: pyproject.toml constraints.txt
@@ -40,4 +40,4 @@ types: .venv/dev
 
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs/demo
