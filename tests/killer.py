@@ -2,11 +2,13 @@
 
 Every training is a child of this process, which has imported everything already. Its whole one stands in `whole`;
 the other, in `killed`, is killed again and again, at random moments and in the middle of writing, and then let through.
-Prints what killed it, a line each.
+Each saves after every step, so that the kills come all along the run. Prints how each child ended, a line each; what
+they say themselves stands in `whole.out` and `killed.out`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -27,20 +29,16 @@ Patch = Callable[[], None]
 _ALONE: Patch = lambda: None  # noqa: E731
 
 
-def kill_in_call(owner: Any, name: str, call: int, *, after: bool = False) -> Patch:
-    """Lets a child kill itself in call number `call` of a function, before it does its work or after."""
+def kill_in_call(owner: Any, name: str, call: int, when: Callable[..., bool] = lambda *args: True) -> Patch:
+    """Lets a child kill itself before call number `call` of a function, of those whose arguments satisfy `when`."""
 
     def patch() -> None:
         original, calls = getattr(owner, name), iter(range(10**6))
 
-        def killing(*args: Any, **kwargs: Any) -> Any:
-            last = next(calls) == call
-            if last and not after:
+        def killing(*args: Any) -> Any:
+            if when(*args) and next(calls) == call:
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = original(*args, **kwargs)
-            if last:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            return original(*args)
 
         setattr(owner, name, killing)
 
@@ -48,7 +46,7 @@ def kill_in_call(owner: Any, name: str, call: int, *, after: bool = False) -> Pa
 
 
 def start(train: Callable[[Any, Path], Any], config: Any, run: Path, patch: Patch) -> tuple[int, int]:
-    """A child that trains; its process, and a pipe that is written to when its first step begins."""
+    """A child that trains; its process, and a pipe that gets a byte when a step begins."""
     reading, writing = os.pipe()
     child = os.fork()
     if child:
@@ -71,12 +69,21 @@ def start(train: Callable[[Any, Path], Any], config: Any, run: Path, patch: Patc
         os._exit(status)
 
 
-def run_until(train: Callable[[Any, Path], Any], config: Any, run: Path, patch: Patch, seconds: float | None) -> float:
-    """Train, until it ends or `seconds` after its first step; returns how long that was after its first step."""
+def run_until(
+    train: Callable[[Any, Path], Any], config: Any, run: Path, patch: Patch, after: tuple[int, float] | None
+) -> float:
+    """Train, until it ends or some seconds after a step of its own has begun; returns how long it took from the first.
+
+    Args:
+        after: number of that step, from 1, and the seconds.
+    """
     child, pipe = start(train, config, run, patch)
     os.read(pipe, 1)
     begin = time.monotonic()
-    if seconds is not None:
+    if after is not None:
+        step, seconds = after
+        for _ in range(step - 1):
+            os.read(pipe, 1)
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
@@ -92,18 +99,24 @@ def trial(train: Callable[[Any, Path], Any], config: Any, folder: Path, aims: li
     folder.mkdir()
     lasts = run_until(train, config, folder / "whole", _ALONE, None)
     rng = random.Random(str(folder.name))
-    kills: list[tuple[Patch, float | None]] = [(patch, None) for patch in aims]
-    kills += [(_ALONE, rng.uniform(0, 0.2) * lasts) for _ in range(num_random)]
+    kills: list[tuple[Patch, tuple[int, float] | None]] = [(patch, None) for patch in aims]
+    a_step = lasts / config.optim.steps
+    kills += [(_ALONE, (rng.randint(1, 2), rng.uniform(0, a_step))) for _ in range(num_random)]
     rng.shuffle(kills)
-    for patch, seconds in kills:
-        run_until(train, config, folder / "killed", patch, seconds)
+    for patch, after in kills:
+        run_until(train, config, folder / "killed", patch, after)
     run_until(train, config, folder / "killed", _ALONE, None)
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     in_the_file = kill_in_call(checkpoints._Patient, "write", 5)
-    before_the_name = kill_in_call(checkpoints.os, "replace", 0)
-    after_the_name = kill_in_call(checkpoints, "_sync_folder", 1, after=True)
-    trial(pretrain, PRETRAINING, folder / "pretrain", [in_the_file, before_the_name, after_the_name], num_random=1)
-    trial(finetune, FINETUNING, folder / "finetune", [in_the_file], num_random=5)
+    not_yet_renamed = kill_in_call(os, "replace", 0, lambda source, target: Path(target).suffix == ".ckpt")
+    renamed_not_synced = kill_in_call(checkpoints, "_sync_folder", 1)
+    aims = [in_the_file, not_yet_renamed, renamed_not_synced]
+    pretraining, finetuning = (
+        dataclasses.replace(config, log=dataclasses.replace(config.log, save_every=1))
+        for config in (PRETRAINING, FINETUNING)
+    )
+    trial(pretrain, pretraining, folder / "pretrain", aims, num_random=1)
+    trial(finetune, finetuning, folder / "finetune", [in_the_file], num_random=5)

@@ -80,6 +80,25 @@ def test_every_switch_of_every_verb_stands_alone():
     assert parsed("pretrain", "--data.flip", "--run", "r").data.flip is True
 
 
+def test_options_may_be_written_with_hyphens():
+    args = parsed("finetune", "--dry-run", "--labels-per-class", "5", "--data.frame-stride=3", "--from", "some-run")
+    assert (args.dry_run, args.data.labels_per_class, args.data.frame_stride) == (True, 5, 3)
+    assert args.init == "some-run"  # what is no option stays as it is
+    assert parsed("predict", "run", "a.mp4", "--num-clips", "2").num_clips == 2
+    with pytest.raises(InputError, match="--dry-ran"):
+        parsed("finetune", "--dry-ran")
+
+
+def test_few_labels_have_short_names_in_finetuning_alone(capsys):
+    assert parsed("finetune", "--labels_per_class", "5").data.labels_per_class == 5
+    assert parsed("finetune", "--label-fraction=0.1").data.label_fraction == 0.1
+    with pytest.raises(InputError, match="--labels_per_class"):
+        parsed("pretrain", "--labels_per_class", "5")
+    with pytest.raises(SystemExit):
+        main(["finetune", "--help"])
+    assert "(short: --label_fraction)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_list_is_written_with_commas_or_in_brackets():
     for words in (["--actions", "wave"], ["--actions=[wave]"], ["--actions", '["wave"]']):
         assert parsed("synth", "out", *words).actions == ("wave",)
@@ -125,8 +144,10 @@ def test_what_only_trainings_heed_is_no_option_of_a_test(capsys):
         (["pretrain", "--run", "x", "--optim.epochs", "null", "--optim.steps", "0"], "steps=0 must be at least 1"),
         (["pretrain", "--run", "x", "--compute.precision", "fp8"], "compute.precision"),
         (["pretrain", "--run", "x", "--model.tubelet_size", "[0,8,8]"], "tubelet_size=[0, 8, 8] must be positive"),
+        (["finetune", "--run", "x", "--image_size", "48"], "image_size and num_frames go with --from; from scratch"),
+        (["finetune", "--run", "x", "--num_frames", "8"], "set model.image_size, model.num_frames"),
         (["finetune", "--run", "x", "--num_repeats", "0"], "num_repeats=0 must be at least 1"),
-        (["finetune", "--run", "x", "--num_repeats", "7"], "must be a multiple of num_repeats=7"),
+        (["finetune", "--run", "x", "--num_repeats", "11"], "must be a multiple of num_repeats=11"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_status_1(words, message, capsys, tmp_path, monkeypatch):
@@ -179,6 +200,18 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path, capsys):
     )  # fmt: skip
     assert status == 1
     assert "embed.weight has shape [3, 3], but this model needs [128, 768]" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(TimeoutError(), "TimeoutError"), (OSError("a", "b"), "[Errno a] b"), (InputError("so\nit is"), "it is")],
+)
+def test_an_error_is_one_line_even_where_it_says_nothing(error, said, capsys, monkeypatch):
+    def report(runs, out):
+        raise error
+
+    monkeypatch.setattr("mv2mae.reports.write.report", report)
+    assert run(capsys, "report", "x") == (1, "", f"mv2mae report: error: {said}\n")
 
 
 def test_a_file_that_is_no_safetensors_is_refused(tmp_path, capsys):

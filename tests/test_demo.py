@@ -1,11 +1,14 @@
 """The demo, as short as it goes: every part runs and the page has them all."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 
 from mv2mae.config import EvalConfig
-from mv2mae.demo import demo
+from mv2mae.demo import FINETUNED, MULTI_VIEW, demo
 from mv2mae.demo_report import verdict
-from mv2mae.errors import InputError
+from mv2mae.errors import InputError, RunStopped
 from mv2mae.evaluate.evaluate import evaluate
 
 
@@ -23,11 +26,40 @@ def test_the_demo_ends_with_a_page_and_goes_on_where_it_was(tmp_path, monkeypatc
     assert (tmp_path / "demo" / "pretrain-multi-view" / "log.csv").read_bytes() == log
 
 
-def test_the_demo_removes_nothing_but_its_own(tmp_path):
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(InputError, match=r"holds thesis.tex, which no demo wrote"):
+@pytest.mark.parametrize("name", ["thesis.tex", "pretrain-mine", "finetune-mine", "report.pdf"])
+def test_the_demo_removes_nothing_but_its_own(tmp_path, name):
+    (tmp_path / MULTI_VIEW).mkdir()
+    (tmp_path / name).touch()
+    with pytest.raises(InputError, match=rf"holds {name}, which no demo wrote"):
         demo(tmp_path, minutes=1, fresh=True)
-    assert (tmp_path / "thesis.tex").exists()
+    assert (tmp_path / name).exists()
+    assert (tmp_path / MULTI_VIEW).exists()
+
+
+def stop(*_):
+    raise RunStopped("stopped at step 3", status=130)
+
+
+def test_a_fresh_demo_removes_an_earlier_one(tmp_path, monkeypatch):
+    for name in (MULTI_VIEW, *FINETUNED.values()):
+        (tmp_path / name).mkdir()
+    (tmp_path / "report.json").write_text('{"seconds": 500.0}')
+    (tmp_path / "report.html").touch()
+    monkeypatch.setattr("mv2mae.demo.pretrain", stop)
+    with pytest.raises(RunStopped):
+        demo(tmp_path, minutes=1, fresh=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    assert json.loads((tmp_path / "report.json").read_text())["seconds"] < 100
+
+
+def test_the_time_before_a_stop_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("mv2mae.demo.pretrain", stop)
+    clock = iter([0.0, 100.0, 1000.0, 1020.0])
+    monkeypatch.setattr("mv2mae.demo.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    for seconds in (100.0, 120.0):
+        with pytest.raises(RunStopped):
+            demo(tmp_path, minutes=1)
+        assert json.loads((tmp_path / "report.json").read_text()) == {"seconds": seconds}
 
 
 class Fake:

@@ -13,9 +13,10 @@ import mv2mae
 SOURCE = Path(mv2mae.__file__).parent
 
 STATIONS = ("model", "data", "train", "evaluate", "visualize", "viewer", "reports", "benchmark")
-COMMON = {"config", "errors", "wording"}
+KNOWN = {"config", "errors", "wording"}
+COMMON = {*KNOWN, "files"}
 MAY_IMPORT = {
-    "model": COMMON,
+    "model": KNOWN,
     "data": COMMON,
     "train": {*COMMON, "model", "data", "weights", "runs", "ranks"},
     "evaluate": {*COMMON, "model", "data", "weights", "runs"},

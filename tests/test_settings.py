@@ -31,10 +31,12 @@ def test_a_split_and_queries_put_each_other_out_of_force(weights):
         assert stored_settings(weights, {query})["data.split"] == ""
 
 
-def test_weights_without_a_run_bring_their_clips(weights, tmp_path):
+def test_weights_without_a_run_bring_their_clips(weights, tiny, tmp_path):
     (weights.parent / "config.yaml").unlink()
     assert stored_settings(weights) == stored_settings(weights.parent) == {"data.frame_stride": 3}
     assert stored_settings("synthetic-small")["data.frame_stride"] > 0
     assert stored_settings(tmp_path / "nowhere") == {}
+    save_weights(weights, Encoder(tiny), ENCODER, tiny, frame_stride=3, fps=15.0)
+    assert stored_settings(weights) == {"data.frame_stride": 3, "data.fps": 15.0}
     weights.write_bytes(b"damaged")
     assert stored_settings(weights) == {}

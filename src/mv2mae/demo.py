@@ -35,6 +35,19 @@ UNSEEN_VIEW = 1
 FULL_MINUTES = 9.0
 """Time on two quiet cores for which the recipes' steps are meant."""
 
+MULTI_VIEW, SINGLE_VIEW = "pretrain-multi-view", "pretrain-single-view"
+"""Folders of the pre-training runs."""
+FINETUNED = {
+    "from scratch": "finetune-from-scratch",
+    "single-view, minutes": "finetune-single-view-minutes",
+    "multi-view, minutes": "finetune-multi-view-minutes",
+    "multi-view, packaged": "finetune-multi-view-packaged",
+}
+"""Folder of each contender's run."""
+REPORT, SECONDS = "report.html", "report.json"
+OWN = {MULTI_VIEW, SINGLE_VIEW, *FINETUNED.values(), REPORT, SECONDS}
+"""All that a demo makes in its folder, and so all that it may remove."""
+
 
 @dataclass
 class Contender:
@@ -66,7 +79,7 @@ def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Pa
         fresh: remove what an earlier demo left in the folder.
 
     Raises:
-        InputError: if `minutes` is not positive, or the folder holds something else.
+        InputError: if `minutes` is not positive, or with `fresh` the folder holds something else.
     """
     from mv2mae.demo_report import write_demo_report  # pictures need matplotlib, which is slow to load
 
@@ -75,10 +88,25 @@ def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Pa
     if fresh:
         _remove(out)
     console, begin = Console(), time.perf_counter()
-    scale = minutes / FULL_MINUTES
+    try:
+        contenders, pretrained = _compare(out, minutes / FULL_MINUTES, console)
+    except KeyboardInterrupt:  # what was done stays done, so its time counts when the demo goes on
+        _add_seconds(out, time.perf_counter() - begin)
+        raise
+    seconds = _add_seconds(out, time.perf_counter() - begin)
+    report = write_demo_report(
+        out / REPORT, contenders, pretrained, packaged=PACKAGED, test_split=TEST_SPLIT, seconds=seconds
+    )
+    _print_summary(contenders, console)
+    console.print(f"[bold]{seconds / 60:.1f} minutes.[/bold] Now open [bold]{report}[/bold]")
+    return report
+
+
+def _compare(out: Path, scale: float, console: Console) -> tuple[list[Contender], dict[str, Path]]:
+    """Pre-train, fine-tune and test, or what is left of it: the contenders and the pre-training runs by name."""
     pretrained = {
-        "multi-view": _pretrain("sample-pretrain", out / "pretrain-multi-view", scale, console),
-        "single-view": _pretrain("sample-videomae", out / "pretrain-single-view", scale, console),
+        "multi-view": _pretrain("sample-pretrain", out / MULTI_VIEW, scale, console),
+        "single-view": _pretrain("sample-videomae", out / SINGLE_VIEW, scale, console),
     }
     starts = {
         "from scratch": ("no pre-training", None),
@@ -86,28 +114,19 @@ def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Pa
         "multi-view, minutes": ("MV2MAE, pre-trained in this demo", str(pretrained["multi-view"])),
         "multi-view, packaged": (f"MV2MAE, prepared beforehand: {read_weights(PACKAGED).about['summary']}", PACKAGED),
     }
-    contenders = [
-        Contender(name, about, init, out / f"finetune-{name.replace(', ', '-').replace(' ', '-')}")
-        for name, (about, init) in starts.items()
-    ]
+    contenders = [Contender(name, about, init, out / FINETUNED[name]) for name, (about, init) in starts.items()]
     for contender in contenders:
         console.rule(contender.name, align="left")
         console.print(f"  {contender.about}", highlight=False)
         _finetune_and_test(contender, scale)
-    seconds = _seconds_so_far(out, time.perf_counter() - begin)
-    report = write_demo_report(
-        out / "report.html", contenders, pretrained, packaged=PACKAGED, test_split=TEST_SPLIT, seconds=seconds
-    )
-    _print_summary(contenders, console)
-    console.print(f"[bold]{seconds / 60:.1f} minutes.[/bold] Now open [bold]{report}[/bold]")
-    return report
+    return contenders, pretrained
 
 
 def _remove(out: Path) -> None:
     """Remove an earlier demo, and nothing else."""
     if not out.exists():
         return
-    strangers = [path.name for path in out.iterdir() if not path.name.startswith(("pretrain-", "finetune-", "report."))]
+    strangers = sorted({path.name for path in out.iterdir()} - OWN)
     if strangers:
         raise InputError(f"{out} holds {strangers[0]}, which no demo wrote; give another folder")
     shutil.rmtree(out)
@@ -153,9 +172,9 @@ def _print_summary(contenders: list[Contender], console: Console) -> None:
     console.print(table)
 
 
-def _seconds_so_far(out: Path, seconds: float) -> float:
+def _add_seconds(out: Path, seconds: float) -> float:
     """Time that the demo took, the parts before it was stopped among it."""
-    file = out / "report.json"
+    file = out / SECONDS
     before = json.loads(file.read_text(encoding="utf-8"))["seconds"] if file.exists() else 0.0
     write_json(file, {"seconds": before + seconds})
     return before + seconds

@@ -16,12 +16,14 @@ import json
 import logging
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pandas as pd
@@ -37,6 +39,8 @@ SNAPSHOTS_FOLDER, SNAPSHOTS_NAME = "snapshots", "snapshots.json"
 REPORT_NAME, ENVIRONMENT_NAME = "report.html", "environment.json"
 TRAINING_VIDEOS_NAME = "training_videos.json"
 """Paths of the labelled videos that a classifier was trained on, so that a test can tell if it tests on them."""
+_SECTIONS = ("model", "data", "optim", "compute", "log", "test")
+"""Of a configuration; those that a run has hold settings of their own."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,17 +64,49 @@ def plain(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
+def make_writable(folder: Path) -> None:
+    """Make a folder for results, before they are worked for.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); give another folder as --out") from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The full configuration of the run in a folder, as nested dictionaries.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    file = folder / CONFIG_NAME
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{file} cannot be read: it holds no settings")
+    # what is cut off within a section can be YAML still
+    if cut := [name for name in _SECTIONS if not isinstance(values.get(name, {}), dict)]:
+        raise InputError(f"{file} cannot be read: {cut[0]} holds no settings")
+    return values
+
+
 def check_run(run: Path, config: Any) -> None:
     """Make sure, before anything is done or written, that a run may go on in this folder or begin there.
 
     Raises:
-        InputError: if the folder holds a run with another configuration, or is no folder.
+        InputError: if the folder holds a run with another configuration or a damaged one, or is no folder.
     """
     if run.exists() and not run.is_dir():
         raise InputError(f"{run} is a file; give a folder for the run")
-    path = run / CONFIG_NAME
-    if path.exists():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if (run / CONFIG_NAME).exists():
+        before = read_config(run)
         # speed and logging may change between the parts of a run; what decides its result may not
         changed = [key for key in differences(before, plain(config)) if not key.startswith(("compute.", "log."))]
         if changed:
@@ -107,7 +143,7 @@ def environment() -> dict[str, Any]:
     """What a run ran on: versions, machine, command and the state of the source."""
     packages = ("mv2mae", "torch", "pytorch-lightning", "av", "numpy", "pandas")
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
         "platform": platform.platform(),
@@ -127,13 +163,21 @@ def processor() -> str:
 
 
 def git_state() -> str | None:
-    """Commit of the source, with `+changes` if it differs from it; None outside a repository."""
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+changes", "--exclude", "*"]
+    """Commit of the source, with `+changes` if it differs from it.
+
+    None where the source is under no git, or lies untracked in another project's repository (its `.venv`).
+    """
+    here = Path(__file__)
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)
+        return _git(here.parent, "describe", "--always", "--dirty=+changes", "--exclude", "*")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
 def read_log(run: Path) -> pd.DataFrame:

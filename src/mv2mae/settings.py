@@ -6,10 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mv2mae.errors import InputError
-from mv2mae.runs import CONFIG_NAME
+from mv2mae.runs import CONFIG_NAME, read_config
 from mv2mae.weights import find_weights, read_weights
 
 _QUERIES = {"data.train_query", "data.test_query"}
@@ -26,12 +24,15 @@ def stored_settings(source: str | Path, given: Collection[str] = ()) -> dict[str
 
     Returns:
         nothing, where the source is none of these.
+
+    Raises:
+        InputError: the run's configuration is damaged.
     """
     where = Path(source)
     config = next((file for file in (where / CONFIG_NAME, where.parent / CONFIG_NAME) if file.is_file()), None)
     if config is None or not where.exists():
         return _of_weights(source)
-    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    values = read_config(config.parent)
     found = {f"{part}.{name}": value for part in ("data", "test") for name, value in values.get(part, {}).items()}
     if "data.split" in given:
         found |= dict.fromkeys(_QUERIES, "")

@@ -27,6 +27,7 @@ from mv2mae.model.pretraining import MV2MAE
 WEIGHTS_NAME = "model.safetensors"
 HEADER = "mv2mae"
 """Key of the file's metadata under which the description stands, as JSON."""
+_DAMAGED = "the description in its header is damaged"
 PRETRAINING, CLASSIFIER, ENCODER = "pretraining", "classifier", "encoder"
 
 
@@ -109,15 +110,22 @@ def read_weights(source: str | Path) -> StoredWeights:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from error
     if HEADER not in header:
         raise InputError(f"{path}: a safetensors file, but not one that mv2mae wrote (no such mark in its header)")
-    stored = json.loads(header[HEADER])
-    values = stored["config"]
+    try:
+        stored = json.loads(header[HEADER])
+        kind, values, about = str(stored["kind"]), dict(stored["config"]), dict(stored["about"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: {_DAMAGED}") from error
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     if unknown := set(values) - known:
         raise InputError(f"{path}: made by another version of mv2mae (unknown settings: {', '.join(sorted(unknown))})")
-    for name in ("tubelet_size", "position_grid"):
-        if values.get(name) is not None:
-            values[name] = tuple(values[name])
-    return StoredWeights(path, stored["kind"], ModelConfig(**values), tensors, stored["about"])
+    try:
+        for name in ("tubelet_size", "position_grid"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        config = ModelConfig(**values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: {_DAMAGED} ({error})") from error
+    return StoredWeights(path, kind, config, tensors, about)
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -52,6 +52,19 @@ def test_held_out_groups_are_drawn_by_seed_and_left_out_of_training(manifest: Pa
     assert len(drawn) > 1
 
 
+def test_groups_may_lack_a_view_that_others_have(takes: pd.DataFrame, tmp_path: Path) -> None:
+    rows = [
+        {"path": takes["path"][view - 1], "group": f"g{g}", "view": view, "start": g / 50}
+        for g in range(1, 5)
+        for view in ((1, 2, 3) if g == 1 else (1, 2))
+    ]
+    file = str(write_manifest(make_frame(rows), tmp_path / "m.csv"))
+    data = pretrain_data(DataConfig(manifest=file, target_views=(1, 2, 3), held_out_groups=2), **SHAPE, seed=0)
+    assert data.summary["groups"] == data.summary["held_out_groups"] == 2
+    with pytest.raises(InputError, match="data.target_views names 4; the manifest's views are 1, 2, 3"):
+        pretrain_data(DataConfig(manifest=file, target_views=(3, 4)), **SHAPE, seed=0)
+
+
 def test_a_single_group_is_trained_on_and_looked_at(takes: pd.DataFrame, tmp_path: Path) -> None:
     file = write_manifest(takes[takes["group"] == "a"], tmp_path / "m.csv")
     data = pretrain_data(DataConfig(manifest=str(file)), **SHAPE, seed=0)
@@ -106,7 +119,8 @@ def test_memory_is_filled_once_at_the_asked_size(manifest: Path) -> None:
     data = pretrain_data(
         DataConfig(manifest=str(manifest), cache="memory", cache_size=24), **SHAPE, seed=0, progress=False
     )
-    assert data.train.videos.num_bytes == 40 * 32 * 24 * 3 + 48 * 24 * 32 * 3
+    num_values = sum(video.frames.numel() for video in data.train.videos._decoded.values())
+    assert num_values == 40 * 32 * 24 * 3 + 48 * 24 * 32 * 3
 
 
 def test_files_that_are_not_there_are_set_aside(takes: pd.DataFrame, tmp_path: Path) -> None:
@@ -138,6 +152,18 @@ def test_evaluation_takes_the_test_part_or_everything(manifest: Path) -> None:
     assert len(dataset) == 1
     loader = make_loader(dataset, None, device_batch_size=None, num_workers=0)
     assert [item["clips"].shape for item in loader] == [(1, 3, 4, 16, 16)]
+
+
+def test_a_test_may_be_of_the_groups_of_some_videos(takes: pd.DataFrame, tmp_path: Path) -> None:
+    config = DataConfig(manifest=str(write_manifest(takes, tmp_path / "m.csv")))
+    test = EvalConfig(num_clips=1, num_crops=1)
+    first, last = takes["group"].iloc[[0, -1]]
+    assert takes["group"].nunique() > 2
+    some = [takes["path"].iloc[0], takes["path"].iloc[-1], "/elsewhere.mp4"]
+    found = eval_data(config, **SHAPE, test=test, groups_of=some)
+    assert found.paths == takes["path"][(takes["group"] == first) | (takes["group"] == last)].tolist()
+    with pytest.raises(InputError, match="none of the 6 videos is among the 1 that the run was fine-tuned on"):
+        eval_data(config, **SHAPE, test=test, groups_of=["/elsewhere.mp4"])
 
 
 def test_device_batches_must_divide_the_step(manifest: Path) -> None:

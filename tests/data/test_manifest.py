@@ -56,6 +56,15 @@ def test_paths_below_the_manifest_move_with_it(tmp_path: Path) -> None:
     assert paths == [str(tmp_path / "new/g1/1.mp4"), str(tmp_path / "new/g1/2.mp4"), "/elsewhere/3.mp4"]
 
 
+def test_manifests_named_by_way_of_another_folder_move_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_manifest(make_frame(rows_below(tmp_path / "old")), "../old/m.csv")
+    os.rename(tmp_path / "old", tmp_path / "new")
+    paths = read_manifest("../new/m.csv")["path"].tolist()
+    assert paths == [str(tmp_path / "new/g1/1.mp4"), str(tmp_path / "new/g1/2.mp4"), "/elsewhere/3.mp4"]
+
+
 def test_writing_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_manifest(make_frame(rows_below(tmp_path)), tmp_path / "m.csv")
     before = file.read_bytes()

@@ -7,7 +7,7 @@ import pytest
 
 from mv2mae.config import DataConfig
 from mv2mae.data.manifest import make_frame
-from mv2mae.data.pairing import pair_views
+from mv2mae.data.pairing import check_views, pair_views
 from mv2mae.errors import InputError
 
 ANGLES = {1: 170.0, 2: -170.0, "3": 60.0, "4": 0.0}
@@ -20,7 +20,9 @@ def groups(**views: str) -> pd.DataFrame:
 
 def pairs(frame: pd.DataFrame, **settings: object) -> dict[str, set[str]]:
     """Target -> possible sources, as group and view."""
-    found = pair_views(frame, DataConfig(**settings))  # type: ignore[arg-type]
+    config = DataConfig(**settings)  # type: ignore[arg-type]
+    check_views(frame, config)
+    found = pair_views(frame, config)
     name = [f"{g}{v}" for g, v in zip(found.frame["group"], found.frame["view"], strict=True)]
     return {name[t]: {name[s] for s in rows} for t, rows in zip(found.targets, found.sources, strict=True)}
 

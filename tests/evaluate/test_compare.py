@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mv2mae.errors import InputError
-from mv2mae.evaluate.compare import compare
+from mv2mae.evaluate.compare import NAMES, compare, print_comparison
 
 
 def scores_of(hits, num_views=3):
@@ -78,3 +78,46 @@ def test_tests_on_other_videos_are_refused():
         compare(a, a[a["group"] != "g0"])
     with pytest.raises(InputError, match=r"give 3 videos different labels .*0/0: 0 and 1"):
         compare(a, a.assign(label=[1] * 3 + [0] * 9))
+
+
+def fused_of(hits):
+    """A table of groups fused by attention, as fused.parquet holds it."""
+    table = scores_of(hits, num_views=1)
+    return table.assign(path=table["group"], view="fused")
+
+
+def test_attention_is_tested_against_the_mean_of_both_runs():
+    rng = np.random.default_rng(0)
+    a, b, learned = rng.random(40) < 0.4, rng.random(40) < 0.5, rng.random(40) < 0.8
+    shuffled = fused_of(learned).sample(frac=1, random_state=0)
+    found = compare(scores_of(a), scores_of(b), fused_a=shuffled, draws=500)
+    assert list(found) == ["single_view", "fused", "attention_late"]
+    plain = compare(scores_of(a), scores_of(b), draws=500)
+    assert {name: found[name] for name in plain} == plain
+    assert found["attention_late"] == compare(fused_of(learned), fused_of(b), draws=500)["single_view"]
+    other = compare(scores_of(a), scores_of(b), fused_b=shuffled, draws=500)
+    assert list(other) == ["single_view", "fused", "late_attention"]
+    assert other["late_attention"] == compare(fused_of(a), fused_of(learned), draws=500)["single_view"]
+    both = compare(scores_of(a), scores_of(b), fused_a=fused_of(learned), fused_b=fused_of(a), draws=500)
+    assert list(both) == ["single_view", "fused", "attention", "attention_late", "late_attention"]
+    assert both["attention"] == compare(fused_of(learned), fused_of(a), draws=500)["single_view"]
+
+
+def test_a_run_against_itself_tells_its_attention_from_its_mean(capsys):
+    hits, learned = np.arange(10) % 3 > 0, np.arange(10) % 5 > 0
+    scores, fused = scores_of(hits), fused_of(learned)
+    found = compare(scores, scores, fused_a=fused, fused_b=fused, draws=500)
+    assert [found[name]["difference"] for name in ("single_view", "fused", "attention")] == [0, 0, 0]
+    row = found["attention_late"]
+    assert (row["a"], row["b"], row["only_a"], row["only_b"]) == (0.8, 0.6, 3, 1)
+    print_comparison(found, "run", "run")
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    assert len([line for line in said.splitlines() if line.strip().startswith(tuple(NAMES.values()))]) == 5 + 1
+    assert "attention, mean: views fused by attention in A" in said
+
+
+def test_attention_of_other_groups_than_its_scores_is_refused():
+    scores = scores_of(np.ones(4, dtype=bool))
+    with pytest.raises(InputError, match=r"the 3 groups in a fused.parquet are not the 4 .*test that run again"):
+        compare(scores, scores, fused_b=fused_of(np.ones(3, dtype=bool)))

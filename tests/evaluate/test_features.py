@@ -1,6 +1,7 @@
 """Features of a frozen encoder: what they are, that they are kept, and that a killed extraction goes on."""
 
 import dataclasses
+import shutil
 
 import pandas as pd
 import pytest
@@ -9,7 +10,8 @@ from frozen import DATA, few_videos, tiny_weights
 
 from mv2mae.config import EvalConfig, FeatureConfig
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.manifest import read_manifest
+from mv2mae.data.manifest import read_manifest, write_manifest
+from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
 from mv2mae.evaluate import features
@@ -91,6 +93,78 @@ def test_other_weights_videos_or_settings_are_other_features(weights, rows, tiny
     assert len({Parts(*variant).digest for variant in variants}) == len(variants)
 
 
+def prepared(manifest, out, short_side):
+    """Rows of the store of a manifest, made in a folder that is empty before."""
+    shutil.rmtree(out, ignore_errors=True)
+    prepare(manifest, out, StoreConfig(short_side=short_side), progress=False)
+    return read_manifest(out / "manifest.parquet")
+
+
+def test_changed_videos_have_other_features(weights, rows, tmp_path):
+    frozen, config = frozen_encoder(weights), FeatureConfig()
+    copies = rows.head(2).assign(path=[str(shutil.copy(path, tmp_path / f"{i}.mp4")) for i, path in
+                                       enumerate(rows["path"].head(2))])  # fmt: skip
+    first = extract_features(frozen, copies, DATA, config).values
+    assert torch.equal(extract_features(frozen, copies, DATA, config).values, first)
+    shutil.copy(rows["path"][5], tmp_path / "1.mp4")
+    second = extract_features(frozen, copies, DATA, config).values
+    assert torch.equal(second[0], first[0])
+    assert not torch.equal(second[1], first[1])
+
+
+def test_a_store_that_is_prepared_anew_has_other_features(weights, rows, tmp_path):
+    frozen, config = frozen_encoder(weights), FeatureConfig()
+    manifest, out = write_manifest(rows.head(2), tmp_path / "few.csv"), tmp_path / "prepared"
+    large = prepared(manifest, out, 48)
+    first = extract_features(frozen, large, DATA, config).values
+    digest = Parts(frozen, large, DATA, config).digest
+    prepare(manifest, out, StoreConfig(short_side=48), progress=False)  # nothing to do but the index
+    assert Parts(frozen, large, DATA, config).digest == digest
+    extract(frozen, large, DATA, config, tmp_path / "f.parquet")
+    small = prepared(manifest, out, 24)
+    assert small["path"].tolist() == large["path"].tolist()
+    assert not torch.equal(extract_features(frozen, small, DATA, config).values, first)
+    with pytest.raises(InputError, match="holds other features"):
+        extract(frozen, small, DATA, config, tmp_path / "f.parquet")
+
+
+def test_errors_of_a_store_without_its_index_are_not_kept(weights, rows, tmp_path):
+    frozen, config = frozen_encoder(weights), FeatureConfig()
+    stored = prepared(write_manifest(rows.head(2), tmp_path / "few.csv"), tmp_path / "prepared", 48)
+    index = tmp_path / "prepared" / "store" / "index.parquet"
+    index.rename(tmp_path / "away")
+    with pytest.raises(InputError, match="none of the 2 videos can be read"):
+        extract_features(frozen, stored, DATA, config)
+    (tmp_path / "away").rename(index)
+    assert extract_features(frozen, stored, DATA, config).errors == {}
+
+
+def test_what_failed_behind_a_url_is_read_again(weights, rows, tmp_path, monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    frozen, config = frozen_encoder(weights), FeatureConfig()
+    prepare(write_manifest(rows.head(2), tmp_path / "few.csv"), tmp_path, StoreConfig(shard_size=1), progress=False)
+    stored, folder = read_manifest(tmp_path / "manifest.parquet"), tmp_path / "store"
+    stored = stored.assign(path=[path.replace(str(folder), "memory://features") for path in stored["path"]])
+    for name in ("index.parquet", "shard-000000.tar"):
+        memory.pipe(f"/features/{name}", (folder / name).read_bytes())
+    assert list(extract_features(frozen, stored, DATA, config).errors) == [1]
+    memory.pipe("/features/shard-000001.tar", (folder / "shard-000001.tar").read_bytes())
+    assert extract_features(frozen, stored, DATA, config).errors == {}
+    monkeypatch.setattr(features, "encode_videos", lambda *args: pytest.fail("computed again"))
+    extract_features(frozen, stored, DATA, config)
+
+
+def test_a_worker_that_died_is_told_in_one_line(weights, rows, monkeypatch):
+    def loader(*args, **settings):
+        raise RuntimeError("DataLoader worker (pid 5) is killed by signal: Killed.")
+        yield
+
+    monkeypatch.setattr(features, "make_loader", loader)
+    with pytest.raises(InputError, match="a process that reads videos has died") as raised:
+        extract_features(frozen_encoder(weights), rows, DATA, FeatureConfig())
+    assert "\n" not in str(raised.value)
+
+
 def test_the_untrained_encoder_follows_from_its_seed(weights):
     one, same, other = (frozen_encoder(weights, untrained=True, seed=seed) for seed in (0, 0, 1))
     assert one.digest == same.digest != other.digest
@@ -127,8 +201,10 @@ def test_a_killed_extraction_goes_on_and_gives_the_same_file(weights, rows, tmp_
     (table, values), (table2, values2) = read_features(out), read_features(whole.out)
     pd.testing.assert_frame_equal(table, table2)
     assert torch.equal(values, values2)
+    (tmp_path / f"out.{ending}.parts").mkdir()  # what a process leaves that is killed after its last rename
     extract(frozen, rows, DATA, config, out)
     assert len(again) == 2
+    assert not (tmp_path / f"out.{ending}.parts").exists()
     with pytest.raises(InputError, match="holds other features"):
         extract(frozen, rows, DATA, FeatureConfig(), out)
 

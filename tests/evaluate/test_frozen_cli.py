@@ -38,6 +38,12 @@ def test_a_run_brings_its_videos_and_its_clips(run, tmp_path, capsys):
     assert json.loads((tmp_path / "all.report.json").read_text())["broken"][0][0].endswith("cut4.mp4")
 
 
+def test_a_query_stands_for_its_part(run, tmp_path, capsys):
+    words = ["extract", str(run), "--out", str(tmp_path / "f.parquet"), "--data.train_query", "subject == 1"]
+    assert main([*words, "--part", "train"]) == 0
+    assert "5 features" in capsys.readouterr().out
+
+
 def test_a_probe_writes_beside_its_run(run, capsys):
     words = ["--floor", "false", "--probe.probes", '["knn", "linear"]', "--probe.weight_decays", "[0.1]"]
     assert main(["probe", str(run), *words]) == 0
@@ -62,6 +68,14 @@ def test_a_probe_writes_beside_its_run(run, capsys):
         (["views", "RUN", "--cameras", "none.json"], "no file at none.json"),
         (["extract", "RUN", "--out", "f.csv"], "f.csv ends in .csv"),
         (["extract", "RUN", "--out", "f.parquet", "--part", "val"], "part='val' is unknown; choose train or test"),
+        (
+            ["extract", "synthetic-small", "--data", "sample", "--out", "f.parquet", "--part", "test"],
+            "nothing says which videos are the part test; give --data.split or --data.test_query",
+        ),
+        (
+            ["extract", "RUN", "--out", "f.parquet", "--part", "train", "--data.test_query", "subject == 1"],
+            "nothing says which videos are the part train; give --data.split or --data.train_query",
+        ),
         (["extract", "RUN", "--out", "f.parquet", "--num_clips", "0"], "num_clips=0 must be at least 1"),
     ],
 )

@@ -1,6 +1,7 @@
 """Fusion of views by attention: what it starts from, what it learns, how a run keeps it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,21 @@ from tested import MODEL, make_manifest, make_run
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import evaluate, figures_from
-from mv2mae.evaluate.fusion import GroupFuser, GroupTokens, ViewAttention, fit_view_attention
+from mv2mae.evaluate.evaluate import evaluate, figures_from, trained_on
+from mv2mae.evaluate.fusion import FUSION_NAME, GroupFuser, GroupTokens, ViewAttention, fit_view_attention
 from mv2mae.evaluate.metrics import fuse_views, score_matrix
 from mv2mae.evaluate.scores import read_scores
+from mv2mae.weights import read_weights, save_weights
 
 WIDTH, TIMES = MODEL.encoder_width, 2
 TEST = EvalConfig(num_clips=2, num_crops=2)
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """Fusions are learned in two steps: for tests of from what, not of how well."""
+    monkeypatch.setattr("mv2mae.evaluate.fusion._EPOCHS", 2)
+    monkeypatch.setattr("mv2mae.evaluate.fusion._LEAST_STEPS", 2)
 
 
 def trained_by_chance():
@@ -91,7 +100,7 @@ def test_groups_are_fused_one_after_the_other_and_broken_views_left_out():
     np.testing.assert_allclose(score_matrix(table)[:4], torch.stack(each).mean(dim=0).detach(), atol=1e-6)
 
 
-def test_a_run_learns_its_fusion_once_and_anew_for_other_weights(frame, tmp_path, capsys):
+def test_a_run_learns_its_fusion_once_and_anew_for_other_weights(quickly, frame, tmp_path, capsys):
     run = make_run(tmp_path / "run")
     data = make_manifest(tmp_path, frame)
     with pytest.raises(InputError, match="nothing says on which videos to learn the fusion"):
@@ -112,10 +121,66 @@ def test_a_run_learns_its_fusion_once_and_anew_for_other_weights(frame, tmp_path
 
 
 def test_an_untrained_fusion_is_late_fusion(run, frame, tmp_path, monkeypatch):
-    monkeypatch.setattr("mv2mae.evaluate.evaluate.load_fusion", lambda run: ViewAttention(MODEL, 3).eval())
+    untrained = ViewAttention(MODEL, 3).eval()
+    monkeypatch.setattr("mv2mae.evaluate.evaluate.fusion_of", lambda *args, **options: untrained)
     shuffled = frame.iloc[[3, 0, 5, 1, 4, 2]].reset_index(drop=True)
     data = make_manifest(tmp_path, shuffled)
     evaluate(run, data, TEST, tmp_path / "out", progress=False, fusion="attention")
     scores, fused = read_scores(tmp_path / "out"), read_scores(tmp_path / "out" / "fused.parquet")
     assert scores["path"].tolist() == shuffled["path"].tolist()
     np.testing.assert_allclose(score_matrix(fused), score_matrix(fuse_views(scores)), atol=1e-5)
+
+
+def learned_on(run, data, out, capsys):
+    """How many groups a test's fusion was learned on, training and held out; 0 where a saved one served."""
+    evaluate(run, data, TEST, out, fusion="attention")
+    if "learned a fusion" not in capsys.readouterr().out:
+        return 0
+    about = read_weights(run / FUSION_NAME).about
+    return about["groups"] + about["held_out"]
+
+
+def test_a_fusion_learns_from_the_groups_that_the_run_was_trained_on(quickly, frame, tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    data = replace(make_manifest(tmp_path, frame), train_query="view == view")
+    paths = frame["path"].tolist()
+    (run / "training_videos.json").write_text(json.dumps([paths[1], paths[3]]))  # a view of a, one of b, none of c
+    assert learned_on(run, data, tmp_path / "out", capsys) == 2
+    assert learned_on(run, data, tmp_path / "out", capsys) == 0
+    (run / "training_videos.json").unlink()
+    assert learned_on(run, data, tmp_path / "out", capsys) == 3
+    (run / "training_videos.json").write_text(json.dumps(["/moved/1.mp4"]))
+    with pytest.raises(InputError, match=r"none of the 6 videos is among the 1 .* there /moved/1.mp4\); give the man"):
+        evaluate(run, data, TEST, tmp_path / "out", progress=False, fusion="attention")
+
+
+def test_the_list_of_training_videos_is_found_from_the_weights_too(frame, tmp_path):
+    run = make_run(tmp_path / "run")
+    assert trained_on(run, frame["path"].tolist()) == 0
+    (run / "training_videos.json").write_text(json.dumps(frame["path"].tolist()[:2]))
+    assert trained_on(run, frame["path"].tolist()) == trained_on(run / "model.safetensors", frame["path"].tolist()) == 2
+
+
+def test_a_fusion_is_learned_anew_for_another_training_part(quickly, frame, tmp_path, capsys):
+    run, out = make_run(tmp_path / "run"), tmp_path / "out"
+    data = replace(make_manifest(tmp_path, frame), train_query="view == view")
+    fewer = replace(data, train_query="group != 'c'", test_query="group == 'c'")
+    assert learned_on(run, data, out, capsys) == 3
+    assert learned_on(run, fewer, out, capsys) == 2  # else group c would be tested with what was learned from it
+    assert learned_on(run, replace(fewer, train_query="view == view and group < 'c'"), out, capsys) == 0
+    relabelled = make_manifest(tmp_path / "other", frame.assign(label=[1, 1, 1, 0, 0, 2]))
+    assert learned_on(run, replace(relabelled, train_query="group != 'c'"), out, capsys) == 2
+    with pytest.raises(InputError, match="nothing says on which videos to learn the fusion"):
+        evaluate(run, replace(data, train_query=""), TEST, out, progress=False, fusion="attention")
+
+
+def test_a_fusion_of_an_older_version_is_learned_anew(quickly, frame, tmp_path, capsys):
+    run, out = make_run(tmp_path / "run"), tmp_path / "out"
+    data = replace(make_manifest(tmp_path, frame), train_query="view == view")
+    assert learned_on(run, data, out, capsys) == 3
+    stored = read_weights(run / FUSION_NAME)
+    module = ViewAttention(stored.config, 3)
+    module.load_state_dict(stored.tensors)
+    del stored.about["learned_from"]
+    save_weights(run / FUSION_NAME, module, stored.kind, stored.config, **stored.about)
+    assert learned_on(run, data, out, capsys) == 3

@@ -261,6 +261,16 @@ def test_bad_options(run: Path, options: str, message: str, capsys: pytest.Captu
     assert capsys.readouterr().err == f"mv2mae geometry: error: {message}\n"
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(run: Path, monkeypatch, capsys):
+    monkeypatch.setattr("mv2mae.evaluate.geometry_figures.geometry", lambda *_, **__: pytest.fail("measured"))
+    (run / "taken").touch()
+    assert main(["geometry", str(run), "--out", str(run / "taken")]) == 1
+    assert "taken cannot be written (File exists); give another folder as --out" in capsys.readouterr().err
+    assert main(["geometry", str(run / "nowhere"), "--out", str(run / "made")]) == 1
+    assert "no such run folder" in capsys.readouterr().err
+    assert not (run / "made").exists()
+
+
 def test_models_that_cannot_be_measured(tmp_path: Path, tiny: ModelConfig):
     single = tiny_run(tmp_path / "single", replace(tiny, cross_view_weight=0.0))
     with pytest.raises(InputError, match="no cross-view decoder"):

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mv2mae.evaluate.metrics import accuracy, confusion, fuse_views, interval, summarise
+from mv2mae.evaluate import metrics
+from mv2mae.evaluate.metrics import accuracy, calibration, chunks_of, confusion, fuse_views, interval, summarise
 
 
 def table(rows):
@@ -88,3 +89,93 @@ def test_summary_has_single_fused_and_each_view():
     assert figures["per_view"] == {"1": pytest.approx(1 / 3), "2": pytest.approx(2 / 3)}
     assert figures["fused"]["num"] == 3
     assert "fused" not in summarise(SCORES[SCORES["view"] == 1])
+
+
+def interval_at_once(hits, groups, *, seed=0, draws=2000):
+    """The bootstrap as plainly as it can be written, all draws in memory."""
+    names, codes = np.unique(groups, return_inverse=True)
+    sums, counts = np.bincount(codes, weights=hits), np.bincount(codes)
+    picks = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
+    low, high = np.quantile(sums[picks].sum(axis=1) / counts[picks].sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize("num_groups", [1, 2, 3, 17, 1999, 2001, 5003])
+def test_interval_in_parts_is_that_of_all_draws_at_once(num_groups, monkeypatch):
+    rng = np.random.default_rng(num_groups)
+    groups = np.concatenate([np.arange(num_groups), rng.integers(num_groups, size=2 * num_groups)])
+    hits, values = rng.random(len(groups)) < 0.3, rng.normal(size=len(groups))
+    assert interval(hits, groups) == interval_at_once(hits, groups)
+    few = {"seed": 5, "draws": 300}
+    for at_once in (7 * num_groups, 1):  # seven draws at a time, and one, of an odd number of groups too
+        monkeypatch.setattr(metrics, "_DRAWN_AT_ONCE", at_once)
+        assert interval(values, groups, **few) == interval_at_once(values, groups, **few)
+
+
+def test_parts_of_a_bootstrap_are_small_and_leave_no_draw_out():
+    for draws, num_groups in ((2000, 19_920), (10_000, 3), (5, 10**8), (2000, 0)):
+        sizes = chunks_of(draws, num_groups)
+        assert sum(sizes) == draws
+        assert max(sizes) == 1 or max(sizes) * num_groups <= 4_000_000
+
+
+def test_calibration_by_hand():
+    rows = table(
+        [
+            ("a", 1, 0, (0.8, 0.1, 0.1)),  # right; 0.8 is the upper edge of (0.6, 0.8]
+            ("b", 1, 1, (0.65, 0.25, 0.1)),  # wrong, in the same bin
+            ("c", 1, 2, (0.0, 0.0, 1.0)),  # right; 1 belongs to the last bin, (0.8, 1]
+            ("d", 1, 1, (0.35, 0.4, 0.25)),  # right; 0.4 is the upper edge of (0.2, 0.4]
+        ]
+    )
+    found = calibration(rows, num_bins=5)
+    assert found["nll"] == pytest.approx(-np.log([0.8, 0.25, 1.0, 0.4]).sum() / 4)
+    assert [(row["low"], row["high"], row["num"]) for row in found["reliability"]] == [
+        (pytest.approx(0.2), pytest.approx(0.4), 1),
+        (pytest.approx(0.6), pytest.approx(0.8), 2),
+        (pytest.approx(0.8), 1.0, 1),
+    ]
+    assert [row["confidence"] for row in found["reliability"]] == pytest.approx([0.4, 0.725, 1.0])
+    assert [row["accuracy"] for row in found["reliability"]] == [1.0, 0.5, 1.0]
+    assert found["ece"] == pytest.approx((0.6 * 1 + 0.225 * 2 + 0.0 * 1) / 4)
+
+
+def test_calibration_leaves_out_what_has_no_probability():
+    rows = table([("a", 1, 0, (0.8, 0.1, 0.1)), ("b", 1, 7, (0.3, 0.5, 0.2)), ("c", 1, 2, None)])
+    found = calibration(rows, num_bins=5)
+    assert found["nll"] == pytest.approx(-np.log(0.8))  # class 7 was never trained, c is broken
+    assert found["ece"] == pytest.approx((1 - 0.8 + 0.5) / 2)  # what was never trained is an error all the same
+    never = calibration(table([("a", 1, 0, (0.0, 1.0, 0.0))]))
+    assert never["nll"] == pytest.approx(-np.log(1e-12))  # certain and wrong: not infinite
+    assert calibration(table([("c", 1, 2, None)])) == {"nll": None, "ece": None, "reliability": []}
+
+
+def test_mean_class_accuracy_weighs_each_class_of_the_test_alike():
+    right, wrong = (0.9, 0.05, 0.05), (0.05, 0.05, 0.9)
+    rows = [("a", view, 0, right) for view in range(8)] + [("b", 1, 1, wrong), ("b", 2, 1, (0.1, 0.8, 0.1))]
+    found = accuracy(table(rows))
+    assert (found["top1"], found["mean_class"]) == (pytest.approx(9 / 10), pytest.approx(3 / 4))
+    assert found["per_class"] == {0: 1.0, 1: 0.5}  # class 2 is not in the test, and no error
+    with_other = accuracy(table([*rows, ("c", 1, 5, wrong)]))  # a class that was never trained is one
+    assert with_other["per_class"] == {0: 1.0, 1: 0.5, 5: 0.0}
+    assert with_other["mean_class"] == pytest.approx(1.5 / 3)
+
+
+def test_top1_is_told_by_subject():
+    subjects = [3, 3, 12, 12, 12, np.nan]  # c's second video says nothing of who it shows
+    found = summarise(SCORES.assign(subject=subjects))
+    assert list(found["per_subject"]) == ["3.0", "12.0"]
+    assert list(found["per_subject"].values()) == [pytest.approx(1 / 2), pytest.approx(1 / 3)]
+    assert list(found["per_subject_num"].values()) == [2, 3]
+    # of subject 3 there is one group alone: nothing to draw
+    assert found["per_subject_interval"]["3.0"] == [0.5, 0.5]
+    low, high = found["per_subject_interval"]["12.0"]
+    assert (low, high) == (0.0, 0.5)  # either group alone: b has 1 of 2, c's broken one 0 of 1
+    assert summarise(SCORES.drop(columns="subject"))["per_subject"] == {}
+
+
+@pytest.mark.parametrize(("num_classes", "top5"), [(5, None), (6, 5 / 6)])
+def test_top5_is_told_from_six_classes_on(num_classes, top5):
+    p = np.arange(num_classes, dtype=float)
+    rows = [{"group": str(i), "label": i, **{f"p{j}": p[j] for j in range(num_classes)}} for i in range(num_classes)]
+    assert accuracy(pd.DataFrame(rows))["top5"] == (None if top5 is None else pytest.approx(top5))

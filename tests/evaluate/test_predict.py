@@ -7,20 +7,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tested import CLASSES, make_dataset
+from tested import CLASSES, MODEL, make_dataset
 from tiny_videos import even_times, write_video
 
 from mv2mae import load_classifier
 from mv2mae.cli import main
 from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import write_manifest
 from mv2mae.data.video import probe, read_frames
+from mv2mae.data.videos import Videos
 from mv2mae.data.windows import video_span
 from mv2mae.errors import InputError
 from mv2mae.evaluate.inputs import performances
 from mv2mae.evaluate.metrics import score_matrix
 from mv2mae.evaluate.scoring import score_videos
 from mv2mae.evaluate.timeline import Timeline, clip_times, place_windows
+from mv2mae.model.classifier import Classifier
+from mv2mae.weights import CLASSIFIER, save_weights
 
 
 def wave(time):
@@ -72,6 +76,62 @@ def test_performances_are_files_folders_or_a_manifest(classifier, frame, tmp_pat
         performances([manifest, frame["path"][0]])
     with pytest.raises(InputError, match="no video given"):
         classifier.predict([])
+
+
+@pytest.fixture(scope="session")
+def trained_at_30(tmp_path_factory):
+    """Weights whose training counted frames at each video's own rate, mostly 30."""
+    torch.manual_seed(0)
+    about = {"classes": CLASSES, "frame_stride": 4, "fps": None, "video_fps": 30.0}
+    file = tmp_path_factory.mktemp("rate") / "model.safetensors"
+    save_weights(file, Classifier(MODEL, len(CLASSES)), CLASSIFIER, MODEL, **about)
+    return file
+
+
+@pytest.fixture(scope="session")
+def rates(tmp_path_factory):
+    """The same three seconds at 15, 30 and 60 frames a second."""
+    folder = tmp_path_factory.mktemp("rates")
+    return [write_video(folder / f"{fps}.mp4", even_times(3 * fps, fps), image=wave) for fps in (15, 30, 60)]
+
+
+def windows_of(classifier, videos, monkeypatch, **options):
+    """Times that a prediction and a timeline read: [videos, clips, frames] each."""
+    read, seen = Videos.read, []
+
+    def watched(self, path, times, **how):
+        seen.append(np.asarray(times))
+        return read(self, path, times, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Videos, "read", watched)
+        classifier.predict(videos, num_clips=3, num_crops=1)
+        predicted, seen[:] = np.stack(seen).reshape(len(videos), 3, -1), []
+        classifier.timeline(videos, window=1.0, hop=1.0, num_clips=1)
+        return predicted, np.stack(seen).reshape(len(videos), 3, -1)
+
+
+def test_clips_span_the_same_time_at_any_rate(trained_at_30, rates, monkeypatch):
+    for times in windows_of(load_classifier(trained_at_30), rates, monkeypatch):
+        np.testing.assert_allclose(np.diff(times), 4 / 30, atol=1e-6)  # as in training, whatever the file's rate
+        assert np.ptp(times, axis=0).max() <= 1 / 15 + 1e-6  # a clip begins on a frame of its file
+
+
+def test_rate_and_stride_can_be_chosen(trained_at_30, run, rates, monkeypatch, capsys):
+    def steps(weights, **chosen):
+        predicted, _ = windows_of(load_classifier(weights, **chosen), rates, monkeypatch)
+        return np.diff(predicted).mean(axis=(1, 2))
+
+    np.testing.assert_allclose(steps(trained_at_30, fps=15), 4 / 15, atol=1e-6)
+    np.testing.assert_allclose(steps(trained_at_30, frame_stride=2), 2 / 30, atol=1e-6)
+    np.testing.assert_allclose(steps(run), 2 / np.array([15, 30, 60]), atol=1e-6)  # weights that tell no rate
+    seen = []
+    monkeypatch.setattr(EvalDataset, "times", lambda self, index, offset: seen.append(self.config) or np.zeros(4))
+    words = ["predict", str(trained_at_30), str(rates[0]), "--num_crops", "1"]
+    assert main([*words, "--fps", "25", "--frame_stride", "2.5"]) == 0
+    assert {(data.fps, data.frame_stride) for data in seen} == {(25.0, 2.5)}
+    assert main([*words, "--fps", "0"]) == 1
+    assert "fps=0.0 must be positive" in capsys.readouterr().err
 
 
 def test_broken_files_are_listed_and_the_rest_goes_on(classifier, takes):

@@ -58,3 +58,25 @@ def test_the_run_whose_settings_count_is_not_the_one_to_compare_with(run, tmp_pa
     assert "view == 8" in capsys.readouterr().err
     assert main(["evaluate", "--against", against, str(tmp_path / "a")]) == 1
     assert "cannot be read as a table" in capsys.readouterr().err
+
+
+def test_learned_fusion_is_compared_with_late_fusion(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("mv2mae.evaluate.fusion._EPOCHS", 2)
+    monkeypatch.setattr("mv2mae.evaluate.fusion._LEAST_STEPS", 2)
+    a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b", seed=1)
+    assert main(["evaluate", str(b), *words, "--pictures", "false"]) == 0
+    learn = ["--fusion", "attention", "--data.train_query=view == view", "--pictures", "false"]
+    assert main(["evaluate", str(a), "--against", str(b), *learn, *words]) == 0
+    assert "attention, mean: views fused by attention in A" in capsys.readouterr().out
+    assert compared(a) == ["single_view", "fused", "attention_late"]
+    assert main(["evaluate", "--scores", str(a), "--against", str(a), "--pictures", "false"]) == 0
+    assert compared(a) == ["single_view", "fused", "attention", "attention_late", "late_attention"]
+    # what it is compared with was read before it is written over
+    assert main(["evaluate", str(a), "--against", str(a), *words, "--pictures", "false"]) == 0
+    assert compared(a) == ["single_view", "fused", "late_attention"]
+
+
+def compared(run):
+    """The rows of a run's comparison."""
+    found = json.loads((run / "evaluation" / "comparison.json").read_text())
+    return [name for name in found if name not in ("a", "b")]

@@ -1,6 +1,7 @@
 """View robustness: its measures on made-up features, and the whole command on a few videos."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,8 @@ from mv2mae.evaluate.robustness import (
     retrieve,
     similarity,
 )
-from mv2mae.evaluate.views import long_table, rows_of_all_views, view_robustness, views_of_training, with_azimuths
+from mv2mae.evaluate.trained_views import views_of_training
+from mv2mae.evaluate.views import long_table, rows_of_all_views, view_robustness, with_azimuths
 
 CONFIG = ProbeConfig(weight_decays=(0.1,), k=5)
 
@@ -55,6 +57,27 @@ def test_features_of_the_action_alone_are_told_from_every_view(probe):
     assert len(found) == 3 * 3 + 3 + 3
     assert set(found.values()) == {1.0}
     assert [(c["angle"], c["value"]) for c in by_angle(hits, "hit")] == [(0, 1.0), (45, 1.0), (90, 1.0)]
+
+
+def test_videos_that_cannot_be_read_are_told_wrong():
+    train, test = made_up(persons=range(10), action=3), made_up(persons=range(10, 15), action=3, seed=1)
+    broken = (test.rows["subject"] == 10).to_numpy() & (test.rows["view"] != 3).to_numpy() | (test.rows["view"] == 2)
+    hits = hits_across_views(train, test.part(~broken.to_numpy()), CONFIG, probe="linear", unread=test.rows[broken])
+    found = {(cell["train_view"], cell["test_view"]): cell for cell in accuracy_cells(hits)}
+    assert len(found) == 3 * 3 + 3 + 3
+    for (_, tested), cell in found.items():
+        assert (cell["value"], cell["num"]) == ({1: 0.8, 2: 0.0, 3: 1.0}[tested], 20)
+    for cell, (angle, value) in zip(by_angle(hits, "hit"), [(0, 0.6), (45, 0.45), (90, 0.9)], strict=True):
+        assert (cell["angle"], cell["value"]) == (angle, pytest.approx(value))
+
+
+def test_a_video_without_other_views_to_learn_from_is_no_error_of_theirs():
+    train, test = made_up(persons=range(10), action=3), made_up(persons=range(10, 15), action=3, seed=1)
+    first = (train.rows["view"] == 1).to_numpy()
+    broken = (test.rows["subject"] == 10).to_numpy()
+    hits = hits_across_views(train.part(first), test.part(~broken), CONFIG, probe="knn", unread=test.rows[broken])
+    found = {(cell["train_view"], cell["test_view"]): cell["value"] for cell in accuracy_cells(hits)}
+    assert found == {(a, b): 0.8 for a in (1, "all") for b in (1, 2, 3)} | {("all others", b): 0.8 for b in (2, 3)}
 
 
 def test_features_that_change_with_the_camera_are_told_from_their_own_view_only():
@@ -168,18 +191,67 @@ def test_the_views_a_run_was_trained_on_are_told(tmp_path):
     manifest = few_videos(tmp_path / "m.csv")
     data = dataclasses.replace(DATA, manifest=str(manifest))
     (tmp_path / "config.yaml").write_text(f"data: {{manifest: '{manifest}', split: synthetic/xsub-xview}}\n")
-    assert views_of_training(tmp_path, data) == ["2", "3"]
-    assert views_of_training(tmp_path, dataclasses.replace(data, manifest="sample")) == []
-    assert views_of_training("synthetic-small", data) == []
+    assert views_of_training(tmp_path, data) == (["2", "3"], [])
+    seen, unknown = views_of_training(tmp_path, dataclasses.replace(data, manifest="sample"))
+    assert (seen, unknown) == ([], [f"{tmp_path} was trained on another manifest ({manifest})"])
+    assert views_of_training("synthetic-small", data) == ([], ["no config.yaml tells how synthetic-small was trained"])
+
+
+def trained(run, manifest, *, init=None, **settings):
+    """A run's folder, as far as it tells what it was trained on."""
+    run.mkdir()
+    (run / "model.safetensors").touch()
+    (run / "config.yaml").write_text(json.dumps({"init": init, "data": {"manifest": str(manifest)}} | settings))
+    return run
+
+
+def test_the_views_of_the_training_that_a_run_started_from_count(tmp_path, monkeypatch):
+    manifest = few_videos(tmp_path / "m.csv")
+    monkeypatch.chdir(tmp_path)
+    data = dataclasses.replace(DATA, manifest="m.csv")  # another name of the same file
+    on_two = {"augment": {}, "data": {"manifest": str(manifest), "train_query": "view in [2, 3]"}}
+    everything = trained(tmp_path / "everything", manifest)
+    for init in (everything, everything / "model.safetensors"):
+        tuned = trained(tmp_path / f"tuned-{init.name}", manifest, init=str(init), **on_two)
+        assert views_of_training(tuned, data) == (["1", "2", "3"], [])
+        assert views_of_training(tuned / "model.safetensors", data) == (["1", "2", "3"], [])
+    packaged = trained(tmp_path / "packaged", manifest, init="synthetic-small", **on_two)
+    assert views_of_training(packaged, data) == (["2", "3"], ["no config.yaml tells how synthetic-small was trained"])
+    moved = trained(tmp_path / "moved", manifest, init="gone/model.safetensors", **on_two)
+    assert views_of_training(moved, data)[1] == ["no config.yaml tells how gone/model.safetensors was trained"]
+    stream = trained(tmp_path / "stream", "synthetic-stream")
+    after_stream = trained(tmp_path / "after", manifest, init=str(stream), **on_two)
+    unknown = f"{stream} was trained on another manifest (synthetic-stream)"
+    assert views_of_training(after_stream, data) == (["2", "3"], [unknown])
+    head = trained(tmp_path / "head", manifest, init=str(tmp_path / "packaged"), augment={}, train_blocks=0)
+    assert views_of_training(head, data)[0] == ["2", "3"]
+    itself = trained(tmp_path / "itself", manifest, init=str(tmp_path / "itself"), **on_two)
+    assert views_of_training(itself, data) == (["2", "3"], [])
+
+
+def test_a_pre_training_saw_the_views_that_it_paired(tmp_path):
+    manifest = few_videos(tmp_path / "m.csv")
+    data = dataclasses.replace(DATA, manifest=str(manifest))
+    chosen = {"manifest": str(manifest), "target_views": [1], "source_views": [3]}
+    pretrained = trained(tmp_path / "pretrained", manifest, data=chosen)
+    assert views_of_training(pretrained, data) == (["1", "3"], [])
+    tuned = trained(tmp_path / "tuned", manifest, data=chosen, augment={})
+    assert views_of_training(tuned, data) == (["1", "2", "3"], [])
+    gone = trained(tmp_path / "gone", manifest, data={**chosen, "target_views": [9]})
+    seen, (reason,) = views_of_training(gone, data)
+    assert seen == []
+    assert reason.startswith(f"{gone} does not fit the manifest any more (")
 
 
 def test_the_whole_command(weights, tmp_path, capsys):
-    manifest = few_videos(tmp_path / "m.csv", broken=[2])
+    manifest = few_videos(tmp_path / "m.csv", broken=[2, 27])  # one for training, one for testing
     words = ["views", str(weights), "--data", str(manifest), "--data.split", "synthetic/xsub", "--method", "knn"]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "all others" in said
-    assert "1 video cannot be read" in said
+    assert "2 videos cannot be read: left out of training, counted as errors in testing" in said
+    assert "retrieval and similarity leave out 1 test video that cannot be read" in said
+    assert "which views the encoder was trained on is not known: no config.yaml tells how" in said
     out = tmp_path / "views"
     assert {path.name for path in out.iterdir()} == {"views.json", "views.csv", "views.png"}
     table = pd.read_csv(out / "views.csv")
@@ -187,6 +259,30 @@ def test_the_whole_command(weights, tmp_path, capsys):
     top1 = table[table["measure"] == "top-1"]
     assert len(top1) == 2 * (3 * 3 + 3 + 3)
     assert (top1["chance"] == 0.5).all()
+    assert (top1["num"] == 4).all()
+    figures = json.loads((out / "views.json").read_text())
+    assert (figures["num_broken"], len(figures["broken"])) == (1, 2)
+    assert figures["encoders"]["untrained"]["retrieval"]["all"]["num"] == 6 * 4 - 4  # two pairs of views, both ways
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda rows: rows["view"] != 2, "of the 4 test performances, only view 2 can be read; two are asked"),
+        (
+            lambda rows: rows["view"] != rows["group"].rank(method="dense") % 3 + 1,
+            "of the 4 test performances, none can be read in more than one view; two are asked",
+        ),
+    ],
+)
+def test_one_view_that_can_be_read_is_not_enough(weights, tmp_path, capsys, broken, said):
+    rows = read_manifest(few_videos(tmp_path / "whole.csv"))
+    lost = rows.index[(rows["subject"] > 3) & broken(rows)]
+    manifest = few_videos(tmp_path / "m.csv", broken=lost)
+    assert main(["views", str(weights), "--data", str(manifest), "--data.split", "synthetic/xsub"]) == 1
+    error = capsys.readouterr().err
+    assert f"{said} (first broken: {tmp_path / f'cut{lost[0]}.mp4'}: " in error
+    assert len(error.strip().splitlines()) == 1
 
 
 def test_figures_name_all_that_was_measured(weights, tmp_path):

@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig
+from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.evaluate.compare import compare
 from mv2mae.evaluate.evaluate import figures_of
@@ -151,6 +152,34 @@ def test_the_page_of_a_test_has_its_figures_and_says_which_clips_are_gone(tmp_pa
     alone = read(report([run / "evaluation"]))
     assert f"Of the run {run}." in alone
     assert (run / "evaluation" / "report.html").exists()
+
+
+def test_a_class_whose_answers_are_all_alike_has_no_interval(tmp_path):
+    page = read(report([finetuning(tmp_path / "run", right=1.0)]))
+    assert "A bar without a whisker has too few videos, or all alike, to tell." in page
+    assert "1.000 to 1.000" not in page
+    assert "1.00 to 1.00" not in page
+    assert re.search(r"<td>walk</td>\s*<td[^>]*>1.000</td>\s*<td[^>]*>-</td>", page)
+
+
+def test_the_part_of_a_video_that_was_tested_is_shown(tmp_path, monkeypatch):
+    run = finetuning(tmp_path / "run", right=0.0, paths=f"{tmp_path}/{{}}-{{}}.mp4")
+    scores = pd.read_parquet(run / "evaluation" / "scores.parquet")
+    cut = scores[["path", "group", "view"]].assign(start=1.5, end=2.5)
+    config = {**plain(FinetuneConfig()), "data": {"manifest": str(tmp_path / "manifest.csv")}}
+    cut.to_csv(tmp_path / "manifest.csv", index=False)
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    shown = []
+
+    def moving_picture(path, start, end):
+        shown.append((start, end))
+        raise VideoError(path, "seen enough")
+
+    monkeypatch.setattr("mv2mae.reports.mistakes.moving_picture", moving_picture)
+    for folder in (run, run / "evaluation"):
+        report([folder])
+        assert set(shown) == {(1.5, 2.5)}
+        shown.clear()
 
 
 def test_runs_are_compared_with_the_paired_test_of_evaluate(tmp_path):

@@ -18,6 +18,7 @@ from mv2mae.config import (
     OptimConfig,
 )
 from mv2mae.data.indexing import class_names
+from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate, print_figures
 from mv2mae.evaluate.predict import load_classifier
@@ -208,6 +209,23 @@ def test_mixing_wants_pairs_of_videos(config, tmp_path):
     optim = dataclasses.replace(config.optim, batch_size=6)
     with pytest.raises(InputError, match="a device holds 3 at a time; choose optim.batch_size"):
         finetune(dataclasses.replace(config, optim=optim, augment=ALL), tmp_path / "run")
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_weights_keep_the_usual_rate_of_their_videos(config, tmp_path, cache):
+    rows = read_manifest("sample").query(config.data.train_query, engine="python")
+    own = dataclasses.replace(config.data, train_query="", cache=cache)
+    config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, steps=1))
+    # a manifest may say it of all, of some or of no videos; those of the sample set have 30 frames a second
+    for name, rates, wanted in (("all", [25, 25, 50], 25), ("some", [None, 60, None], 60), ("none", [None] * 3, 30)):
+        manifest = write_manifest(rows.assign(fps=rates * (len(rows) // 3)), tmp_path / f"{name}.csv")
+        data = dataclasses.replace(own, manifest=str(manifest))
+        run = finetune(dataclasses.replace(config, data=data), tmp_path / name)
+        about = read_weights(run).about
+        assert (about["fps"], about["video_fps"]) == (None, wanted)
+        assert load_classifier(run).fps == wanted
+    run = finetune(dataclasses.replace(config, data=dataclasses.replace(data, fps=10.0)), tmp_path / "chosen")
+    assert load_classifier(run).fps == 10  # what the training was told comes first
 
 
 def test_one_class_alone_is_refused(config, tmp_path):

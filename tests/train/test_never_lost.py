@@ -5,6 +5,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -71,8 +72,15 @@ def test_a_run_that_is_killed_ten_times_ends_as_one_that_is_not(tmp_path):
     assert done.stdout.count("killed killed") == 10
     for kind in ("pretrain", "finetune"):
         assert_same_weights(tmp_path / kind / "whole", tmp_path / kind / "killed")
+        went_on = [
+            int(n) for n in re.findall(r"going on from step (\d+)", (tmp_path / kind / "killed.out").read_text())
+        ]
+        assert len(went_on) >= done.stdout.count(f"{kind}/killed killed") / 2
         log = (tmp_path / kind / "killed" / "log.csv").read_text().splitlines()
         assert len(log) == len({tuple(row.split(",")[:2]) for row in log})
+        losses = read_log(tmp_path / kind / "killed")["train/loss"].dropna()
+        assert set(range(1, 13)) - set(losses.index) <= set(went_on)  # killed between a checkpoint and its row
+        assert losses.equals(read_log(tmp_path / kind / "whole")["train/loss"][losses.index])
         assert not list((tmp_path / kind / "killed" / "checkpoints").glob(".*"))
 
 
@@ -123,18 +131,40 @@ def test_slurm_puts_the_job_back_into_its_queue(tmp_path, monkeypatch, exit_code
     assert kept_steps(tmp_path / "run") == [2]
 
 
-def test_workers_that_are_terminated_too_do_no_harm(whole, tmp_path, monkeypatch):
-    """A scheduler sends its signal to all processes of a job; here the reading one dies first."""
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_to_the_whole_group_saves_and_the_run_goes_on_exactly(whole, tmp_path, name):
+    said = stopped_as_a_group(tmp_path / "run", name, 1, "fork")
+    assert said.returncode == 128 + signal.Signals[name], said.stdout + said.stderr
+    assert f"stopped by {name} after step 5 of 12, which is saved" in said.stdout
+    assert float(said.stdout.split()[-2]) < 20  # seconds; a worker that does not end would be waited for
+    assert_same_weights(whole, finetune(FINETUNING, tmp_path / "run"))
 
-    def terminate_worker(self, batch, loss):
-        subprocess.run(["kill", str(multiprocessing.active_children()[0].pid)], check=True)  # not by its parent
-        time.sleep(0.3)
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("devices", "start"), [(1, "forkserver"), (2, "fork")])
+def test_a_signal_to_the_whole_group_of_several_processes_saves(tmp_path, devices, start):
+    said = stopped_as_a_group(tmp_path / "run", "SIGTERM", devices, start)
+    assert said.returncode == 143, said.stdout + said.stderr
+    assert "stopped by SIGTERM after step 5 of 12, which is saved" in said.stdout
+    assert kept_steps(tmp_path / "run") == [3, 5]
+
+
+def stopped_as_a_group(run, name, devices, start):
+    """A training in a process group of its own, all of which gets the signal before the fifth step."""
+    command = [sys.executable, TESTS / "group_stopped.py", run, name, str(devices), start]
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False, start_new_session=True)
+
+
+def test_workers_that_die_while_the_run_stops_do_no_harm(whole, tmp_path, monkeypatch):
+    def end_worker(self, batch, loss):
         os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        time.sleep(0.3)
         return loss
 
     compute = dataclasses.replace(FINETUNING.compute, num_workers=1)
     with monkeypatch.context() as patch:
-        at_batch(patch, FinetuneModule, [4], terminate_worker)
+        at_batch(patch, FinetuneModule, [4], end_worker)
         with pytest.raises(RunStopped, match="stopped by SIGTERM after step 5 of 12"):
             finetune(dataclasses.replace(FINETUNING, compute=compute), tmp_path / "run")
     assert_same_weights(whole, finetune(FINETUNING, tmp_path / "run"))
@@ -241,6 +271,68 @@ def test_a_disk_that_stays_full_ends_the_run_with_one_line(tmp_path, monkeypatch
     assert not (tmp_path / "three in a row" / "checkpoints").exists()
 
 
+def test_best_weights_that_were_not_written_are_written_when_the_run_goes_on(tmp_path, monkeypatch):
+    scores = iter([5.0, 1.0, 3.0, 4.0, 3.0, 2.0])
+    monkeypatch.setattr(
+        "mv2mae.train.pretrain.HeldOut._look",
+        lambda self, trainer, module: module.latest.update({"held_out/loss": next(scores)}),
+    )
+
+    def cut(*args):
+        raise RuntimeError("power cut")
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_link", cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            pretrain(with_log(PRETRAINING, keep=9), run)
+    assert not (run / "best.safetensors").exists()
+    pretrain(with_log(PRETRAINING, keep=9), run)
+    assert_best_is(run, 3)
+
+
+def test_best_weights_that_cannot_be_written_give_way_to_the_next_best(tmp_path, monkeypatch):
+    scores, failing = iter([5.0, 3.0, 1.0, 2.0, 4.0]), iter([False, True, False])
+    monkeypatch.setattr(
+        "mv2mae.train.pretrain.HeldOut._look",
+        lambda self, trainer, module: module.latest.update({"held_out/loss": next(scores)}),
+    )
+    link = checkpoints._link
+
+    def sometimes(*args):
+        if next(failing):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        link(*args)
+
+    monkeypatch.setattr(checkpoints, "_link", sometimes)
+    run = pretrain(with_log(PRETRAINING, keep=9), tmp_path / "run")
+    assert_best_is(run, 9)
+
+
+def assert_best_is(run, step):
+    checkpoint = torch.load(run / "checkpoints" / f"step={step:08d}.ckpt", weights_only=True)["state_dict"]
+    best = read_weights(run / "best.safetensors").tensors
+    assert all(torch.equal(values, checkpoint[f"model.{name}"]) for name, values in best.items())
+
+
+@pytest.mark.parametrize(
+    ("left", "kept"),
+    [
+        ("", ""),
+        ("step,na", ""),
+        ("step,name,value\n1,loss,0.5\n" + "\0" * 12 + "\n2,loss,0.25\n,,\n", "1,loss,0.5\n2,loss,0.25\n"),
+        ("step,name,value\n1,loss,0.5\n2,loss,nan\n3,loss,0.25\n2,lr,0.0", "1,loss,0.5\n2,loss,nan\n"),
+    ],
+)
+def test_what_a_power_cut_leaves_of_a_log_is_read_as_far_as_it_can_be(tmp_path, left, kept):
+    path = tmp_path / "log.csv"
+    path.write_text(left)
+    RunLog(path).forget_after(2)
+    assert path.read_text() == "step,name,value\n" + kept
+    RunLog(path).log_metrics({"lr": 0.5}, step=3)
+    assert path.read_text() == "step,name,value\n" + kept + "3,lr,0.5\n"
+
+
 def test_rows_of_the_log_wait_for_room(tmp_path, caplog):
     path = tmp_path / "log.csv"
     path.symlink_to("/dev/full")
@@ -321,6 +413,21 @@ def test_gradients_that_overflow_are_left_to_the_scaler(tmp_path):
         guard.on_before_backward(trainer, module, torch.tensor(1.0))
         guard.on_before_optimizer_step(trainer, module, SimpleNamespace(zero_grad=lambda set_to_none: None))
         assert guard.skipping is module.step_skipped is skips
+
+
+def test_gradients_that_no_scale_helps_are_counted(tmp_path):
+    scales, counted = iter([4.0, 2.0, 1.0, 0.5, 0.25, 0.25, 0.125]), []
+    plugin = SimpleNamespace(scaler=SimpleNamespace(get_scale=lambda: next(scales)))
+    trainer = SimpleNamespace(
+        precision_plugin=plugin, accumulate_grad_batches=1, global_step=1, global_rank=0, is_global_zero=False
+    )
+    guard = FiniteGuard(tmp_path, 3, checkpoints=None, signals=StopSignals(None))
+    for batch in range(7):
+        guard.skipping = False
+        guard.on_train_batch_end(trainer, SimpleNamespace(log=lambda *args: None), None, None, batch)
+        counted.append(guard.in_a_row)
+    assert counted == [0, 0, 0, 1, 2, 0, 1]
+    assert guard.num_skipped == 3
 
 
 def test_a_run_that_stays_not_finite_stops_and_keeps_what_it_had(tmp_path, monkeypatch):

@@ -38,6 +38,26 @@ def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monke
     assert [path for path in tmp_path.iterdir() if "torchinductor" not in path.name] == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--augment.mixup", "0.8"], ["--augment.cutmix", "1"]),
+        *(["--data.labels_per_class", "5"], ["--data.label_fraction", "0.1"]),
+    ],
+)
+def test_what_the_real_run_can_do_is_not_refused(words, capsys):
+    tiny = ("--model.encoder_depth", "1", "--model.encoder_width", "96", "--model.image_size", "32")
+    few = ("--test.num_clips", "1", "--test.num_crops", "1")
+    assert main(["finetune", "--recipe", "paper-nucla-finetune", "--dry_run", *tiny, *few, *words]) == 0
+    assert "dry run done: 2 small steps" in capsys.readouterr().out
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused(capsys):
+    words = ["finetune", "--recipe", "paper-ntu60-xsub-finetune", "--dry_run", "--compute.devices", "5"]
+    assert main(words) == 1
+    assert "does not divide by the 5 devices" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_overlays_change_the_recipe_below(overlay, capsys):
     words = ["--recipe", "sample-pretrain", "--recipe", overlay, "--dry_run", "true"]

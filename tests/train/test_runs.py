@@ -28,6 +28,7 @@ from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.evaluate.predict import load_classifier
 from mv2mae.model.layers import interpolate_positions
 from mv2mae.runs import read_log
+from mv2mae.settings import stored_settings
 from mv2mae.train.finetune import FinetuneModule, finetune
 from mv2mae.train.pretrain import PretrainModule, pretrain, swap_sources
 from mv2mae.weights import load_encoder, load_pretrained, read_weights
@@ -214,6 +215,29 @@ def test_the_classifier_starts_from_the_pretrained_encoder(pretraining, finetuni
     for name in before:
         if name.startswith("encoder.") and not name.startswith("encoder.norm"):
             torch.testing.assert_close(before[name], after[name], atol=1e-6, rtol=1e-5)
+
+
+def test_finetuning_says_what_it_took_and_what_it_did_not(pretraining, finetuning, tmp_path, capsys):
+    short = dataclasses.replace(finetuning, optim=dataclasses.replace(finetuning.optim, steps=1, warmup_steps=1))
+    start = pretrain(pretraining, tmp_path / "pretrain")
+    larger = dataclasses.replace(finetuning.model, image_size=48)
+    first = finetune(dataclasses.replace(short, init=str(start), model=larger), tmp_path / "first")
+    said = capsys.readouterr().out
+    assert "not: cross_decoder, mask_token, norm, projector, self_decoder)" in said
+    assert "model.image_size=48 is not used: with --from, --image_size sets it" in said
+    assert read_weights(first).config.image_size == 32
+    finetune(dataclasses.replace(short, init=str(first)), tmp_path / "second")
+    said = capsys.readouterr().out
+    assert "4 not: head, norm)" in said
+    assert "is not used" not in said
+
+
+def test_weights_that_leave_their_run_keep_their_rate(pretraining, tmp_path):
+    data = dataclasses.replace(pretraining.data, fps=15.0)
+    optim = dataclasses.replace(pretraining.optim, steps=1, warmup_steps=1)
+    run = pretrain(dataclasses.replace(pretraining, data=data, optim=optim), tmp_path / "run")
+    moved = (run / "model.safetensors").rename(tmp_path / "moved.safetensors")
+    assert stored_settings(moved) == {"data.frame_stride": 8, "data.fps": 15.0}
 
 
 def test_finetuning_takes_the_stored_model_or_interpolates_its_positions(pretraining, finetuning, tmp_path):

@@ -21,6 +21,7 @@ from mv2mae.data.manifest import write_manifest
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.viewer.asked import AskedClip
 from mv2mae.viewer.kept import Kept
 from mv2mae.viewer.server import listening
 from mv2mae.viewer.view import view
@@ -75,7 +76,7 @@ def test_a_port_that_is_taken_is_said(run: Path):
 
 def test_without_the_extra_its_name_is_said(run: Path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mv2mae.viewer.server", None)
-    with pytest.raises(InputError, match=r"pip install 'mv2mae\[viewer\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[viewer\]'"):
         view(run)
 
 
@@ -90,6 +91,27 @@ def test_a_run_is_viewed_on_its_own_manifest(run: Path, filmed: pd.DataFrame, mo
     assert {session.frame_stride for session in seen} == {2.0}
     for session in seen:
         session.close()
+
+
+def test_a_run_is_viewed_at_the_rate_of_its_training(tmp_path: Path, model: MV2MAE, filmed: pd.DataFrame, monkeypatch):
+    manifest = write_manifest(filmed, tmp_path / "manifest.csv")  # of 10 frames a second
+    save_weights(tmp_path / "model.safetensors", model, PRETRAINING, model.config, frame_stride=1, fps=5.0)
+    seen = []
+    monkeypatch.setattr("mv2mae.viewer.server.serve", lambda session, host, port: seen.append(session))
+    view(tmp_path, str(manifest))
+    view(tmp_path, str(manifest), frame_stride=3)  # asked for by hand: of the video's own frames, as in `visualize`
+    steps = []
+    for session in seen:
+        clip, _ = session.clip(AskedClip(group="walk", stride=session.frame_stride))
+        steps.append(clip["times"][1] - clip["times"][0])
+        session.close()
+    assert steps == pytest.approx([1 / 5, 3 / 10])
+    assert [session.about()["fps"] for session in seen] == [5.0, None]
+
+
+def test_a_run_with_a_damaged_configuration_is_refused(run: Path, capsys):
+    (run / "config.yaml").write_text("data: [")
+    assert "config.yaml cannot be read" in said(capsys, str(run))
 
 
 def test_an_open_address_is_warned_of(run: Path, monkeypatch, capsys):

@@ -139,6 +139,15 @@ def test_curves_of_other_runs_have_their_own_panels():
     assert "predicting the mean" not in words(figure)
 
 
+def test_an_interval_without_width_has_no_whisker():
+    rows = [AccuracyRow("all right", 1, 1, 1, 8), AccuracyRow("some right", 0.5, 0.2, 0.8, 8)]
+    axis = accuracy_figure(rows, chance=0.125).axes[0]
+    (whiskers,) = axis.collections
+    assert [line[:, 0].tolist() for line in whiskers.get_segments() if len(line)] == [[pytest.approx(0.2), 0.8]]
+    assert [pd.isna(caps.get_xdata()).tolist() for caps in axis.lines[:2]] == [[True, False]] * 2
+    assert axis.texts[0].get_position()[0] == pytest.approx(1.015)
+
+
 def test_accuracy_figure_has_bars_intervals_and_chance():
     rows = [
         AccuracyRow("scratch", 0.2, 0.1, 0.3, 40, "single view"),

@@ -1,10 +1,15 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tiny_videos
 import torch
 from footage import write_groups, write_video
 
-from mv2mae.config import ModelConfig
+from mv2mae.config import DataConfig, ModelConfig
+from mv2mae.data.manifest import make_frame
+from mv2mae.data.videos import Videos
+from mv2mae.data.views import PairDataset
 from mv2mae.errors import InputError
 from mv2mae.visualize.inputs import (
     footage_of_files,
@@ -27,6 +32,21 @@ def test_views_are_read_at_the_same_moments(tmp_path: Path, tiny: ModelConfig):
     assert torch.equal(same[0], same[1])
     _, slower = read_views(videos, tiny, frame_stride=3, fps=6)
     assert slower == pytest.approx(3 / 6)
+
+
+def test_the_frames_are_those_that_training_reads(tmp_path: Path, tiny: ModelConfig):
+    # the source begins between two frames of the target, on whose frames a clip begins
+    target = tiny_videos.write_video(tmp_path / "a.mp4", tiny_videos.even_times(20, 10))
+    source = tiny_videos.write_video(tmp_path / "b.mp4", tiny_videos.even_times(50, 25, start=0.12))
+    rows = make_frame([{"path": str(path), "group": "g", "view": k} for k, path in enumerate((target, source))])
+    data = DataConfig(frame_stride=2)
+    videos = PairDataset(rows, data, num_frames=tiny.num_frames, size=32, seed=0, videos=Videos())
+    for offset in (0.0, 0.6):
+        wanted = videos.window([0, 1], offset)
+        clips, _ = read_views([target, source], tiny, frame_stride=2, offset=offset)
+        shown = [tiny_videos.time_of(clip) for clip in clips]
+        np.testing.assert_allclose(shown[0], wanted[0], atol=0.015)
+        np.testing.assert_allclose(shown[1], wanted[1], atol=0.035)  # the nearest of its frames
 
 
 def test_a_wrong_source_is_another_moment_or_the_same_backwards(tmp_path: Path, tiny: ModelConfig):

@@ -23,13 +23,16 @@ def _geometry(args: Any) -> None:
     from mv2mae.config import GeometryConfig
     from mv2mae.evaluate.evaluate import best_device
     from mv2mae.evaluate.geometry_figures import geometry, print_geometry, write_geometry
-    from mv2mae.runs import CONFIG_NAME
+    from mv2mae.runs import CONFIG_NAME, make_writable
     from mv2mae.visualize.geometry import geometry_figure
+    from mv2mae.weights import find_weights
 
     config = GeometryConfig(**{name: getattr(args, name) for name in GeometryConfig.__dataclass_fields__})
+    find_weights(args.weights)  # or a folder would be made for results that cannot be
+    out = out_folder(args, "geometry")
+    make_writable(out)
     figures = geometry(args.weights, config, device=best_device(args.device))
     print_geometry(figures)
-    out = out_folder(args, "geometry")
     print(f"  wrote {write_geometry(figures, out)}")
     geometry_figure(figures).savefig(out / "geometry.png", dpi=150)
     print(f"  wrote {out / 'geometry.png'}")

@@ -75,7 +75,7 @@ def _embedding(args: Any, config: PictureConfig, out: Path) -> Path:
         raise InputError("embedding: a map wants many clips; give a manifest (--data MANIFEST, or --data sample)")
     require(config.method)
     rows = some_groups(manifest_rows(manifest, args.query), args.max_groups, seed=config.seed)
-    stride, fps = clip_rate(load_subject(args.weights), config)
+    stride, fps = clip_rate(load_subject(args.weights).about, config.frame_stride)
     data = DataConfig(manifest=manifest, frame_stride=stride, fps=fps)
     features = extract_features(frozen_encoder(args.weights), rows, data, FeatureConfig())
     labels = sorted(rows["label"].dropna().astype(int).unique())

@@ -134,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _carry_out(VERBS[verb], parse(verb, options))
     except (InputError, OSError) as error:
         # from a loader's worker torch brings the whole traceback as the message; its last line is ours
-        message = str(error).strip().splitlines()[-1].removeprefix("mv2mae.errors.InputError: ")
+        lines = (str(error).strip() or type(error).__name__).splitlines()
+        message = lines[-1].removeprefix("mv2mae.errors.InputError: ")
         print(f"mv2mae {verb}: error: {message}", file=sys.stderr)
         return 1
     except RunStopped as stop:

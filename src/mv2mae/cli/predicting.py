@@ -31,6 +31,8 @@ def _options(parser: ArgumentParser) -> None:
     parser.add_argument("--hop", type=float, default=1, help="seconds from one window to the next")
     parser.add_argument("--num_clips", type=int, help="clips, spread evenly; by default 5 of a video, 2 of a window")
     parser.add_argument("--num_crops", type=int, help="crops of a clip: 10, 5, 2 or 1; by default 10, in a window 1")
+    parser.add_argument("--fps", type=float, help="rate at which frame_stride counts; by default that of the training")
+    parser.add_argument("--frame_stride", type=float, help="between a clip's frames; by default that of the training")
     out = f"folder for tables and pictures; by default `{DEFAULT_OUT}` if there is more than one prediction"
     parser.add_argument("--out", type=str, default="", help=out)
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
@@ -42,7 +44,7 @@ def _predict(args: Any) -> int:
     from mv2mae.evaluate.predict import load_classifier
 
     device = best_device(args.device)
-    classifier = load_classifier(args.weights, device=device)
+    classifier = load_classifier(args.weights, device=device, fps=args.fps, frame_stride=args.frame_stride)
     rows = performances(args.videos, each=args.each)
     broken = (_timelines if args.window else _predictions)(classifier, rows, args)
     if broken:

@@ -20,8 +20,9 @@ def _evaluate_options(parser: ArgumentParser) -> None:
         "--scores", type=str, default="", help="instead of a run: its scores.parquet of an earlier test"
     )
     parser.add_argument(
-        "--against", type=str, default="", help="another run that was tested, or its scores.parquet: is it better?"
-    )
+        "--against", type=str, default="",
+        help="another run that was tested, or its scores.parquet: is it better? (The same: is attention?)",
+    )  # fmt: skip
     parser.add_argument(
         "--fusion", type=Literal["late", "attention"], default="late",
         help="of views: their mean, or learned on the training part (saved beside the run)",
@@ -35,13 +36,22 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 def _evaluate(args: Any) -> None:
     from mv2mae.cli.reporting import write_pages
     from mv2mae.evaluate.compare import compare, print_comparison
-    from mv2mae.evaluate.evaluate import RESULTS_NAME, best_device, evaluate, figures_from, print_figures
+    from mv2mae.evaluate.evaluate import (
+        RESULTS_NAME,
+        best_device,
+        evaluate,
+        figures_from,
+        fused_beside,
+        print_figures,
+    )
     from mv2mae.evaluate.scores import CROPS_NAME, FUSED_NAME, SCORES_NAME, find_scores, read_scores
     from mv2mae.runs import write_json
 
     if bool(args.weights) == bool(args.scores):
         raise InputError("give either a run to test, or --scores of an earlier test")
-    against = read_scores(args.against) if args.against else None  # what is missing is told before the work
+    against = fused_against = None
+    if args.against:  # what is missing is told before the work, which may write over it
+        against, fused_against = read_scores(args.against), fused_beside(find_scores(args.against))
     if args.scores:
         file = find_scores(args.scores)
         out = Path(args.out) if args.out else file.parent
@@ -61,7 +71,7 @@ def _evaluate(args: Any) -> None:
 
         written += write_score_figures(figures, out)
     if against is not None:
-        found = compare(read_scores(file), against)
+        found = compare(read_scores(file), against, fused_a=fused_beside(file), fused_b=fused_against)
         print_comparison(found, args.weights or args.scores, args.against)
         write_json(out / "comparison.json", {"a": str(file), "b": str(find_scores(args.against)), **found})
         written.append(out / "comparison.json")

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import argparse
 import types
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
 ALIASES = {"--data": "--data.manifest", "--from": "--init", "--profile": "--compute.profile_steps"}
 """Short forms of the options that everyone types."""
+FINETUNE_ALIASES = {"--labels_per_class": "--data.labels_per_class", "--label_fraction": "--data.label_fraction"}
+"""Those of fine-tuning alone: pre-training has the options, but no use for them."""
 
 
 def spelled_out(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
     """The words of a command with aliases, switches and lists written out.
 
     `--data x` becomes `--data.manifest=x`. A switch may stand alone or with its value: `--each` and `--each true`
-    become `--each=true`. A list may be written with commas: `--actions wave,clap` becomes `--actions=[wave,clap]`.
-    Options come first, since argparse does not take up a row of videos again that an option interrupts.
+    become `--each=true`. Words may be joined by hyphens: `--dry-run` becomes `--dry_run=true`. A list may be written
+    with commas: `--actions wave,clap` becomes `--actions=[wave,clap]`. Options come first, since argparse does not
+    take up a row of videos again that an option interrupts.
     """
     known = {option: action for action in parser._actions for option in action.option_strings}
+    aliases = _aliases(parser)
     words, places, rest = [], [], list(argv)
     while rest:
         if not rest[0].startswith("-"):
             places.append(rest.pop(0))
             continue
         option, equals, value = rest.pop(0).partition("=")
-        option = ALIASES.get(option, option) if ALIASES.get(option) in known else option
+        option = _known_form(option, known, aliases)
         action = known.get(option)
         if action is None or action.nargs is not None:
             words.append(option + equals + value)
@@ -45,7 +49,7 @@ def spelled_out(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
 def tell_aliases(parser: ArgumentParser) -> None:
     """Name the short forms in the help of their options."""
     known = {option: action for action in parser._actions for option in action.option_strings}
-    for alias, option in ALIASES.items():
+    for alias, option in _aliases(parser).items():
         if option in known:
             known[option].help = f"{known[option].help} (short: {alias})"
             if alias in known:  # jsonargparse's own --data, a configuration file, gives way to the alias
@@ -60,6 +64,20 @@ def positionals(words: Sequence[str]) -> list[str]:
 def given_options(words: Sequence[str]) -> set[str]:
     """Names of the options in a command that `spelled_out` wrote, without their dashes."""
     return {word.partition("=")[0].lstrip("-") for word in words if word.startswith("-")}
+
+
+def _aliases(parser: ArgumentParser) -> dict[str, str]:
+    return {**ALIASES, **FINETUNE_ALIASES} if parser.prog.endswith(" finetune") else ALIASES
+
+
+def _known_form(option: str, known: Collection[str], aliases: Mapping[str, str]) -> str:
+    """The option that is meant by a word: itself, a short form, or either with hyphens; an unknown one as it is."""
+    for word in (option, f"--{option[2:].replace('-', '_')}"):
+        if aliases.get(word) in known:
+            return aliases[word]
+        if word in known:
+            return word
+    return option
 
 
 def _is_list(kind: Any) -> bool:

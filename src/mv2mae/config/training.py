@@ -220,11 +220,6 @@ class AugmentConfig:
     cutmix: float = 0.0
     """Alpha of cutmix, a box out of another video's clip; with mixup, half of the clips each (VideoMAE: 1)."""
 
-    @property
-    def mixes(self) -> bool:
-        """Whether clips and labels of neighbouring videos are mixed."""
-        return self.mixup > 0 or self.cutmix > 0
-
     def __post_init__(self) -> None:
         for name in ("rand_augment_prob", "erase_prob"):
             require(0 <= getattr(self, name) <= 1, f"augment.{name}={getattr(self, name)} must lie in [0, 1]")
@@ -291,3 +286,8 @@ class FinetuneConfig:
             self.data.num_repeats == 1,
             f"data.num_repeats={self.data.num_repeats} is for pre-training; fine-tuning has num_repeats of its own",
         )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether clips and labels of neighbouring videos are mixed."""
+        return self.augment.mixup > 0 or self.augment.cutmix > 0

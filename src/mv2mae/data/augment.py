@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mv2mae.config import Crop
+from mv2mae.data.pixels import scaled_size
 from mv2mae.errors import InputError
 
 MULTI_SCALES = (1.0, 0.875, 0.75, 0.66)
@@ -99,9 +100,7 @@ def resize_short_side(frames: UInt8[Tensor, "t h w 3"], short_side: int) -> UInt
     _, height, width, _ = frames.shape
     if min(height, width) == short_side:
         return frames
-    scale = short_side / min(height, width)
-    size = max(short_side, round(height * scale)), max(short_side, round(width * scale))
-    return _resize(frames, *size).permute(0, 2, 3, 1)
+    return _resize(frames, *scaled_size(height, width, short_side)).permute(0, 2, 3, 1)
 
 
 def flip(clip: UInt8[Tensor, "c t h w"]) -> UInt8[Tensor, "c t h w"]:

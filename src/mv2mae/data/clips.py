@@ -14,11 +14,12 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import crop_resize, cut_eval_crops, draw_box, eval_short_side, flip
+from mv2mae.data.manifest import seconds_or_none
 from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.video import VideoError
 from mv2mae.data.videos import Videos, readable_item
-from mv2mae.data.views import aligned_times, reading_size
-from mv2mae.data.windows import Span, even_offsets, video_span
+from mv2mae.data.views import reading_size
+from mv2mae.data.windows import Span, aligned_times, clip_step, even_offsets, video_span
 from mv2mae.errors import InputError
 
 
@@ -59,19 +60,19 @@ class _VideoRows:
         self.frame, self.config, self.num_frames, self.size, self.videos = frame, config, num_frames, size, videos
         self.paths: list[str] = frame["path"].tolist()
         self.labels: list[int] = frame["label"].fillna(-1).astype(int).tolist()
-        self._starts, self._ends = frame["start"].tolist(), frame["end"].tolist()
+        self._parts = list(zip(map(seconds_or_none, frame["start"]), map(seconds_or_none, frame["end"]), strict=True))
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def span(self, index: int) -> Span:
-        start, end = self._starts[index], self._ends[index]
-        info = self.videos.info(self.paths[index])
-        return video_span(info, None if pd.isna(start) else start, None if pd.isna(end) else end)
+        return video_span(self.videos.info(self.paths[index]), *self._parts[index])
 
     def times(self, index: int, offset: float) -> np.ndarray:
         """Seconds of the frames of a clip; `offset` from 0, the first possible place, to 1, the last."""
-        return aligned_times([self.span(index)], self.config, num_frames=self.num_frames, offset=offset)[0]
+        span = self.span(index)
+        step = clip_step(self.config.frame_stride, self.config.fps or span.fps)
+        return aligned_times([span], num_frames=self.num_frames, step=step, offset=offset)[0]
 
 
 class ClipDataset(_VideoRows, Dataset[Clips]):

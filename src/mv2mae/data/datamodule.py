@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -24,6 +25,7 @@ from mv2mae.data.augment import eval_short_side
 from mv2mae.data.clips import ClipDataset, EvalDataset
 from mv2mae.data.labels import few_labels
 from mv2mae.data.manifest import check_synchronised, read_manifest
+from mv2mae.data.pairing import check_views
 from mv2mae.data.protocols import select
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.data.stream import STREAM, PairStream
@@ -83,6 +85,7 @@ def pretrain_data(
     videos = _videos(config, size, problems_file)
     frame = _rows(config, "train")
     check_synchronised(frame)  # here too, before anything is decoded
+    check_views(frame, config)
     total = len(frame)
     frame = _readable(frame, config, videos, progress)
     everything = PairDataset(frame, config, num_frames=num_frames, size=size, seed=seed, videos=videos)
@@ -143,18 +146,22 @@ def eval_data(
     size: int,
     test: EvalConfig,
     part: str = "test",
+    groups_of: Collection[str] | None = None,
     problems_file: str | Path | None = None,
     progress: bool = True,
 ) -> EvalDataset:
     """The videos of a test: a part of the split, those of `test_query`, or else the whole manifest.
 
-    Broken videos stay in: their items hold `error`, so that a score can count them.
+    Broken videos stay in: their items hold `error`, so that a score can count them. `groups_of` leaves the groups alone
+    that have one of these videos, with all their views.
 
     Raises:
         InputError: manifest or selection do not allow it.
     """
     videos = _videos(config, size, problems_file, warns=False)
     rows = _rows(config, part)
+    if groups_of is not None:
+        rows = _groups_of(rows, groups_of)
     _preload(rows, config, videos, progress)
     return EvalDataset(rows, config, num_frames=num_frames, size=size, test=test, videos=videos)
 
@@ -230,7 +237,7 @@ def worker_deaths_told() -> Iterator[None]:
             raise
         raise InputError(
             "a process that reads videos has died, most often because memory ran out (the system's log tells); "
-            "start again with fewer of them (compute.num_workers, in tests test.num_workers)"
+            "start again with fewer of them (compute.num_workers, in tests test.num_workers, for features num_workers)"
         ) from error
 
 
@@ -268,20 +275,37 @@ def _worker_context(dataset: Any) -> Any:
     if "forkserver" not in methods:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mv2mae.data.clips"])
+    context.set_forkserver_preload(["mv2mae.data.worker_server", "mv2mae.data.clips"])
     return context
 
 
 def _end_with_parent(worker: int) -> None:
-    """Ends a worker whose training was killed; torch's own watch looks at the server that forked it, which lives on."""
+    """A worker ends with its training, and not before that wants it to.
+
+    Torch's own watch looks at the server that forked it, which outlives a training that was killed. And a signal to all
+    processes of a run (Ctrl-C, a scheduler's) must not take workers from a training that ends its step first.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
-    sentinel = parent.sentinel
+    training, sentinel = parent.pid, parent.sentinel
 
     def watch() -> None:
         connection.wait([sentinel])
         os._exit(1)
 
+    def obey() -> None:
+        while signal.sigwaitinfo([signal.SIGTERM]).si_pid != training:
+            pass
+        os._exit(0)
+
+    for name in ("SIGINT", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        # torch ends a worker that is not ready in time by SIGTERM, so that one from the training counts;
+        # blocked before any thread is started, which would take it otherwise
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=obey, daemon=True).start()
     threading.Thread(target=watch, daemon=True).start()
 
 
@@ -294,6 +318,17 @@ def _videos(config: DataConfig, size: int, problems_file: str | Path | None, *, 
 def _rows(config: DataConfig, part: str) -> pd.DataFrame:
     query = config.train_query if part == "train" else config.test_query
     return select(read_manifest(config.manifest), split=config.split, part=part, query=query)
+
+
+def _groups_of(rows: pd.DataFrame, paths: Collection[str]) -> pd.DataFrame:
+    known = rows["group"][rows["path"].isin(list(paths))]
+    if known.empty:
+        raise InputError(
+            f"none of the {len(rows)} videos is among the {len(paths)} that the run was fine-tuned on (here "
+            f"{rows['path'].iloc[0]}, there {next(iter(paths), 'none')}); give the manifest that it was trained with, "
+            "or where its videos have moved since, correct its list of them (training_videos.json)"
+        )
+    return rows[rows["group"].isin(known)].reset_index(drop=True)
 
 
 def _preload(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> None:

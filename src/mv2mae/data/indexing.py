@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from mv2mae.data.manifest import sample_manifest, with_media_info, write_manifest
+from mv2mae.data.manifest import check_ending, check_repeats, find_class_names, with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
 from mv2mae.files import write_json
+from mv2mae.wording import counted
 
 
 def index(
@@ -43,10 +44,13 @@ def index(
         probe: open each video for its rate, length and size.
 
     Raises:
-        InputError: if nothing fits, or nothing that fits can be opened.
+        InputError: if nothing fits, nothing that fits can be opened, videos repeat one another, or `out` has another
+            ending; what can be told without opening videos is told before.
     """
+    check_ending(out)
     found = build_index(name, root, pattern, table)
-    frame, dropped = _without(found.frame, Path(root).absolute(), drop) if drop else (found.frame, [])
+    frame, dropped = _without(found.frame, Path(os.path.abspath(root)), drop) if drop else (found.frame, [])
+    check_repeats(frame, f"what was found below {root}")
     total = len(frame)
     frame, broken = with_media_info(frame) if probe else (frame, [])
     if frame.empty:
@@ -93,9 +97,9 @@ def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
     views = frame.groupby("group")["view"].size()
     sizes = ", ".join(f"{count:,} with {num}" for num, count in views.value_counts().sort_index().items())
     videos, rows = frame["path"].nunique(), len(frame)
-    parts = "" if videos == rows else f" cut into {rows:,} parts"
-    groups = f"{len(views):,} group{'s' if len(views) != 1 else ''}"
-    print(f"{videos:,} videos{parts} in {groups} (views a group: {sizes}); wrote {out}")
+    parts = "" if videos == rows else f" cut into {counted(rows, 'part')}"
+    groups = counted(len(views), "group")
+    print(f"{counted(videos, 'video')}{parts} in {groups} (views a group: {sizes}); wrote {out}")
     if not frame["synchronised"].all():
         print("  not synchronised: good for fine-tuning and fusion, no pairs for pre-training")
     said = {
@@ -111,25 +115,22 @@ def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
             print(f"  {len(report[what]):,} {meaning}, listed in {out.stem}.report.json; first: {first}")
 
 
-def class_names(manifest: str, labels: Iterable[int]) -> list[str]:
+def class_names(manifest: str | Path, labels: Iterable[int]) -> list[str]:
     """Names of classes of a manifest: from the file beside it, or else the numbers themselves.
 
     Args:
-        manifest: its path, or `sample`.
+        manifest: its path or URL, or `sample`.
         labels: the classes' numbers.
 
     Raises:
         InputError: a file with something else in it.
     """
-    file = sample_manifest() if manifest == "sample" else Path(manifest)
-    for beside in (file.with_name(f"{file.stem}.classes.json"), file.with_name("classes.json")):
-        if beside.exists():
-            try:
-                values = json.loads(beside.read_text(encoding="utf-8"))
-                known = dict(enumerate(values)) if isinstance(values, list) else {int(k): v for k, v in values.items()}
-            except (ValueError, AttributeError) as error:
-                raise InputError(
-                    f"{beside} must hold the classes' names: a JSON list, or an object by label"
-                ) from error
-            return [str(known.get(label, label)) for label in labels]
-    return [str(label) for label in labels]
+    file = find_class_names(manifest)
+    if file is None:
+        return [str(label) for label in labels]
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        known = dict(enumerate(values)) if isinstance(values, list) else {int(k): v for k, v in values.items()}
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{file} must hold the classes' names: a JSON list, or an object by label") from error
+    return [str(known.get(label, label)) for label in labels]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.progress import track
@@ -77,8 +78,8 @@ def read_manifest(path: str | Path, *, may_repeat: bool = False) -> pd.DataFrame
     frame = _typed(read_table(file), str(file))
     _check_rows(frame, str(file))
     if not may_repeat:
-        _check_repeats(frame, str(file))
-    folder = str(path).rpartition("/")[0] if is_url(path) else str(file.absolute().parent)
+        check_repeats(frame, str(file))
+    folder = str(path).rpartition("/")[0] if is_url(path) else os.path.dirname(os.path.abspath(file))
     frame["path"] = [_absolute(p, folder) for p in frame["path"]]
     return frame
 
@@ -92,12 +93,12 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
         InputError: the table is no valid manifest, or the ending is neither .csv nor .parquet.
     """
     file = Path(path)
-    _check_ending(file)
+    check_ending(file)
     frame = _typed(frame, str(file))
     _check_rows(frame, str(file))
-    _check_repeats(frame, str(file))
-    folder = file.absolute().parent
-    frame["path"] = [_relative(p, f"{folder}{os.sep}") for p in frame["path"]]
+    check_repeats(frame, str(file))
+    folder = os.path.dirname(os.path.abspath(file))
+    frame["path"] = [_relative(p, os.path.join(folder, "")) for p in frame["path"]]
     frame = frame.drop(columns=_empty_columns(frame))
     with in_one_stroke(file) as temporary:
         if file.suffix == ".csv":
@@ -123,7 +124,7 @@ def read_table(file: Path) -> pd.DataFrame:
     Raises:
         InputError: another ending, or a file that cannot be read.
     """
-    _check_ending(file)
+    check_ending(file)
     try:
         if file.suffix == ".csv":
             return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
@@ -131,6 +132,12 @@ def read_table(file: Path) -> pd.DataFrame:
     except Exception as error:  # pandas and pyarrow raise a dozen kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{file} cannot be read as a table ({reason})") from error
+
+
+def check_ending(file: Path) -> None:
+    """Raises InputError unless a file ends in .csv or .parquet."""
+    if file.suffix not in (".csv", ".parquet"):
+        raise InputError(f"{file} ends in {file.suffix or 'nothing'}; give a .csv or a .parquet file")
 
 
 def check_columns(frame: pd.DataFrame, name: str) -> None:
@@ -148,6 +155,16 @@ def check_columns(frame: pd.DataFrame, name: str) -> None:
             raise InputError(f"{name}: column {column} is empty in {empty.sum()} rows (data row {rows}); fill it")
 
 
+def check_repeats(frame: pd.DataFrame, name: str) -> None:
+    """Raises InputError if two rows are the same part of a file, or the same view of a group."""
+    for keys, what in ((PART_OF_FILE, "is listed twice"), (VIEW_OF_GROUP, "stands for two videos")):
+        double = frame.duplicated(keys)
+        if double.any():
+            row = frame[double].iloc[0]
+            said = ", ".join(f"{key} {row[key]}" for key in keys if not pd.isna(row[key]))
+            raise InputError(f"{name}: {said} {what} ({double.sum()} such rows); remove the duplicates")
+
+
 def check_synchronised(frame: pd.DataFrame) -> None:
     """Raises InputError if the videos of a group do not run on one clock, so that they make no pairs."""
     several = frame.groupby("group")["view"].transform("size") > 1
@@ -158,6 +175,34 @@ def check_synchronised(frame: pd.DataFrame) -> None:
             f"`synchronised`; first: {apart['group'].iloc[0]}): their views do not show the same moments, as pairs for "
             "pre-training must; leave them out with data.train_query=synchronised, or choose another manifest"
         )
+
+
+def as_text(value: object) -> str:
+    """A group or view as text; 3.0, which is what a whole number may have become on its way, is 3."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def seconds_or_none(value: Any) -> float | None:
+    """A `start` or `end` of a manifest; None where it is empty."""
+    return None if pd.isna(value) else float(value)
+
+
+def find_class_names(manifest: str | Path) -> Path | None:
+    """The file with the names of a manifest's classes: STEM.classes.json or classes.json beside it, if there is one.
+
+    Args:
+        manifest: a file or its URL, or `sample`; what lies behind a URL is copied here.
+    """
+    place = str(sample_manifest() if str(manifest) == "sample" else manifest)
+    folder, stem = os.path.dirname(place), Path(place).stem
+    for name in (f"{stem}.classes.json", "classes.json"):
+        try:
+            file = local_copy(os.path.join(folder, name))
+        except InputError:  # nothing at that URL
+            continue
+        if file.is_file():
+            return file
+    return None
 
 
 def with_media_info(
@@ -200,17 +245,12 @@ def _probe_or_reason(path: str) -> VideoInfo | str:
         return error.reason
 
 
-def _check_ending(file: Path) -> None:
-    if file.suffix not in (".csv", ".parquet"):
-        raise InputError(f"{file} ends in {file.suffix or 'nothing'}; a manifest is a .csv or a .parquet file")
-
-
 def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """All columns, in order and with their types."""
     check_columns(frame, name)
     frame = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
-    columns: dict[str, object] = {"path": frame["path"].map(str), "group": frame["group"].map(_text)}
-    columns["view"] = _views(frame["view"].map(_text))
+    columns: dict[str, object] = {"path": frame["path"].map(str), "group": frame["group"].map(as_text)}
+    columns["view"] = _views(frame["view"].map(as_text))
     for column in _INTEGERS:
         columns[column] = _numbers(frame[column], column, name, "Int64")
     for column in _FLOATS:
@@ -218,11 +258,6 @@ def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     columns["part"] = _words(frame["part"], "part", name, dict(zip(PARTS, PARTS, strict=True))).astype("string")
     columns["synchronised"] = _words(frame["synchronised"], "synchronised", name, _TRUTH).fillna(True).astype(bool)
     return pd.DataFrame(columns, columns=list(COLUMNS))
-
-
-def _text(value: object) -> str:
-    """A group or view as text; 3.0, which is what a whole number may have become on its way, is 3."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _views(views: pd.Series) -> pd.Series:
@@ -278,15 +313,6 @@ def _check_rows(frame: pd.DataFrame, name: str) -> None:
     if backwards.any():
         row = frame[backwards].iloc[0]
         raise InputError(f"{name}: {row['path']} ends at {row['end']} s, before it starts; correct start and end")
-
-
-def _check_repeats(frame: pd.DataFrame, name: str) -> None:
-    for keys, what in ((PART_OF_FILE, "is listed twice"), (VIEW_OF_GROUP, "stands for two videos")):
-        double = frame.duplicated(keys)
-        if double.any():
-            row = frame[double].iloc[0]
-            said = ", ".join(f"{key} {row[key]}" for key in keys if not pd.isna(row[key]))
-            raise InputError(f"{name}: {said} {what} ({double.sum()} such rows); remove the duplicates")
 
 
 def _absolute(path: str, folder: str) -> str:

@@ -28,13 +28,12 @@ def pair_views(frame: pd.DataFrame, config: DataConfig) -> Pairing:
     """Targets and their possible sources in each group, as the configuration chooses views.
 
     Args:
-        frame: rows of a manifest.
+        frame: rows of a manifest, or some of its groups; `check_views` has looked at the whole.
         config: `num_sources`, `target_views`, `source_views`, `nearest_sources`, `camera_angles`.
 
     Raises:
-        InputError: a view that is not there, a camera without an angle, or no group with enough views.
+        InputError: no group has enough views.
     """
-    _check_views(frame, config)
     frame = frame.reset_index(drop=True)
     views = frame["view"].astype(str).to_numpy()
     may_be_target = _among(views, _names(config.target_views))
@@ -69,7 +68,11 @@ def pair_views(frame: pd.DataFrame, config: DataConfig) -> Pairing:
     )
 
 
-def _check_views(frame: pd.DataFrame, config: DataConfig) -> None:
+def check_views(frame: pd.DataFrame, config: DataConfig) -> None:
+    """Raises InputError if the configuration names a view that is not there, or a camera lacks its angle.
+
+    `frame` is all of a selection: a few of its groups may lack a view that others have.
+    """
     there = {str(view) for view in list(frame["view"])}
     for name in ("target_views", "source_views"):
         missing = [view for view in _names(getattr(config, name)) if view not in there]

@@ -78,11 +78,11 @@ def _open_system(url: str) -> tuple[Any, str]:
     try:
         import fsspec  # type: ignore[import-untyped]
     except ImportError as error:
-        raise InputError(f"{url} needs fsspec; pip install 'mv2mae[remote]'") from error
+        raise InputError(f"{url} needs fsspec; pip install -e '.[remote]'") from error
     try:
         system, inner = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:  # no s3fs for s3://, an unknown protocol
-        raise InputError(f"{url} cannot be opened ({error}); `pip install 'mv2mae[remote]'` brings s3://") from error
+        raise InputError(f"{url} cannot be opened ({error}); `pip install -e '.[remote]'` brings s3://") from error
     return system, str(inner)
 
 

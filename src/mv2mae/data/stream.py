@@ -107,7 +107,7 @@ class PairStream(Dataset[Pair]):
         self.config, self.size, self.seed = config, size, seed
         self.purpose = _LOOK if held_out else _TRAIN
         self.length = _HELD_OUT if held_out else stream.pairs_per_epoch
-        drawn = size if config.crop == "centre" else reading_size(config, size)
+        drawn = reading_size(config, size)
         chosen = {name: getattr(stream, name) for name in ("actions", "subjects") if getattr(stream, name)}
         self.synth = SynthConfig(
             **chosen,

@@ -100,11 +100,6 @@ class Videos:
         """Whether videos were decoded in advance."""
         return bool(self._decoded)
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that the decoded frames take."""
-        return sum(video.frames.numel() for video in self._decoded.values())
-
     def preload(self, paths: Iterable[str], *, num_threads: int | None = None, progress: bool = True) -> None:
         """Decodes videos into memory, in parallel (FFmpeg runs outside Python's lock); notes broken ones."""
         missing = [p for p in dict.fromkeys(paths) if p not in self._decoded and self.problems.reason(p) is None]
@@ -178,9 +173,10 @@ def readable_item(
         InputError: this one and all that could take its place are broken.
     """
     epoch, index = key if isinstance(key, tuple) else (0, key)
-    for candidate in candidates(seed, epoch, index, len(paths)):
+    tried = list(candidates(seed, epoch, index, len(paths)))
+    for candidate in tried:
         try:
             return make(epoch, candidate)
         except VideoError as error:
             problems.add(error.path, error.reason)
-    raise InputError(f"{paths[index]} and 20 other videos cannot be read; look at the list of problems")
+    raise InputError(f"no readable item was found for {paths[index]} in {len(tried)} tries; see the list of problems")

@@ -16,12 +16,12 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig
 from mv2mae.data.augment import crop_resize, draw_box
-from mv2mae.data.manifest import check_synchronised
+from mv2mae.data.manifest import check_synchronised, seconds_or_none
 from mv2mae.data.pairing import pair_views
 from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.videos import Videos, readable_item
-from mv2mae.data.windows import Span, clip_step, first_on_grid, overlap, shared_clock, video_span, window_times
+from mv2mae.data.windows import aligned_times, clip_step, shared_clock, video_span
 from mv2mae.errors import InputError
 
 
@@ -73,7 +73,7 @@ class PairDataset(Dataset[Pair]):
         num_groups, num_views, skipped_groups: counts; a group with too few views for a pair is skipped.
 
     Raises:
-        InputError: views are asked for that are not there, no group has enough of them, or they are not synchronised.
+        InputError: no group has enough views, or they are not synchronised.
     """
 
     def __init__(
@@ -90,7 +90,9 @@ class PairDataset(Dataset[Pair]):
         self.target_paths = [self.paths[row] for row in self.targets]
         self.shuffled, self.fingerprint = True, fingerprint_of(self.target_paths)
         self.strata = strata_of(self.frame.iloc[self.targets], config.batch_by)
-        self.spans = list(zip(_optional(self.frame["start"]), _optional(self.frame["end"]), strict=True))
+        self.spans = list(
+            zip(map(seconds_or_none, self.frame["start"]), map(seconds_or_none, self.frame["end"]), strict=True)
+        )
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -135,7 +137,8 @@ class PairDataset(Dataset[Pair]):
         """Times of a clip's frames in each of the videos `rows`, the first being the target; seconds."""
         spans = [video_span(self.videos.info(self.paths[row]), *self.spans[row]) for row in rows]
         spans = shared_clock(spans, [self.spans[row][0] for row in rows])
-        return aligned_times(spans, self.config, num_frames=self.num_frames, offset=offset)
+        step = clip_step(self.config.frame_stride, self.config.fps or spans[0].fps)
+        return aligned_times(spans, num_frames=self.num_frames, step=step, offset=offset)
 
     def _clips(self, rows: Sequence[int], draws: Sequence[np.random.Generator]) -> list[list[UInt8[Tensor, "3 t h w"]]]:
         """For each generator a clip of every row; each video is read once."""
@@ -150,21 +153,6 @@ class PairDataset(Dataset[Pair]):
     def _crop(self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator) -> UInt8[Tensor, "3 t h w"]:
         box = draw_box(self.config.crop, frames.shape[1], frames.shape[2], rng, min_crop=self.config.min_crop)
         return crop_resize(frames, box, self.size)
-
-
-def aligned_times(spans: Sequence[Span], config: DataConfig, *, num_frames: int, offset: float) -> list[np.ndarray]:
-    """The same window in every view, on each file's own clock; the first span is the target's, whose rate counts."""
-    target, (first, last) = spans[0], overlap(spans)
-    grid = 1 / target.fps
-    times = window_times(
-        first_on_grid(first, last, target.first - target.zero, grid),
-        last,
-        num_frames=num_frames,
-        step=clip_step(config.frame_stride, config.fps or target.fps),
-        offset=offset,
-        grid=grid,
-    )
-    return [times + span.zero for span in spans]
 
 
 def reading_size(config: DataConfig, size: int) -> int:
@@ -195,7 +183,3 @@ def strata_of(rows: pd.DataFrame, column: str) -> np.ndarray | None:
         full = [str(name) for name in rows if not rows[name].isna().any()]
         raise InputError(f"data.batch_by={column}: no such column, or not filled in; choose one of {', '.join(full)}")
     return np.unique(rows[column].astype(str), return_inverse=True)[1]
-
-
-def _optional(values: pd.Series) -> list[float | None]:
-    return [None if pd.isna(value) else float(value) for value in values]

@@ -84,13 +84,29 @@ def window_times(
     return start + step * np.arange(num_frames)
 
 
+def aligned_times(
+    spans: Sequence[Span], *, num_frames: int, step: float, offset: float
+) -> list[Float64[np.ndarray, " t"]]:
+    """The same window in every view, on each file's own clock, in seconds; for the rest see `window_times`.
+
+    Args:
+        spans: on one clock (`shared_clock`); the first is the target's, on whose frames the clip begins.
+        num_frames, step, offset: as in `window_times`.
+    """
+    target, (first, last) = spans[0], overlap(spans)
+    grid = 1 / target.fps
+    begin = first_on_grid(first, last, target.first - target.zero, grid)
+    times = window_times(begin, last, num_frames=num_frames, step=step, offset=offset, grid=grid)
+    return [times + span.zero for span in spans]
+
+
 def clip_step(frame_stride: float, fps: float) -> float:
     """Seconds between two frames of a clip: `frame_stride` frames of a video at `fps` frames a second."""
     return frame_stride / fps
 
 
 def even_offsets(num_clips: int) -> Float64[np.ndarray, " c"]:
-    """Offsets for `window_times` of clips spread evenly from the first to the last place; one lies in the middle."""
+    """Offsets for `window_times` of clips spread evenly from first to last place; a single one lies in the middle."""
     return np.linspace(0, 1, num_clips) if num_clips > 1 else np.array([0.5])
 
 

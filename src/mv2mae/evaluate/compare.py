@@ -9,14 +9,38 @@ import pandas as pd
 from rich.console import Console
 
 from mv2mae.errors import InputError
-from mv2mae.evaluate.metrics import fuse_views, top1_hits
+from mv2mae.evaluate.metrics import chunks_of, fuse_views, top1_hits
+from mv2mae.evaluate.scores import FUSED_NAME
 from mv2mae.evaluate.tables import interval, number, print_table
 from mv2mae.wording import counted
 
 KEYS = ["group", "view"]
+NAMES = {
+    "single_view": "single view",
+    "fused": "fused by mean",
+    "attention": "attention",
+    "attention_late": "attention, mean",
+    "late_attention": "mean, attention",
+}
+"""What `compare` finds -> in words, which leave the table room in 80 columns."""
+_FUSIONS = {
+    ("late", "late"): "fused",
+    ("attention", "attention"): "attention",
+    ("attention", "late"): "attention_late",
+    ("late", "attention"): "late_attention",
+}
+"""Of a's and b's views -> what `compare` calls the pair."""
 
 
-def compare(a: pd.DataFrame, b: pd.DataFrame, *, draws: int = 10_000, seed: int = 0) -> dict[str, dict[str, Any]]:
+def compare(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    *,
+    fused_a: pd.DataFrame | None = None,
+    fused_b: pd.DataFrame | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
     """Top-1 of two runs on the same videos, and whether their difference may be chance.
 
     The views of a group are right or wrong together, and the two runs stumble over the same groups: McNemar's test on
@@ -25,22 +49,42 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, *, draws: int = 10_000, seed: int 
 
     Args:
         a, b: tables of scores (`read_scores`).
+        fused_a, fused_b: a row a group where a run's views were fused by attention too (fused.parquet).
         draws: random draws of each kind; p is at least 1 / (draws + 1).
         seed: of the draws.
 
     Returns:
-        for `single_view`, and `fused` where groups have several views: `a`, `b` (top-1), `difference` (a - b),
-        `interval` (95 %), `p`, `num` (videos or groups), `groups`, `only_a` and `only_b` (rows that one alone got
-        right).
+        for `single_view`, and `fused` (by the mean) where groups have several views: `a`, `b` (top-1), `difference`
+        (a - b), `interval` (95 %), `p`, `num` (videos or groups), `groups`, `only_a` and `only_b` (rows that one alone
+        got right). With learned fusions also every pair with one of them: `attention` (both), `attention_late` (a's
+        attention against b's mean) and `late_attention`. A run against itself gives its attention against its mean.
 
     Raises:
-        InputError: the two were not tested on the same videos.
+        InputError: the two were not tested on the same videos, or a fused table is of other groups.
     """
     b = _matched(a, b)
     found = {"single_view": _paired(a, b, draws, seed)}
-    if a["view"].nunique() > 1:
-        found["fused"] = _paired(fuse_views(a), fuse_views(b), draws, seed)
+    if a["view"].nunique() == 1 and fused_a is None and fused_b is None:
+        return found
+    late = fuse_views(a)
+    by_fusion = [_fusions(late, late, fused_a), _fusions(late, fuse_views(b), fused_b)]
+    for (kind_a, kind_b), name in _FUSIONS.items():
+        if kind_a in by_fusion[0] and kind_b in by_fusion[1]:
+            found[name] = _paired(by_fusion[0][kind_a], by_fusion[1][kind_b], draws, seed)
     return found
+
+
+def _fusions(order: pd.DataFrame, late: pd.DataFrame, learned: pd.DataFrame | None) -> dict[str, pd.DataFrame]:
+    """A run's groups, fused in each way that there is, all in the order of `order`."""
+    order = order.assign(path=order["group"])
+    if learned is None:
+        return {"late": _matched(order, late)}
+    if set(learned["group"].astype(str)) != set(late["group"].astype(str)):
+        raise InputError(
+            f"the {len(learned)} groups in a {FUSED_NAME} are not the {len(late)} of the scores beside it; test that "
+            "run again with --fusion attention"
+        )
+    return {"late": _matched(order, late), "attention": _matched(order, learned)}
 
 
 def _matched(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +118,7 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, draws: int, seed: int) -> dict[str
     rng = np.random.default_rng(seed)
     means, as_far = [], 0
     moving = sums[sums != 0]
-    for size in _chunks(draws, len(counts)):
+    for size in chunks_of(draws, len(counts)):
         picks = rng.integers(len(counts), size=(size, len(counts)))
         means.append(sums[picks].sum(axis=1) / counts[picks].sum(axis=1))
         signs = rng.integers(2, size=(size, len(moving))) * 2 - 1
@@ -93,17 +137,11 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, draws: int, seed: int) -> dict[str
     }
 
 
-def _chunks(draws: int, width: int) -> list[int]:
-    """Sizes of parts of the draws that need some tens of megabytes each."""
-    size = max(1, 4_000_000 // max(1, width))
-    return [min(size, draws - begin) for begin in range(0, draws, size)]
-
-
 def print_comparison(found: dict[str, dict[str, Any]], name_a: str, name_b: str) -> None:
     """A comparison on the terminal."""
     console = Console()
     rows = [
-        (name.replace("_", " "), number(row["a"]), number(row["b"]), f"{row['difference']:+.3f}",
+        (NAMES[name], number(row["a"]), number(row["b"]), f"{row['difference']:+.3f}",
          interval(row["interval"], "+.3f"), f"{row['p']:.4f}", str(row["only_a"]), str(row["only_b"]))
         for name, row in found.items()
     ]  # fmt: skip
@@ -112,3 +150,5 @@ def print_comparison(found: dict[str, dict[str, Any]], name_a: str, name_b: str)
     groups = counted(next(iter(found.values()))["groups"], "group")
     console.print(f"  paired over {groups}: bootstrap interval, two-sided permutation test", highlight=False)
     console.print("  only A: right in A and wrong in B; only B: the other way round")
+    if len(found) > 2:
+        console.print("  attention, mean: views fused by attention in A, by the mean in B; and so on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from mv2mae.evaluate.fusion import (
     ViewAttention,
     WithTokens,
     by_group,
+    digest_of,
     fit_view_attention,
     load_fusion,
     save_fusion,
@@ -41,17 +43,22 @@ from mv2mae.evaluate.scoring import score_videos
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
 from mv2mae.model.classifier import Classifier
 from mv2mae.runs import TRAINING_VIDEOS_NAME, write_json
-from mv2mae.weights import load_classifier_model
+from mv2mae.weights import find_weights, load_classifier_model
 from mv2mae.wording import counted
 
 RESULTS_NAME = "evaluation.json"
 Fusion = Literal["late", "attention"]
 
 
+def training_videos(run: str | Path) -> list[str] | None:
+    """Paths that a run was fine-tuned on; None where no list lies beside its weights (a weights file alone)."""
+    file = find_weights(run).with_name(TRAINING_VIDEOS_NAME)
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
 def trained_on(run: str | Path, paths: list[str]) -> int:
-    """How many of these videos the run was fine-tuned on; 0 where it did not keep a list (a weights file alone)."""
-    file = Path(run) / TRAINING_VIDEOS_NAME
-    return len(set(paths) & set(json.loads(file.read_text(encoding="utf-8")))) if file.is_file() else 0
+    """How many of these videos the run was fine-tuned on; 0 where it did not keep a list."""
+    return len(set(paths) & set(training_videos(run) or []))
 
 
 def evaluate(
@@ -74,7 +81,8 @@ def evaluate(
         device: cpu, cuda, ...
         progress: show a bar.
         fusion: of views: `late` is the mean of their probabilities; `attention` is learned (`mv2mae.evaluate.fusion`),
-            on the training part of `data` unless that was done before, and writes `fused.parquet` too.
+            on the training part of `data` unless that was done before, and writes `fused.parquet` too. Of that part,
+            it takes the groups that the run itself was fine-tuned on, where a list of them lies beside its weights.
 
     Returns:
         the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops`, `fusion`, `classes` (names of the
@@ -149,19 +157,28 @@ def fusion_of(
 ) -> ViewAttention:
     """The learned fusion of a run: the one saved beside it, or else one that is trained now and saved.
 
+    It learns from the groups of the training part that the classifier was fine-tuned on, so that of a run with few
+    labels it sees no more of them; and anew where these are not the groups that the saved one learned from.
+
     Raises:
-        InputError: if it has to be trained and nothing says on what, or the training videos do not serve.
+        InputError: if nothing says on what to train it, or the training videos do not serve.
     """
-    if (module := load_fusion(run)) is not None:
-        return module
     if not (data.split or data.train_query):
         raise InputError(
             "nothing says on which videos to learn the fusion; give data.split or data.train_query, or --fusion late"
         )
     config = model.config
-    dataset = eval_data(
-        data, num_frames=config.num_frames, size=config.image_size, test=TRAINING_CROPS, part="train", progress=progress
-    )
+
+    def training_part(data: DataConfig) -> EvalDataset:
+        return eval_data(
+            data, num_frames=config.num_frames, size=config.image_size, test=TRAINING_CROPS, part="train",
+            groups_of=training_videos(run), progress=progress,
+        )  # fmt: skip
+
+    learned_from = digest_of(training_part(replace(data, cache="none")).frame)  # before anything is decoded
+    if (module := load_fusion(run, learned_from)) is not None:
+        return module
+    dataset = training_part(data)
     count_untrained(dataset.frame, labels)
     groups = GroupTokens(labels, config.encoder_width, torch.float16)
     score_videos(
@@ -173,7 +190,7 @@ def fusion_of(
         order=by_group(dataset),
     )
     module, found = fit_view_attention(groups, config)
-    path = save_fusion(run, module, config, found)
+    path = save_fusion(run, module, config, found, learned_from)
     if progress:
         best = f"epoch {found['epoch']} was best" if found["epoch"] else "late fusion was better and stays,"
         print(
@@ -198,9 +215,17 @@ def figures_from(file: Path) -> Figures:
     Raises:
         InputError: the file holds no scores.
     """
+    return figures_of(read_scores(file), fused_beside(file))
+
+
+def fused_beside(file: Path) -> pd.DataFrame | None:
+    """The scores of groups fused by attention that belong to a test's score file; None where there are none.
+
+    Raises:
+        InputError: fused.parquet holds no scores.
+    """
     beside = file.with_name(FUSED_NAME)
-    has_fused = file.name == SCORES_NAME and beside.exists()
-    return figures_of(read_scores(file), read_scores(beside) if has_fused else None)
+    return read_scores(beside) if file.name == SCORES_NAME and beside.exists() else None
 
 
 def best_device(name: str) -> str:

@@ -83,7 +83,7 @@ def extract(
         broken = [(str(rows["path"][row]), reason) for row, reason in parts.errors().items()]
         with in_one_stroke(out) as temporary:
             write(temporary, _tables(parts, frozen, config, fused), {**about, "broken": broken})
-        shutil.rmtree(parts.folder)
+    shutil.rmtree(parts.folder, ignore_errors=True)  # also those of a process that was killed just before this
     about = read_about(out)
     broken = [(path, reason) for path, reason in about["broken"]]
     report = out.with_suffix(".report.json") if broken else None

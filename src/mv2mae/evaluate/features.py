@@ -29,8 +29,9 @@ from torch.utils.data import Dataset
 from mv2mae import __version__
 from mv2mae.config import DataConfig, EvalConfig, FeatureConfig, ModelConfig
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.datamodule import make_loader
-from mv2mae.data.remote import cache_folder
+from mv2mae.data.datamodule import make_loader, worker_deaths_told
+from mv2mae.data.remote import cache_folder, is_url
+from mv2mae.data.store.index import INDEX
 from mv2mae.data.video import available_cores
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.windows import even_offsets
@@ -180,9 +181,9 @@ class Parts:
         """Compute the parts that are not there.
 
         Raises:
-            InputError: no video can be read.
+            InputError: no video can be read, or a process that reads them has died.
         """
-        missing = [piece for piece in self._pieces if not self._file(piece).exists()]
+        missing = [piece for piece in self._pieces if not self._is_there(piece)]
         if missing:
             self._compute(missing, device, progress)
         broken = self.errors()
@@ -191,10 +192,16 @@ class Parts:
                 f"none of the {len(self.rows)} videos can be read; first: {self.rows['path'][0]}: {broken[0]}"
             )
 
+    def _is_there(self, piece: slice) -> bool:
+        """Whether a part is there for good: nothing tells when a URL that could not be read can be read again."""
+        file, paths = self._file(piece), self.rows["path"].iloc[piece]
+        return file.exists() and not any(is_url(paths.iloc[row]) for row in _errors_of(file))
+
     def _compute(self, missing: list[slice], device: str, progress: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         wanted = pd.concat([self.rows.iloc[piece] for piece in missing])
-        with Progress(transient=True, disable=not (progress and sys.stdout.isatty())) as bar:
+        shown = progress and sys.stdout.isatty()
+        with worker_deaths_told(), Progress(transient=True, disable=not shown) as bar:
             done = len(self.rows) - len(wanted)
             task = bar.add_task(f"  features ({Path(self.frozen.name).name})", total=len(self.rows), completed=done)
             found = encode_videos(self.frozen.encoder, wanted, self.data, self.config, device,
@@ -291,7 +298,7 @@ class _TimedClips(Dataset[dict[str, Any]]):
 
 
 def _digest(frozen: FrozenEncoder, rows: pd.DataFrame, data: DataConfig, config: FeatureConfig) -> str:
-    """Stands for all that the features depend on; a file counts with its size and the time of its last change."""
+    """Stands for all that the features depend on; a video counts with the state of its file, where that is known."""
     videos = [(*about, _state_of(about[0])) for about in zip(rows["path"], rows["start"], rows["end"], strict=True)]
     speed_only = {"batch_size", "num_workers"}
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in speed_only}
@@ -299,12 +306,18 @@ def _digest(frozen: FrozenEncoder, rows: pd.DataFrame, data: DataConfig, config:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _state_of(path: str) -> tuple[int, int] | None:
+def _state_of(path: str) -> tuple[int, ...] | None:
+    """Size and time of the last change of a file; of a store's item those of its shard, and the size of the index.
+
+    Without the index no item can be read. Its time is left out: `prepare` writes it anew where nothing has changed.
+    """
+    shard, in_store, _ = path.rpartition(".tar#")
     try:
-        about = os.stat(path)
-    except OSError:  # a URL, an entry of a store, or a file that is not there
+        about = os.stat(f"{shard}.tar" if in_store else path)
+        index = (os.stat(os.path.join(os.path.dirname(shard), INDEX)).st_size,) if in_store else ()
+    except OSError:  # a URL, or a file that is not there
         return None
-    return about.st_size, about.st_mtime_ns
+    return about.st_size, about.st_mtime_ns, *index
 
 
 def _write_part(path: Path, videos: Sequence[Encoded], shape: tuple[int, int, int, int]) -> None:

@@ -230,17 +230,37 @@ def _held_out_nll(module: ViewAttention, groups: GroupTokens, held: list[int], l
     return total / len(held)
 
 
-def save_fusion(run: str | Path, module: ViewAttention, config: ModelConfig, found: dict[str, Any]) -> Path:
-    """Write the module beside the run's weights; returns the file."""
+def digest_of(frame: pd.DataFrame) -> str:
+    """A name for the labelled videos of a table, whatever their order: what a fusion was learned from."""
+    rows = frame[["path", "group", "view", "label"]].astype(str).itertuples(index=False, name=None)
+    return hashlib.sha256("\n".join(sorted("\t".join(row) for row in rows)).encode()).hexdigest()
+
+
+def save_fusion(
+    run: str | Path, module: ViewAttention, config: ModelConfig, found: dict[str, Any], learned_from: str
+) -> Path:
+    """Write the module beside the run's weights, with the digest of its training videos; returns the file."""
     weights = find_weights(run)
     path = weights.with_name(FUSION_NAME)
-    about = {"num_classes": module.head.out_features, "trained_on": _digest(weights), **found}
+    about = {
+        "num_classes": module.head.out_features,
+        "trained_on": _digest(weights),
+        "learned_from": learned_from,
+        **found,
+    }
     save_weights(path, module, FUSION, config, **about)
     return path
 
 
-def load_fusion(run: str | Path) -> ViewAttention | None:
-    """The module saved beside a run; None if there is none, or one for other weights than the run's present ones.
+def load_fusion(run: str | Path, learned_from: str) -> ViewAttention | None:
+    """The module saved beside a run; None if there is none, or one that does not serve.
+
+    That is one for other weights than the run's present ones, or one that learned from other videos, which may be among
+    those of this test. (Older files do not say from which, and do not serve either.)
+
+    Args:
+        run: its folder or weights.
+        learned_from: `digest_of` the videos that it must have learned from.
 
     Raises:
         InputError: the file is damaged, or something else.
@@ -252,7 +272,7 @@ def load_fusion(run: str | Path) -> ViewAttention | None:
     stored = read_weights(path)
     if stored.kind != FUSION:
         raise InputError(f"{path} holds a {stored.kind}, no fusion; remove it")
-    if stored.about["trained_on"] != _digest(weights):
+    if stored.about["trained_on"] != _digest(weights) or stored.about.get("learned_from") != learned_from:
         return None
     module = ViewAttention(stored.config, stored.about["num_classes"])
     fill(module, stored.tensors, path)

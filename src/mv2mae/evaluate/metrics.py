@@ -12,6 +12,8 @@ from mv2mae.evaluate.scores import numbered
 Figures = dict[str, Any]
 
 CALIBRATION_BINS = 15
+_DRAWN_AT_ONCE = 4_000_000
+"""Groups, over all draws of a bootstrap that are held in memory: some tens of megabytes."""
 
 
 def score_matrix(scores: pd.DataFrame) -> np.ndarray:
@@ -84,10 +86,18 @@ def interval(hits: np.ndarray, groups: np.ndarray, *, seed: int = 0, draws: int 
     """95 % bootstrap interval of a mean; whole groups are drawn, since the views of one are not independent."""
     names, codes = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(codes, weights=hits), np.bincount(codes)
-    picks = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
-    means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    rng, means = np.random.default_rng(seed), []
+    for size in chunks_of(draws, len(names)):
+        picks = rng.integers(len(names), size=(size, len(names)))
+        means.append(sums[picks].sum(axis=1) / counts[picks].sum(axis=1))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
+
+
+def chunks_of(draws: int, num_groups: int) -> list[int]:
+    """Sizes of parts of a bootstrap's draws that fit into memory; the parts draw what all at once would."""
+    size = max(1, _DRAWN_AT_ONCE // max(1, num_groups))
+    return [min(size, draws - begin) for begin in range(0, draws, size)]
 
 
 def top1_with_interval(scores: pd.DataFrame) -> tuple[float, float, float, int]:

@@ -163,16 +163,28 @@ class ActionClassifier:
         )
 
 
-def load_classifier(source: str | Path, *, device: str = "cpu") -> ActionClassifier:
+def load_classifier(
+    source: str | Path, *, device: str = "cpu", fps: float | None = None, frame_stride: float | None = None
+) -> ActionClassifier:
     """A classifier from the run folder or weights file of a fine-tuning.
+
+    Its clips span as many seconds as in training, whatever the rate of a video: where the training counted frames at
+    each video's own rate, the stride counts at the usual rate of its videos. (Weights that do not tell it: at a
+    video's own rate.)
+
+    Args:
+        source: run folder or safetensors file.
+        device: cpu or cuda.
+        fps: frames a second at which `frame_stride` counts, if other than in training.
+        frame_stride: distance between the frames of a clip, if other than in training.
 
     Raises:
         InputError: if there is none, or it is not a classifier.
     """
     model, about = load_classifier_model(source)
-    return ActionClassifier(
-        model.to(device), about["classes"], frame_stride=about.get("frame_stride", 4), fps=about.get("fps")
-    )
+    rate = about.get("fps") or about.get("video_fps") if fps is None else fps
+    stride = about.get("frame_stride", 4) if frame_stride is None else frame_stride
+    return ActionClassifier(model.to(device), about["classes"], frame_stride=stride, fps=rate)
 
 
 def predictions_table(predictions: Sequence[Prediction]) -> pd.DataFrame:

@@ -48,10 +48,25 @@ def angle_between(a: ArrayLike, b: ArrayLike) -> Shaped[np.ndarray, " n"]:
 # --- accuracy --------------------------------------------------------------------------------------------
 
 
-def hits_across_views(train: Seen, test: Seen, config: ProbeConfig, *, probe: str, device: str = "cpu") -> pd.DataFrame:
+def hits_across_views(
+    train: Seen,
+    test: Seen,
+    config: ProbeConfig,
+    *,
+    probe: str,
+    unread: pd.DataFrame | None = None,
+    device: str = "cpu",
+) -> pd.DataFrame:
     """Whether each test video is told right by a probe that learnt from one view, all views, or all others.
 
     A video of a class that the probe did not learn is not.
+
+    Args:
+        train, test: videos that could be read.
+        config: of the probe.
+        probe: `linear` or `knn`.
+        unread: rows of the test videos that could not be read, which no probe tells right.
+        device: where the probe runs.
 
     Returns:
         `train_view`, `test_view`, `group`, `hit`, and `angle` between the test video's camera and the camera of the
@@ -59,8 +74,9 @@ def hits_across_views(train: Seen, test: Seen, config: ProbeConfig, *, probe: st
     """
     views = sorted(test.rows["view"].unique())
     seen = train.rows["view"].to_numpy()
+    learnt = sorted(train.rows["view"].unique())
     parts = []
-    for view in sorted(train.rows["view"].unique()):
+    for view in learnt:
         parts.append(_hits(train.part(seen == view), test, config, probe, device).assign(train_view=view))
     parts.append(_hits(train, test, config, probe, device).assign(train_view=ALL))
     for view in views:
@@ -68,8 +84,15 @@ def hits_across_views(train: Seen, test: Seen, config: ProbeConfig, *, probe: st
         if others.any():
             found = _hits(train.part(others), asked, config, probe, device)
             parts.append(found.assign(train_view=OTHERS))
-    hits = pd.concat(parts, ignore_index=True)
-    places = _places(pd.concat([train.rows, test.rows]))
+    known = [train.rows, test.rows]
+    if unread is not None and len(unread):
+        missed = _about(unread).assign(hit=False)
+        parts += [missed.assign(train_view=view) for view in (*learnt, ALL)]
+        has_others = [(seen != view).any() for view in missed["test_view"]]
+        parts.append(missed[has_others].assign(train_view=OTHERS))
+        known.append(unread)
+    hits = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    places = _places(pd.concat(known))
     of_training = [places.get(key, np.nan) for key in zip(hits["setup"], hits["train_view"], strict=True)]
     return hits.assign(angle=angle_between(hits["azimuth"], of_training)).drop(columns=["setup", "azimuth"])
 
@@ -84,7 +107,11 @@ def _hits(train: Seen, test: Seen, config: ProbeConfig, probe: str, device: str)
         groups = train.rows["group"].tolist()
         scores = fit_linear(Labelled(known, labels, groups, len(classes)), config).logits(queries)
     hit = classes[scores.argmax(dim=1).cpu().numpy()] == test.rows["label"].to_numpy(np.int64)
-    return test.rows[["group", "view", "setup", "azimuth"]].rename(columns={"view": "test_view"}).assign(hit=hit)
+    return _about(test.rows).assign(hit=hit)
+
+
+def _about(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[["group", "view", "setup", "azimuth"]].rename(columns={"view": "test_view"})
 
 
 def _places(rows: pd.DataFrame) -> dict[tuple[object, object], float]:
@@ -120,6 +147,10 @@ def retrieve(seen: Seen, mean: Float[Tensor, " d"]) -> pd.DataFrame:
     Two galleries: `all` performances of the other view; and only those of the same person in the same room
     (`same person and room`, where the manifest tells them), so that neither person nor room gives it away.
 
+    Args:
+        seen: videos of two views at least.
+        mean: of the training features.
+
     Returns:
         for each query and gallery: `query_view`, `gallery_view`, `group`, `gallery`, `size` (performances in the
         gallery), `rank` of the right one (1 = found; equal cosines count against it), `angle` between the cameras.
@@ -128,7 +159,7 @@ def retrieve(seen: Seen, mean: Float[Tensor, " d"]) -> pd.DataFrame:
     views = sorted(seen.rows["view"].unique())
     by_view = {view: np.flatnonzero(seen.rows["view"].to_numpy() == view) for view in views}
     found = [_ranks(seen.rows, unit, by_view[a], by_view[b]) for a in views for b in views if a != b]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    return pd.concat(found, ignore_index=True)
 
 
 def _ranks(rows: pd.DataFrame, unit: Tensor, queries: np.ndarray, gallery: np.ndarray) -> pd.DataFrame:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from rich.console import Console
+from torch import Tensor
 
 from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
-from mv2mae.data.manifest import read_manifest, sample_manifest
+from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.synthetic.cameras import read_cameras
 from mv2mae.errors import InputError
@@ -31,7 +31,9 @@ from mv2mae.evaluate.robustness import (
     similarity,
 )
 from mv2mae.evaluate.tables import number, print_table, print_untrained
-from mv2mae.runs import CONFIG_NAME, write_json
+from mv2mae.evaluate.trained_views import manifest_file, views_of_training
+from mv2mae.runs import write_json
+from mv2mae.wording import counted
 
 MEASURES = {"recall_at_1": "recall@1", "map": "mAP"}
 _VIEWS_ACROSS = 4
@@ -73,27 +75,13 @@ def with_azimuths(rows: pd.DataFrame, manifest: str, cameras: str = "") -> pd.Da
     Raises:
         InputError: the file that was given is not there, or holds something else.
     """
-    beside = (sample_manifest() if manifest == "sample" else Path(manifest)).with_name("cameras.json")
+    beside = manifest_file(manifest).with_name("cameras.json")
     file = Path(cameras) if cameras else beside
     if not cameras and not file.exists():
         return rows.assign(azimuth=np.nan)
     known = {(setup, view): camera.azimuth for setup, rig in read_cameras(file).items() for view, camera in rig.items()}
     keys = zip(rows["setup"], rows["view"], strict=True)
     return rows.assign(azimuth=[known.get(key, np.nan) for key in keys])
-
-
-def views_of_training(source: str | Path, data: DataConfig) -> list[str]:
-    """Views that a run was trained on, if its configuration tells and it was trained on this manifest; else none."""
-    path = Path(source)
-    config = (path if path.is_dir() else path.parent) / CONFIG_NAME
-    if not path.exists() or not config.exists():
-        return []
-    stored = yaml.safe_load(config.read_text(encoding="utf-8")).get("data", {})
-    if stored.get("manifest") != data.manifest:
-        return []
-    frame = read_manifest(data.manifest)
-    rows = select(frame, split=stored.get("split", ""), part="train", query=stored.get("train_query", ""))
-    return [str(view) for view in sorted(rows["view"].unique())]
 
 
 def view_robustness(
@@ -123,35 +111,42 @@ def view_robustness(
 
     Returns:
         what goes to `views.json`; by encoder `accuracy` (for each training and test view), `accuracy_by_angle`,
-        `retrieval` (by gallery: over all pairs of views, each pair, by angle) and `similarity`.
+        `retrieval` (by gallery: over all pairs of views, each pair, by angle) and `similarity`. The `num_broken` test
+        videos that cannot be read are errors in accuracy; retrieval and similarity leave them out.
 
     Raises:
-        InputError: no such weights, videos that do not divide, missing labels, nothing that can be read.
+        InputError: no such weights, videos that do not divide, missing labels, or no test performance of which two
+            views can be read.
     """
     encoders = [frozen_encoder(source, layer=features.layer)]
     if floor:
         encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))
     rows = rows_of_all_views(data)
     train, test = (with_azimuths(part, data.manifest, cameras) for part in (rows.train, rows.test))
-    results, broken = {}, {}
+    results, unread, broken = {}, {}, {}
     for frozen in encoders:
-        found = [extract_features(frozen, part, data, features, device=device, progress=progress)
-                 for part in (train, test)]  # fmt: skip
-        known, asked = (_readable(part, values) for part, values in zip((train, test), found, strict=True))
-        results[frozen.name] = _measure(known, asked, config, probe, num_groups, device)
-        broken = {**broken_videos(train, found[0]), **broken_videos(test, found[1])}
+        known, asked = (extract_features(frozen, part, data, features, device=device, progress=progress)
+                        for part in (train, test))  # fmt: skip
+        learn, told, unread = _readable(train, known), _readable(test, asked), broken_videos(test, asked)
+        compared = _compared(told, num_groups, config.seed, unread)
+        hits = hits_across_views(learn, told, config, probe=probe, unread=test[~asked.good], device=device)
+        results[frozen.name] = _measured(hits, compared, learn.values.mean(dim=0))
+        broken = {**broken_videos(train, known), **unread}
+    seen, unknown = views_of_training(source, data)
     return {
         "run": str(source),
         "manifest": data.manifest,
         "split": data.split or f"{data.train_query} | {data.test_query}",
         "views": [str(view) for view in sorted(test["view"].unique())],
-        "views_of_training": views_of_training(source, data),
+        "views_of_training": seen,
+        "unknown_training": unknown,
         "train_performances": int(train["group"].nunique()),
         "test_performances": int(test["group"].nunique()),
         "probe": probe,
         **chance_of(rows),
         **untrained_of(rows, data.manifest),
         "encoders": results,
+        "num_broken": len(unread),
         "broken": sorted(broken.items()),
     }
 
@@ -161,18 +156,30 @@ def _readable(rows: pd.DataFrame, features: Features) -> Seen:
     return Seen(features.of_videos()[good], rows[good].reset_index(drop=True))
 
 
-def _measure(train: Seen, test: Seen, config: ProbeConfig, probe: str, num_groups: int, device: str) -> Figures:
-    hits = hits_across_views(train, test, config, probe=probe, device=device)
-    mean = train.values.mean(dim=0)
-    groups = np.random.default_rng(config.seed).permutation(np.sort(test.rows["group"].unique()))[:num_groups]
+def _compared(test: Seen, num_groups: int, seed: int, unread: Mapping[str, str]) -> Seen:
+    """The videos of the performances that are retrieved and compared, drawn by the seed.
+
+    Raises:
+        InputError: none of them has two views that can be read.
+    """
+    groups = np.random.default_rng(seed).permutation(np.sort(test.rows["group"].unique()))[:num_groups]
     some = test.part(test.rows["group"].isin(groups).to_numpy())
-    ranks = retrieve(some, mean)
+    if some.rows.groupby("group")["view"].nunique().max() < 2:
+        views = some.rows["view"].unique()
+        what = f"only view {views[0]} can be read" if len(views) == 1 else "none can be read in more than one view"
+        first = next((f" (first broken: {path}: {reason})" for path, reason in unread.items()), "")
+        raise InputError(f"of the {counted(len(groups), 'test performance')}, {what}; two are asked{first}")
+    return some
+
+
+def _measured(hits: pd.DataFrame, compared: Seen, mean: Tensor) -> Figures:
+    ranks = retrieve(compared, mean)
     return {
         "accuracy": [{**cell, "train_view": str(cell["train_view"]), "test_view": str(cell["test_view"])}
                      for cell in accuracy_cells(hits)],
         "accuracy_by_angle": by_angle(hits, "hit"),
         "retrieval": {name: _retrieval(part) for name, part in ranks.groupby("gallery", sort=False)},
-        "similarity": similarity(some, mean),
+        "similarity": similarity(compared, mean),
     }  # fmt: skip
 
 
@@ -228,13 +235,19 @@ def print_views(figures: Figures) -> None:
     """The figures on the terminal, the floor in brackets."""
     console = Console()
     _print_accuracy(console, figures)
-    seen = figures["views_of_training"]
+    seen, unknown = figures["views_of_training"], figures["unknown_training"]
     said = f"{figures['train_performances']} training and {figures['test_performances']} test performances"
     trained = f"; the encoder was trained on view {', '.join(seen)}" if seen else ""
     console.print(f"  {said}; chance {figures['chance']:.3f}{trained}", soft_wrap=True)
+    if unknown:
+        what = "which other views" if seen else "which views"
+        console.print(f"  {what} the encoder was trained on is not known: {'; '.join(unknown)}", soft_wrap=True)
     _print_measures(console, figures)
     print_untrained(console, figures["num_untrained"], figures["untrained"])
     print_broken(console, figures["broken"])
+    if figures["num_broken"]:
+        left_out = counted(figures["num_broken"], "test video")
+        console.print(f"  retrieval and similarity leave out {left_out} that cannot be read", soft_wrap=True)
 
 
 def _print_accuracy(console: Console, figures: Figures) -> None:

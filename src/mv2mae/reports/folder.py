@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import yaml
 
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME
 from mv2mae.evaluate.geometry_figures import GEOMETRY_NAME
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
-from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_log
+from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_config, read_log
 
 PROBE_NAME = "probe.json"
 
@@ -82,13 +81,13 @@ def read_folder(path: str | Path) -> RunFolder:
     """Read a run's folder, or that of a test or of probes alone.
 
     Raises:
-        InputError: there is nothing of a run in it.
+        InputError: there is nothing of a run in it, or its configuration is damaged.
     """
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"{path} is no folder; give the folder of a run, or of a test (RUN/evaluation)")
     reader = _Reader()
-    config = reader.yaml(path / CONFIG_NAME)
+    config = read_config(path) if (path / CONFIG_NAME).exists() else {}
     places = [path, *sorted(part for part in path.iterdir() if part.is_dir())]
     tests = [test for place in places if (test := reader.test(place)) is not None]
     probes = [probed for place in places if (probed := reader.probes(place)) is not None]
@@ -144,14 +143,6 @@ class _Reader:
         except (OSError, ValueError, TypeError) as error:
             self.problems.append(f"{file.name} cannot be read: {error}")
             return None
-
-    def yaml(self, file: Path) -> dict[str, Any]:
-        if not file.exists():
-            return {}
-        try:
-            return dict(yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
-            raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
 
     def log(self, run: Path) -> pd.DataFrame:
         if not (run / LOG_NAME).exists():

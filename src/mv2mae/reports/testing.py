@@ -46,8 +46,7 @@ def highlights_of_test(test: Tested) -> list[tuple[str, str]]:
     for key in ("single_view", "fused"):
         if key in test.figures:
             values = test.figures[key]
-            low, high = values["top1_interval"]
-            words = f"top-1, {KINDS[key]}, {test.name}; 95 % interval {low:.2f} to {high:.2f}"
+            words = f"top-1, {KINDS[key]}, {test.name}; 95 % interval {span(values['top1_interval'], '.2f')}"
             found.append((f"{values['top1']:.3f}", words))
     chance = 1 / len(test.figures["classes"])
     return [*found, (f"{chance:.3f}", "top-1 of guessing (chance)")]
@@ -157,8 +156,8 @@ def _classes(test: Tested) -> Section:
         figures = [
             Picture(
                 figure=accuracy_figure(drawn, chance=1 / len(names)),
-                caption=f"Single views, {which}, the hardest first. With few videos the intervals are wide: a class "
-                "is hard only if its whisker ends below the others.",
+                caption=f"Single views, {which}, the hardest first. A class is hard only if its whisker ends below the "
+                "others. A bar without a whisker has too few videos, or all alike, to tell.",
                 alt=f"{test.name}: accuracy by class",
             )
         ]
@@ -204,8 +203,6 @@ def _windows(
     scores: pd.DataFrame, config: Mapping[str, Any]
 ) -> dict[tuple[str, str], tuple[float | None, float | None]]:
     """Start and end of videos that are cut out of longer ones, as far as the run's own manifest tells."""
-    if not scores["path"].duplicated().any():
-        return {}
     try:
         rows = read_manifest(config["data"]["manifest"])
     except (InputError, OSError, KeyError):
@@ -256,9 +253,9 @@ def accuracy_row(name: str, found: Mapping[str, Any], series: str) -> AccuracyRo
 
 
 def span(interval: Sequence[float], form: str = ".3f") -> str:
-    """An interval in words; a dash where there is none."""
+    """An interval in words; a dash where there is none or it has no width (one performance, or all answers alike)."""
     low, high = interval
-    return "-" if np.isnan(low) else f"{low:{form}} to {high:{form}}"
+    return "-" if np.isnan(low) or low == high else f"{low:{form}} to {high:{form}}"
 
 
 def _number(value: float | None) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mv2mae.errors import InputError
 from mv2mae.reports import comparison, training
 from mv2mae.reports.folder import RunFolder, read_folder, short_names
 from mv2mae.reports.geometry import geometry_highlight, geometry_section
 from mv2mae.reports.testing import highlights_of_test, probe_section, sections_of_test, what_was_tested
-from mv2mae.runs import REPORT_NAME
+from mv2mae.runs import REPORT_NAME, read_config
 from mv2mae.visualize.report import Report, Section, write_report
 
 COMPARISON_NAME = "comparison.html"
@@ -73,10 +74,10 @@ def run_report(run: RunFolder) -> Report:
     )
 
 
-def _config_above(folder: Path) -> dict[str, object]:
+def _config_above(folder: Path) -> dict[str, Any]:
     """Of a test's folder that lies in the run's."""
     try:
-        return dict(read_folder(folder.resolve().parent).config)
+        return read_config(folder.resolve().parent)
     except InputError:
         return {}
 

@@ -168,10 +168,12 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self.best_step, self.best_score = state_dict["best_step"], state_dict["best_score"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remove what a write that was killed left behind."""
+        """Remove what a write that was killed left behind, and write what it did not come to."""
         if trainer.is_global_zero:
             for partial in self.folder.glob(".*.partial"):
                 partial.unlink()
+        if trainer.global_step == self.best_step:  # the checkpoint knows of the best weights before they are written
+            self._write_weights(trainer, self.best_step, is_best=True)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -206,7 +208,10 @@ class Checkpoints(pl.callbacks.Checkpoint):
             self._failed(step, error, must)
             return
         self.num_failed, self.saved_step = 0, step
-        self._write_weights(trainer, step, is_best)
+        if not self._write_weights(trainer, step, is_best):
+            self.load_state_dict(
+                before
+            )  # whose weights are those in `best.safetensors`: the next save has to beat them
         if trainer.is_global_zero:
             self._prune(step)
 
@@ -219,12 +224,14 @@ class Checkpoints(pl.callbacks.Checkpoint):
             raise InputError(f"{message}; make room or give the right to write, and start again with the same command")
         _warn("%s; the run goes on and tries again in %d steps", message, self.settings.save_every)
 
-    def _write_weights(self, trainer: pl.Trainer, step: int, is_best: bool) -> None:
-        weights = self.run / WEIGHTS_NAME
+    def _write_weights(self, trainer: pl.Trainer, step: int, is_best: bool) -> bool:
+        weights, written = self.run / WEIGHTS_NAME, False
         with spared(weights):  # the checkpoint has the same
             self.save_weights(trainer.lightning_module, step)
             if is_best and trainer.is_global_zero:
                 _link(weights, self.run / BEST_WEIGHTS_NAME)
+            written = True
+        return bool(trainer.strategy.broadcast(written))
 
     def _prune(self, step: int) -> None:
         have = {step_of(path): path for path in self.folder.glob("*.ckpt")}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +18,7 @@ from mv2mae.config import FinetuneConfig, ModelConfig
 from mv2mae.data.clips import collate_clips
 from mv2mae.data.datamodule import FinetuneData, finetune_data
 from mv2mae.data.indexing import class_names
+from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.layers import checkpoint_activations
@@ -38,6 +42,9 @@ from mv2mae.weights import (
     save_weights,
 )
 from mv2mae.wording import counted
+
+_RATES_LOOKED_UP = 15
+"""Videos that are opened to learn their usual rate, where the manifest says nothing."""
 
 
 class FinetuneModule(StepModule):
@@ -73,17 +80,12 @@ class FinetuneModule(StepModule):
             checkpoint_activations(self.model)
         if config.compute.compile:
             self.model.compile()
-        if self.mixes and self.held % 2:
+        if config.mixes and self.held % 2:
             raise InputError(
                 f"augment.mixup and cutmix mix neighbouring videos, but a device holds {self.held} at a time; choose "
                 "optim.batch_size or compute.device_batch_size so that it holds an even number "
                 f"(of {config.num_repeats} clips each)"
             )
-
-    @property
-    def mixes(self) -> bool:
-        """Whether clips and labels are mixed."""
-        return self.config.augment.mixup > 0 or self.config.augment.cutmix > 0
 
     @property
     def result(self) -> Classifier:
@@ -106,7 +108,7 @@ class FinetuneModule(StepModule):
             clips = rand_augment(clips, draw_script(seeds, config))
         if config.erase_prob:
             clips = erase(clips, seeds, config.erase_prob)
-        if self.mixes:
+        if self.config.mixes:
             classes, repeats = self.model.num_classes, self.num_repeats
             clips, target = mix(clips, target, seeds, config, num_classes=classes, num_repeats=repeats)
         return {**batch, "clips": clips, "label": label, "target": target}
@@ -193,6 +195,20 @@ def model_of(config: FinetuneConfig, stored: StoredWeights | None) -> ModelConfi
     return dataclasses.replace(made, position_grid=None if made.grid == grid else grid)
 
 
+def unused_sizes(config: FinetuneConfig, made: ModelConfig) -> list[str]:
+    """A line where a clip size of `model` was chosen, as far as that can be told from its default, and is not used."""
+    chosen = {name: getattr(config.model, name) for name in ("num_frames", "image_size")}
+    unused = {
+        name: value
+        for name, value in chosen.items()
+        if value not in (getattr(ModelConfig(), name), getattr(made, name))
+    }
+    return [
+        f"        model.{name}={value} is not used: with --from, --{name} sets it, else the stored model"
+        for name, value in unused.items()
+    ]
+
+
 def build_classifier(
     config: FinetuneConfig, model_config: ModelConfig, stored: StoredWeights | None, num_classes: int
 ) -> tuple[Classifier, str]:
@@ -207,8 +223,28 @@ def build_classifier(
         return model, "from scratch"
     used = {name: tensor for name, tensor in encoder_tensors(stored).items() if not name.startswith("norm.")}
     fill(model.encoder, used, stored.path)
-    left = len(stored.tensors) - len(used)
-    return model, f"encoder from {stored.path} ({len(used)} tensors used; {left} not: decoders, last norm, head)"
+    return model, f"encoder from {stored.path} ({_transferred(stored, used)})"
+
+
+def _transferred(stored: StoredWeights, used: Collection[str]) -> str:
+    """How many of the stored tensors were taken, and the parts of the model to which the others belong."""
+    left = [name for name in (full.removeprefix("encoder.") for full in stored.tensors) if name not in used]
+    parts = sorted({name.partition(".")[0] for name in left})
+    return f"{len(used)} tensors used; {len(left)} not: {', '.join(parts)}" if left else f"all {len(used)} tensors used"
+
+
+def median_rate(data: FinetuneData) -> float | None:
+    """The usual rate of the training videos, frames a second; None where it is not known.
+
+    The manifest tells it; one without rates leaves a few videos to be opened, spread evenly.
+    """
+    written, paths = data.train.frame["fps"], data.train.paths
+    rates = written[written > 0].tolist()
+    if not rates:
+        for place in np.linspace(0, len(paths) - 1, min(_RATES_LOOKED_UP, len(paths))):
+            with suppress(VideoError):  # the training will meet and list it
+                rates.append(data.videos.info(paths[round(place)]).fps)
+    return median_low(rates) if rates else None
 
 
 def finetune(config: FinetuneConfig, run: Path) -> Path:
@@ -247,6 +283,9 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
         "data": data.summary,
         "seed": config.seed,
     }
+    rate = median_rate(data)
+    if rate is not None:
+        about["video_fps"] = rate  # at which the stride counts in predictions, where `fps` is null
 
     def save(trained: StepModule, step: int) -> None:
         assert isinstance(trained, FinetuneModule)
@@ -269,6 +308,7 @@ def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule,
         f"data    {describe_data(config.data, data.summary)}",
         f"model   {origin}; {millions:.2f} M parameters, clips of {clip.num_frames} x {clip.image_size} x "
         f"{clip.image_size}",
+        *unused_sizes(config, clip),
         f"steps   {module.total_steps:,} of {optim.batch_size} clips ({counted(videos, 'video')} x "
         f"{counted(config.num_repeats, 'augmentation')}), {describe_warmup(module.total_steps, warmup)}; "
         f"{module.shares.format('clips')}",

@@ -33,7 +33,8 @@ class FiniteGuard(pl.Callback):
     """Skips a step whose loss or gradient is not finite: weights and optimiser stay, schedule and data go on.
 
     With the fp16 scaler only the loss counts: gradients that overflow are its own business, and it skips such steps
-    itself. What processes have to agree upon is exchanged once a step, the wish to stop among it.
+    itself. They count only once its scale, lowered with each of them, is below 1, where nothing overflows that would
+    not without it. What processes have to agree upon is exchanged once a step, the wish to stop among it.
 
     Has to come before `Checkpoints`, which keep its counts.
 
@@ -47,6 +48,7 @@ class FiniteGuard(pl.Callback):
     def __init__(self, run: Path, limit: int, checkpoints: Checkpoints, signals: StopSignals) -> None:
         self.file, self.limit, self.checkpoints, self.signals = run / NON_FINITE_NAME, limit, checkpoints, signals
         self.num_skipped, self.in_a_row, self.skipping, self._by_loss = 0, 0, False, False
+        self._scale = 1.0
         self._parts: list[_Part] = []
         self._batch: dict[str, Any] = {}
 
@@ -72,7 +74,7 @@ class FiniteGuard(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Decide; a step without gradients changes nothing, momenta and weight decay included."""
-        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        scaled = _scaler(trainer) is not None
         bad_loss = ~torch.stack([part.loss for part in self._parts]).isfinite().all()
         bad_gradient = torch.zeros_like(bad_loss) if scaled else ~gradients_are_finite(pl_module.parameters())
         signal = torch.full_like(bad_loss, self.signals.requested, dtype=torch.float)
@@ -97,6 +99,7 @@ class FiniteGuard(pl.Callback):
         """
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
+        self.skipping = self.skipping or self._scale_fell(_scaler(trainer))
         self.in_a_row = self.in_a_row + 1 if self.skipping else 0
         if self.skipping:
             self.num_skipped += 1
@@ -112,6 +115,13 @@ class FiniteGuard(pl.Callback):
                 "a lower learning rate or optim.clip_grad_norm (in a new run), or compute.precision=32-true, may help"
             )
 
+    def _scale_fell(self, scaler: Any) -> bool:
+        """Whether the fp16 scaler has skipped this step though its scale cannot have been the reason."""
+        if scaler is None:
+            return False
+        before, self._scale = self._scale, min(1.0, scaler.get_scale())
+        return self._scale < before
+
     def _note(self, trainer: pl.Trainer, module: Any) -> None:
         """Name the items of this process: those of parts whose loss is not finite, or all if only gradients are not."""
         step, rank, what = trainer.global_step, trainer.global_rank, "loss" if self._by_loss else "gradient"
@@ -124,6 +134,11 @@ class FiniteGuard(pl.Callback):
         entry = {"step": step, "rank": rank, "not_finite": what, "seed": module.seed, "items": items}
         with spared(self.file), self.file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(entry) + "\n")
+
+
+def _scaler(trainer: pl.Trainer) -> Any:
+    """The one of fp16, None in other precisions."""
+    return getattr(trainer.precision_plugin, "scaler", None)
 
 
 def gradients_are_finite(parameters: Iterable[nn.Parameter]) -> Tensor:

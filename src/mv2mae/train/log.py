@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import Logger
@@ -22,6 +22,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from mv2mae.files import write_text
 from mv2mae.runs import spared
 from mv2mae.train.timing import DATA, PartTimes
+
+_HEAD = "step,name,value\n"
+_ROW = re.compile(r"(?P<step>[0-9]+),[^,\0]+,[^,\0\s]+\r?\n")
+"""A whole one. A kill may leave half of the last one or of the head, a power cut NULs or nothing at all."""
 
 
 class RunLog(Logger):
@@ -68,7 +72,7 @@ class RunLog(Logger):
             with self.path.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 if end == 0:
-                    writer.writerow(["step", "name", "value"])
+                    file.write(_HEAD)
                 writer.writerows(self._kept)
         except OSError:
             with suppress(OSError):
@@ -79,9 +83,10 @@ class RunLog(Logger):
     def forget_after(self, step: int) -> None:
         """Drop the rows of steps that a run which goes on from `step` will take again."""
         if self.path.exists():
-            rows = pd.read_csv(self.path, dtype=str, keep_default_na=False, on_bad_lines="skip")
-            rows = rows[(rows["step"] != "") & (rows["value"] != "")]  # a kill may leave half a row
-            write_text(self.path, rows[rows["step"].astype(int) <= step].to_csv(index=False))
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+            rows = [_ROW.fullmatch(line) for line in text.splitlines(keepends=True)]
+            kept = [row[0] for row in rows if row is not None and int(row["step"]) <= step]
+            write_text(self.path, "".join([_HEAD, *kept]))
 
 
 class TensorBoard(TensorBoardLogger):

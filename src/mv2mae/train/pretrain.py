@@ -10,6 +10,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import ComputeConfig, ModelConfig, PretrainConfig
 from mv2mae.data.datamodule import PretrainData, held_out_batch, pretrain_data
@@ -87,11 +88,19 @@ def draws_on_device(compute: ComputeConfig) -> bool:
     return on_gpu if compute.draw_on == "auto" else compute.draw_on == "device"
 
 
-def outcome(model: MV2MAE | ContrastiveModel, batch: Batch) -> PretrainOutput | ContrastiveOutput:
-    """What a model says of a batch: sources [b, s, 3, t, h, w], target [b, 3, t, h, w], seed [b], group [b]."""
+def outcome(
+    model: MV2MAE | ContrastiveModel, batch: Batch, *, training: bool = True
+) -> PretrainOutput | ContrastiveOutput:
+    """What a model says of a batch: sources [b, s, 3, t, h, w], target [b, 3, t, h, w], seed [b], group [b].
+
+    Compiled code (`compute.compile`) is for training alone: for batches of other sizes it would be compiled once more,
+    and be slower for both.
+    """
+    # one in shards has to be called
+    call: Any = model if training or isinstance(model, FSDPModule) else model.forward
     if isinstance(model, ContrastiveModel):
-        return model(batch["sources"], batch["target"], seeds=batch["seed"], groups=batch["group"])
-    return model(batch["sources"], batch["target"], seeds=batch["seed"])
+        return call(batch["sources"], batch["target"], seeds=batch["seed"], groups=batch["group"])
+    return call(batch["sources"], batch["target"], seeds=batch["seed"])
 
 
 def loss_summary(out: PretrainOutput | ContrastiveOutput) -> dict[str, Tensor]:
@@ -149,15 +158,15 @@ def held_out_metrics(model: MV2MAE | ContrastiveModel, batch: Batch, chunk: int 
         chunk: items that are computed at a time.
     """
     if isinstance(model, ContrastiveModel):  # items are compared with each other, so that all must be there at once
-        return loss_summary(outcome(model, batch))
+        return loss_summary(outcome(model, batch, training=False))
     sums: dict[str, Tensor] = {}
     others_source = bool((batch["swap"] != torch.arange(len(batch["swap"]), device=batch["swap"].device)).all())
     for part in torch.arange(len(batch["target"]), device=batch["target"].device).split(chunk):
-        target, seeds = batch["target"][part], batch["seed"][part]
-        values = loss_summary(model(batch["sources"][part], target, seeds=seeds))
+        chosen = {name: batch[name][part] for name in ("sources", "target", "seed")}
+        values = loss_summary(outcome(model, chosen, training=False))
         if model.cross_decoder is not None and others_source:
-            swapped = batch["sources"][batch["swap"][part]]
-            values["cross_target_wrong_source"] = model(swapped, target, seeds=seeds).cross_target
+            swapped = {**chosen, "sources": batch["sources"][batch["swap"][part]]}
+            values["cross_target_wrong_source"] = loss_summary(outcome(model, swapped, training=False))["cross_target"]
         for name, value in values.items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value * len(part)
     metrics = {name: value / len(batch["target"]) for name, value in sums.items()}
@@ -257,7 +266,12 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
     lines = [*describe(config, data, module), *(probe.describe() for probe in probes)]
     say("Pre-training", *(f"  {line}" for line in lines))
     start_run(run, config)
-    about = {"data": {**data.summary}, "frame_stride": config.data.frame_stride, "seed": config.seed}
+    about = {
+        "data": {**data.summary},
+        "frame_stride": config.data.frame_stride,
+        "fps": config.data.fps,
+        "seed": config.seed,
+    }
 
     def save(trained: StepModule, step: int) -> None:
         assert isinstance(trained, PretrainModule)

@@ -14,7 +14,7 @@ from mv2mae.data.stream import STREAM
 from mv2mae.errors import InputError
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
-from mv2mae.train.trainer import say
+from mv2mae.train.trainer import accumulation, say
 from mv2mae.weights import read_weights
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
@@ -28,8 +28,12 @@ def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
     A manifest that was named is used; a split of a public data set without one gets a made-up index of it.
 
     Raises:
-        InputError: whatever the real run would refuse before its first step.
+        InputError: whatever the real run would refuse before its first step, a batch that the configured number of
+            devices does not divide among it.
     """
+    if isinstance(config.compute.devices, int):
+        repeats = config.num_repeats if isinstance(config, FinetuneConfig) else config.data.num_repeats
+        accumulation(config.optim, config.compute, config.compute.devices * config.compute.num_nodes, repeats)
     with tempfile.TemporaryDirectory(prefix="mv2mae-dry-run-") as folder:
         run = Path(folder) / "run"
         if isinstance(config, PretrainConfig):
@@ -46,8 +50,11 @@ def rehearsal_of(config: Config, folder: Path) -> Config:
 
     The model and the kind of everything stay as configured.
     """
-    # two pairs, so that there is something to contrast; or the clips of one video
-    size = config.num_repeats if isinstance(config, FinetuneConfig) else 2 * config.data.num_repeats
+    # the clips of one video, or of two where clips are mixed; or two pairs, so that there is something to contrast
+    if isinstance(config, FinetuneConfig):
+        size = config.num_repeats * (2 if config.mixes else 1)
+    else:
+        size = 2 * config.data.num_repeats
     optim = dataclasses.replace(
         config.optim, batch_size=size, steps=STEPS, epochs=None, warmup_steps=0, warmup_epochs=None
     )
@@ -61,8 +68,10 @@ def rehearsal_of(config: Config, folder: Path) -> Config:
 
 def _data(data: DataConfig, folder: Path) -> DataConfig:
     made_up = data.manifest in ("sample", STREAM) and data.split and not data.split.startswith("synthetic/")
-    manifest = str(write_rehearsal(data.split, folder / "data")) if made_up else data.manifest
-    return dataclasses.replace(data, manifest=manifest, cache="none", held_out_groups=1)
+    if made_up:  # with one group of each class, from which no labels can be drawn
+        manifest = str(write_rehearsal(data.split, folder / "data"))
+        data = dataclasses.replace(data, manifest=manifest, labels_per_class=None, label_fraction=None)
+    return dataclasses.replace(data, cache="none", held_out_groups=1)
 
 
 def _read_a_test_video(config: FinetuneConfig, run: Path) -> None:

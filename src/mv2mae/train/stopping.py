@@ -43,6 +43,13 @@ class StopSignals(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the signals; Lightning, whose own handlers save in the middle of a step, puts them back."""
+        if trainer.world_size > 1:
+            # Lightning's flag of a SIGTERM, which it would send around before every part of a step and wait for it,
+            # has nothing to say from here on; what came before the processes agree upon in their first step
+            if trainer.received_sigterm:
+                self.requested = signal.SIGTERM
+                trainer._signal_connector.received_sigterm = False
+            trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (*STOPPING, *([signal.SIGUSR1] if slurm_job() else [])):
@@ -59,13 +66,13 @@ class StopSignals(pl.Callback):
         self.requested = number
 
     def _mind_worker(self, number: int, frame: FrameType | None) -> None:
-        """A worker that was terminated together with this process is no error."""
+        """A worker that dies while the run stops is no error."""
         if not callable(self._worker_ended):
             return
         try:
             self._worker_ended(number, frame)
         except RuntimeError as error:  # torch raises it wherever the program is
-            if "Terminated" in str(error):
+            if "Terminated" in str(error):  # with the run; only where workers cannot leave that signal to it (macOS)
                 self.requested = self.requested or signal.SIGTERM
             if not self.requested:
                 raise
@@ -94,7 +101,7 @@ class StopSignals(pl.Callback):
             trainer.should_stop = True
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """A worker that was stopped too may leave this process without its next batch: between steps all is well."""
+        """A worker that died too may leave this process without its next batch: between steps all is well."""
         at_once = isinstance(exception, KeyboardInterrupt)
         if self.requested and not at_once and not self._in_step and trainer.world_size == 1:
             self.agreed = self.requested

@@ -24,7 +24,7 @@ class AskedClip:
     moment: float = 0.5
     """Where in the time that all views share the clip lies, 0 (start) to 1 (end)."""
     stride: float = 4.0
-    """Frames of the first view from one frame of the clip to the next."""
+    """Frames, at the session's rate, from one frame of the clip to the next."""
 
 
 @dataclass(frozen=True, kw_only=True)

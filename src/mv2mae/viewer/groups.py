@@ -15,11 +15,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from mv2mae.config import DataConfig
 from mv2mae.data.augment import centre_box, crop_resize
 from mv2mae.data.video import DecodedVideo, VideoError, VideoInfo, decode_video, probe, read_frames
-from mv2mae.data.views import aligned_times
-from mv2mae.data.windows import overlap, shared_clock, video_span
+from mv2mae.data.windows import aligned_times, clip_step, overlap, shared_clock, video_span
 from mv2mae.errors import InputError
 from mv2mae.viewer.kept import Kept
 
@@ -122,10 +120,14 @@ class Catalogue:
 
 
 class Reader:
-    """Clips of groups, at the model's size: the largest centre square of each frame."""
+    """Clips of groups, at the model's size: the largest centre square of each frame.
 
-    def __init__(self, num_frames: int, size: int) -> None:
-        self.num_frames, self.size = num_frames, size
+    Args:
+        fps: rate at which strides count; None = that of a group's first view.
+    """
+
+    def __init__(self, num_frames: int, size: int, fps: float | None = None) -> None:
+        self.num_frames, self.size, self.fps = num_frames, size, fps
         self._decoded: Kept[_Whole] = Kept(DECODED_BYTES)
         self._info = lru_cache(maxsize=4096)(probe)
 
@@ -134,7 +136,7 @@ class Reader:
 
         Args:
             moment: where in the shared time it lies, 0 to 1.
-            stride: frames of the first view from one frame of the clip to the next.
+            stride: frames, at the reader's rate, from one frame of the clip to the next.
 
         Raises:
             InputError: a video cannot be read; the message names its view, never its path.
@@ -145,7 +147,8 @@ class Reader:
                 infos.append(self._info(camera.path))
         spans = [video_span(info, c.start, c.end) for info, c in zip(infos, group.cameras, strict=True)]
         spans = shared_clock(spans, [camera.start for camera in group.cameras])
-        windows = aligned_times(spans, DataConfig(frame_stride=stride), num_frames=self.num_frames, offset=moment)
+        step = clip_step(stride, self.fps or spans[0].fps)
+        windows = aligned_times(spans, num_frames=self.num_frames, step=step, offset=moment)
         first, last = overlap(spans)
         views = []
         for camera, info, times in zip(group.cameras, infos, windows, strict=True):

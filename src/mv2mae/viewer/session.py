@@ -53,16 +53,25 @@ class Session:
         videos: rows of a manifest.
         title: what the model is called.
         frame_stride: that of its training, which the page begins with.
+        fps: rate at which strides count; None = that of a group's first view.
         max_upload_bytes: for each of two files.
     """
 
     def __init__(
-        self, model: MV2MAE, videos: pd.DataFrame, *, title: str, frame_stride: float, max_upload_bytes: int
+        self,
+        model: MV2MAE,
+        videos: pd.DataFrame,
+        *,
+        title: str,
+        frame_stride: float,
+        fps: float | None = None,
+        max_upload_bytes: int,
     ) -> None:
-        self.model, self.config, self.title, self.frame_stride = model, model.config, title, frame_stride
+        self.model, self.config, self.title = model, model.config, title
+        self.frame_stride, self.fps = frame_stride, fps
         self.catalogue = Catalogue(videos)
         self.uploads = Uploads(max_upload_bytes)
-        self._reader = Reader(self.config.num_frames, self.config.image_size)
+        self._reader = Reader(self.config.num_frames, self.config.image_size, fps)
         self._clips: Kept[GroupClip] = Kept(CLIP_BYTES)
         self._encoded: Kept[EncodedView] = Kept(ENCODED_BYTES)
         self._studies: Kept[Study] = Kept(STUDY_BYTES)
@@ -89,6 +98,7 @@ class Session:
             "heads": config.decoder_heads,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "frame_stride": self.frame_stride,
+            "fps": self.fps,
             "max_upload_bytes": self.uploads.max_bytes,
             "num_groups": len(self.catalogue.groups),
             "statistics": STATISTICS_NOTES,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
-from mv2mae.runs import CONFIG_NAME
+from mv2mae.runs import CONFIG_NAME, read_config
 from mv2mae.viewer.asked import MAX_STRIDE, MIN_STRIDE
 from mv2mae.weights import find_weights, load_pretrained, read_weights
 
@@ -29,7 +27,8 @@ def view(
         manifest: table of videos, or `sample`; empty = that of the run, or else `sample`.
         host: address to listen on; any but a loopback address opens the viewer to the network.
         port: 0 = any that is free.
-        frame_stride: frames between those of a clip at the start; None = that of the training, or 4.
+        frame_stride: frames between those of a clip at the start, in the videos' own; None = that of the training, at
+            its rate, or 4.
         max_upload_mb: largest file that can be dropped into the page.
 
     Raises:
@@ -39,22 +38,23 @@ def view(
     try:
         from mv2mae.viewer.server import serve
     except ModuleNotFoundError as error:
-        raise InputError(f"the viewer needs {error.name}; install it with: pip install 'mv2mae[viewer]'") from error
+        raise InputError(f"the viewer needs {error.name}; install it with: pip install -e '.[viewer]'") from error
     from mv2mae.viewer.session import Session
+    from mv2mae.visualize.visualize import clip_rate
 
     if not max_upload_mb > 0:
         raise InputError(f"max_upload_mb={max_upload_mb:g} must be positive")
     if frame_stride is not None and not MIN_STRIDE <= frame_stride <= MAX_STRIDE:
         raise InputError(f"frame_stride={frame_stride:g} must lie between {MIN_STRIDE:g} and {MAX_STRIDE:g}")
     print(f"  loading {weights}", flush=True)
-    stored = read_weights(weights)
+    stride, fps = clip_rate(read_weights(weights).about, frame_stride)
     model = load_pretrained(weights)
-    stride = frame_stride or float(stored.about.get("frame_stride") or 4)
     session = Session(
         model,
         read_manifest(manifest or _manifest_of(weights)),
         title=Path(weights).name,
         frame_stride=stride,
+        fps=fps,
         max_upload_bytes=int(max_upload_mb * 2**20),
     )
     serve(session, host, port)
@@ -62,8 +62,7 @@ def view(
 
 def _manifest_of(weights: str | Path) -> str:
     """The manifest that a run was trained on; `sample` for packaged weights and runs without one."""
-    config = find_weights(weights).parent / CONFIG_NAME
-    if not config.is_file():
+    folder = find_weights(weights).parent
+    if not (folder / CONFIG_NAME).is_file():
         return "sample"
-    data = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("data") or {}
-    return data.get("manifest") or "sample"
+    return read_config(folder).get("data", {}).get("manifest") or "sample"

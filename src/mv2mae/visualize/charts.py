@@ -28,7 +28,10 @@ class AccuracyRow:
 
 
 def accuracy_figure(rows: Sequence[AccuracyRow], *, chance: float, title: str = "") -> Figure:
-    """Top-1 accuracies as bars with 95 % intervals, against chance."""
+    """Top-1 accuracies as bars with 95 % intervals, against chance.
+
+    An interval without width is not drawn: that of one performance, or of answers that are all alike, tells nothing.
+    """
     with styled():
         series = list(dict.fromkeys(row.series for row in rows))
         colour = dict(zip(series, [COLOURS[i % len(COLOURS)] for i in range(len(series))], strict=True))
@@ -36,7 +39,9 @@ def accuracy_figure(rows: Sequence[AccuracyRow], *, chance: float, title: str = 
         axis = figure.subplots()
         places = np.arange(len(rows))[::-1]
         values = np.array([row.accuracy for row in rows])
-        errors = np.abs(np.array([[row.low, row.high] for row in rows]).T - values)
+        bounds = np.array([[row.low, row.high] for row in rows], dtype=float)
+        bounds[bounds[:, 0] == bounds[:, 1]] = np.nan
+        errors = np.abs(bounds.T - values)
         axis.barh(places, values, xerr=errors, height=0.66, color=[colour[row.series] for row in rows], alpha=0.85,
                   error_kw={"ecolor": "#222", "elinewidth": 1.2, "capsize": 3})  # fmt: skip
         for place, row in zip(places, rows, strict=True):

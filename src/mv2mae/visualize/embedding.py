@@ -127,7 +127,7 @@ def embedding_figure(
         classes: names of the actions by number.
 
     Raises:
-        InputError: as `project`; or the manifest knows nothing of its videos.
+        InputError: as `project`.
     """
     points = project(features, method, seed=seed)
     shares = neighbour_shares(features, rows)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mv2mae.visualize.style import COLOURS, styled
+from mv2mae.visualize.style import COLOURS, short_name, styled
 
 Entry = Mapping[str, Any]
 
@@ -52,14 +52,9 @@ def geometry_figure(figures: Mapping[str, Any]) -> Figure:
         figure.legend(*part.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         drawn = figures["drawn"]
         what = f"{figures['tokens']:,} masked tokens on the body, {figures['performances']} performances"
-        figure.suptitle(f"{_name(figures['weights'])}, cross-attention: {what}, cameras {drawn['cameras']}, "
+        figure.suptitle(f"{short_name(figures['weights'])}, cross-attention: {what}, cameras {drawn['cameras']}, "
                         f"{drawn['difficulty']}", fontsize=10.5)  # fmt: skip
         return figure
-
-
-def _name(weights: str) -> str:
-    """The last two parts of a run's path say enough."""
-    return "/".join(weights.rstrip("/").split("/")[-2:])
 
 
 def _label(entry: Entry) -> str:

@@ -43,8 +43,8 @@ def choose(
 class Overview:
     """A row for each layer, a column for the mean of its heads and for each head.
 
-    Still, each cell is the attention's mean over the moments, laid over the frame of the query's moment (or the
-    first frame, where the attention is over another view); moving, it plays.
+    Still, each cell is the attention's mean over the moments, laid over the frame of the query's moment; moving, it
+    plays.
     """
 
     clip: Shaped[Tensor, "c t h w"]

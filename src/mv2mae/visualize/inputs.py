@@ -17,7 +17,7 @@ from mv2mae.data.augment import centre_box, crop_resize
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.video import is_there, probe, read_frames
-from mv2mae.data.windows import clip_step, overlap, shared_clock, video_span, window_times
+from mv2mae.data.windows import aligned_times, clip_step, shared_clock, video_span
 from mv2mae.errors import InputError
 
 _NAME_LENGTH = 18
@@ -189,14 +189,9 @@ def _moments(
     """For each video the times of a clip's frames at each offset, on the file's clock; and the step asked for."""
     spans = [video_span(probe(path), *part) for path, part in zip(footage.paths, footage.parts, strict=True)]
     spans = shared_clock(spans, [start for start, _ in footage.parts])
-    first, last = overlap(spans)
     step = clip_step(frame_stride, fps or spans[0].fps)
-    grid = 1 / spans[0].fps
-    times = [
-        window_times(first, last, num_frames=config.num_frames, step=step, offset=offset, grid=grid)
-        for offset in offsets
-    ]
-    return [[moments + span.zero for moments in times] for span in spans], step
+    windows = [aligned_times(spans, num_frames=config.num_frames, step=step, offset=offset) for offset in offsets]
+    return [list(of_video) for of_video in zip(*windows, strict=True)], step
 
 
 def _clip(path: str | Path, times: np.ndarray, config: ModelConfig) -> UInt8[Tensor, "c t h w"]:

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from mv2mae.visualize.style import COLOURS, styled
+from mv2mae.visualize.style import COLOURS, short_name, styled
 
 _MOST_NUMBERS = 10
 """With more views than that, numbers in the cells would overlap."""
@@ -36,17 +36,12 @@ def robustness_figure(figures: Mapping[str, Any]) -> Figure:
         _angles(angle, figures, colours)
         _retrieval(retrieval, figures, colours)
         _cosines(cosine, figures, colours)
-        handles: list[Artist] = [Patch(color=colour, label=_name(name)) for name, colour in colours.items()]
+        handles: list[Artist] = [Patch(color=colour, label=short_name(name)) for name, colour in colours.items()]
         handles.append(Line2D([], [], color="black", ls="--", lw=1, label="chance"))
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
         tested = f"{figures['test_performances']} test performances of {figures['manifest']}"
-        figure.suptitle(f"{_name(next(iter(encoders)))} over views: {tested}", fontsize=10.5)
+        figure.suptitle(f"{short_name(next(iter(encoders)))} over views: {tested}", fontsize=10.5)
         return figure
-
-
-def _name(encoder: str) -> str:
-    """The last two parts of a run's path say enough."""
-    return "/".join(encoder.rstrip("/").split("/")[-2:])
 
 
 def _matrix(axis: Axes, figures: Mapping[str, Any]) -> None:
@@ -68,7 +63,7 @@ def _matrix(axis: Axes, figures: Mapping[str, Any]) -> None:
     axis.set_yticks(range(len(rows)), rows)
     title = f"top-1 of a {figures['probe']} probe" + (" (in brackets: untrained encoder)" if len(tables) > 1 else "")
     axis.set(title=title, ylabel="probe learnt from view")
-    axis.set_xlabel("tested on view" + (" (* seen in pre-training)" if seen else ""))
+    axis.set_xlabel("tested on view" + (" (* seen in the encoder's training)" if seen else ""))
     axis.tick_params(labelsize=8 if max(values.shape) <= _MOST_NUMBERS else 5.5)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)

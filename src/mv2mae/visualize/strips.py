@@ -33,7 +33,7 @@ from mv2mae.visualize.style import (
 )
 
 MOVING_DPI = 110
-_CELL, _GAP, _HEAD, _TEXT, _MAX_COLUMNS = 1.75, 0.12, 0.34, 0.17, 5
+_CELL, _GAP, _HEAD, _TEXT, _MOST_STRIPS = 1.75, 0.12, 0.34, 0.17, 5
 """Of a moving picture; inches."""
 
 
@@ -68,7 +68,7 @@ class Strips:
     bar: Bar | None = None
     keep: int | None = None
     """A tubelet time that a still picture must show."""
-    columns: int = _MAX_COLUMNS
+    columns: int = _MOST_STRIPS
     """Most strips side by side in a moving picture."""
 
     def still(self) -> Figure:

@@ -44,7 +44,8 @@ STYLE: dict[Any, Any] = {
 }
 """Settings under which charts are made: `with styled(): ...`."""
 
-MAX_COLUMNS = 8
+MOST_MOMENTS = 8
+"""Side by side in a still picture."""
 _MAX_CELL, _LABEL, _GAP, _HEAD, _EDGE, _WIDTH, _MIN_WIDTH = 1.35, 1.5, 0.04, 0.26, 0.06, 10.3, 7.0
 """Inches; the edge is room at the right for an outline around the last tubelet."""
 
@@ -77,6 +78,11 @@ class FrameGrid:
 
     figure: Figure
     axes: list[list[Axes]]
+
+
+def short_name(run: str) -> str:
+    """The last two parts of a run's path, which say enough above a picture."""
+    return "/".join(run.rstrip("/").split("/")[-2:])
 
 
 def colour_bar(figure: Figure, bar: Bar) -> None:
@@ -153,8 +159,8 @@ def _row_label(axis: Axes, row: FrameRow) -> None:
 
 
 def chosen_times(num_times: int, *, keep: int | None = None) -> list[int]:
-    """At most `MAX_COLUMNS` of the tubelets' times, evenly spread from the first to the last, `keep` among them."""
-    count = min(num_times, MAX_COLUMNS)
+    """At most `MOST_MOMENTS` of the tubelets' times, evenly spread from the first to the last, `keep` among them."""
+    count = min(num_times, MOST_MOMENTS)
     times = np.linspace(0, num_times - 1, count).round().astype(int)
     if keep is not None and keep not in times:
         times[np.abs(times - keep).argmin()] = keep

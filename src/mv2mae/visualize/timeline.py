@@ -33,7 +33,7 @@ def timeline_figure(
         classes: names.
         segments: `start`, `end`, `label` (empty where nothing is known) of the band.
         title: above all.
-        top: classes that get a line and a colour: those that are likeliest somewhere, by their mean, then others.
+        top: classes that get a line and a colour: those that are likeliest in most windows, then by their mean.
     """
     shown = _top_classes(probabilities, top)
     colour = dict(zip(shown, COLOURS, strict=False))

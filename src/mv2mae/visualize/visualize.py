@@ -25,7 +25,7 @@ from mv2mae.visualize.inputs import (
 )
 from mv2mae.visualize.options import PictureConfig
 from mv2mae.visualize.outputs import write_picture
-from mv2mae.visualize.pictures import Subject, applicable, draw, load_subject, shown_temperatures
+from mv2mae.visualize.pictures import applicable, draw, load_subject, shown_temperatures
 
 __all__ = ["read_views", "shown_temperatures", "visualize", "write_embedding"]
 
@@ -77,7 +77,7 @@ def visualize(
     names, notes = applicable(subject, len(footage.paths), asked)
     for note in notes:
         print(f"  note: {note}")
-    stride, fps = clip_rate(subject, config)
+    stride, fps = clip_rate(subject.about, config.frame_stride)
     wrong = other_performance(rows, footage, seed=config.seed) if rows is not None else None
     views = views_of(footage, subject.config, frame_stride=stride, fps=fps, offset=config.offset, wrong=wrong)
     if views.frame_seconds < 0.99 * views.wanted_seconds:
@@ -112,11 +112,16 @@ def write_embedding(
     return write_picture(figure, out / f"embedding.{config.format}")
 
 
-def clip_rate(subject: Subject, config: PictureConfig) -> tuple[float, float | None]:
-    """Distance between a clip's frames, and the rate at which it counts: as asked, or as the model was trained."""
-    if config.frame_stride is not None:
-        return config.frame_stride, None
-    return subject.about.get("frame_stride") or DEFAULT_STRIDE, subject.about.get("fps")
+def clip_rate(about: Mapping[str, Any], frame_stride: float | None) -> tuple[float, float | None]:
+    """Distance between a clip's frames, and the rate at which it counts (None = the video's own).
+
+    Args:
+        about: what a weights file says beside its model.
+        frame_stride: as asked, in the video's own frames; None = as the model was trained.
+    """
+    if frame_stride is not None:
+        return frame_stride, None
+    return float(about.get("frame_stride") or DEFAULT_STRIDE), about.get("fps")
 
 
 def _footage(

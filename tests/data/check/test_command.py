@@ -67,7 +67,7 @@ def test_warnings_fail_only_when_strict(
         (["m.csv", "--fix", "m.csv"], "never overwritten"),
         (["m.csv", "--fix", "sub/../m.csv"], "never overwritten"),
         (["m.csv", "--out", "m.csv"], "never overwritten"),
-        (["m.csv", "--fix", "f.txt"], "a manifest is a .csv or a .parquet file"),
+        (["m.csv", "--fix", "f.txt"], r"f.txt ends in .txt; give a .csv or a .parquet file"),
         (["m.csv", "--out", "nowhere/r.json"], "cannot be written"),
         (["m.csv", "--tolerance", "0"], "tolerance=0 must lie between"),
         (["m.csv", "--time_limit", "0"], "time_limit=0 must be positive"),
@@ -139,7 +139,9 @@ def test_a_store_behind_a_url_is_checked(stored: Path, tmp_path: Path, monkeypat
     pytest.importorskip("fsspec", reason="fsspec is not installed")
     monkeypatch.setenv("MV2MAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    (stored.parent / "classes.json").write_text('["walk"]')
     url = f"file://{stored}"
     assert run(url, "--quick", "--fix", "here.csv") == 0
     assert json.loads((tmp_path / "manifest.check.json").read_text())["videos"] == 6
     assert read_manifest(tmp_path / "here.csv")["path"][0].startswith("file://")
+    assert json.loads((tmp_path / "here.classes.json").read_text()) == ["walk"]

@@ -58,6 +58,34 @@ def test_lists_that_drop_nothing_or_all_are_refused(tmp_path: Path, text: str | 
     assert not (tmp_path / "m.csv").exists()
 
 
+def test_a_list_may_name_paths_below_a_folder_with_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "set/g/1.mp4", "set/g/2.mp4", "here/list.txt")
+    monkeypatch.chdir(tmp_path / "here")
+    Path("table.csv").write_text("path,group,view\ng/1.mp4,g,1\ng/2.mp4,g,2\n")
+    Path("list.txt").write_text("g/2\n")
+    index("folder", "../set", Path("../set/m.csv"), table="table.csv", drop="list.txt", probe=False)
+    assert read_manifest("../set/m.csv")["path"].tolist() == [str(tmp_path / "set" / "g" / "1.mp4")]
+    assert Path("../set/m.csv").read_text().splitlines()[1].startswith("g/1.mp4,")
+
+
+@pytest.mark.parametrize(
+    ("out", "table", "message"),
+    [
+        ("m.txt", "path,group,view\n1.mp4,g,1\n", "m.txt ends in .txt; give a .csv or a .parquet file"),
+        ("m.csv", "path,group,view\n1.mp4,g,1\n2.mp4,g,1\n", "group g, view 1 stands for two videos"),
+        ("m.csv", "path,group,view\n1.mp4,g,1\n1.mp4,g,2\n", "1.mp4 is listed twice"),
+    ],
+)
+def test_bad_input_is_refused_before_a_video_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str, table: str, message: str
+) -> None:
+    touch(tmp_path, "1.mp4", "2.mp4")
+    (tmp_path / "table.csv").write_text(table)
+    monkeypatch.setattr("mv2mae.data.indexing.with_media_info", lambda frame: pytest.fail("videos were opened"))
+    with pytest.raises(InputError, match=message):
+        index("folder", tmp_path, tmp_path / out, table=str(tmp_path / "table.csv"))
+
+
 def test_what_was_set_aside_is_said_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     touch(tmp_path, "videos/A01N01-L.avi", "videos/A01N01-R.avi", "other.mp4")
     touch(tmp_path, "label/A01N01-L.txt", "label/A01N01-R.txt")
@@ -65,7 +93,7 @@ def test_what_was_set_aside_is_said_and_listed(tmp_path: Path, capsys: pytest.Ca
     out = tmp_path / "m.parquet"
     assert main(["index", "pkummd2", str(tmp_path), "--out", str(out), "--probe", "false"]) == 0
     said = capsys.readouterr().out
-    assert "1 videos cut into 2 parts in 2 groups" in said
+    assert "1 video cut into 2 parts in 2 groups" in said
     assert "1 do not fit the names" in said
     assert "2 were set aside" in said
     assert [reason for _, reason in report(out)["set_aside"]] == [  # type: ignore[misc]
@@ -96,6 +124,20 @@ def test_names_of_classes_are_found_beside_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "m.classes.json").write_text("walk, run")
     with pytest.raises(InputError, match=r"m\.classes\.json must hold the classes' names"):
         class_names(str(manifest), [0, 1])
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+@pytest.mark.parametrize("name", ["m.classes.json", "classes.json"])
+def test_names_of_classes_are_found_beside_a_manifest_behind_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, name: str
+) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
+    monkeypatch.setenv("MV2MAE_CACHE", str(tmp_path / "cache"))
+    url = f"{scheme}://{tmp_path}/set"
+    assert class_names(f"{url}/m.parquet", [0]) == ["0"]
+    with fsspec.open(f"{url}/{name}", "w", auto_mkdir=True) as file:
+        file.write('["walk"]')
+    assert class_names(f"{url}/m.parquet", [0, 1]) == ["walk", "1"]
 
 
 def test_the_page_on_adding_a_data_set_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

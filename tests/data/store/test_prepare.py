@@ -12,6 +12,7 @@ from tiny_videos import even_times, time_of, write_video
 from mv2mae.cli import main
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare
+from mv2mae.data.store.crop import read_boxes
 from mv2mae.data.video import VideoInfo, probe, read_frames
 from mv2mae.errors import InputError
 
@@ -220,6 +221,19 @@ def test_boxes_of_a_file_are_cut_out(tmp_path: Path) -> None:
     assert frames[28:].mean() < 80
     (tmp_path / "b.csv").write_text("group,view,left,top,right,bottom\ng,1,60,30,101,71\ng,2,0,0,50,50\n")
     assert prepare(source, tmp_path / "out", config, progress=False).made == 2  # boxes changed
+
+
+def test_boxes_are_found_by_any_name(tmp_path: Path) -> None:
+    groups = ["NA", "None", "null", "7"]
+    frame = make_frame({"path": f"/{group}.mp4", "group": group, "view": 1} for group in groups)
+    boxes = [(0, 0, 10 + i, 10) for i in range(len(groups))]
+    lines = [f"{group},1,{','.join(map(str, box))}" for group, box in zip(groups, boxes, strict=True)]
+    (tmp_path / "b.csv").write_text("\n".join(["group,view,left,top,right,bottom", *lines]))
+    assert read_boxes(tmp_path / "b.csv", frame) == boxes
+    # numbers that became floats on their way, as in a column with gaps
+    table = pd.DataFrame(boxes[3:], columns=["left", "top", "right", "bottom"]).assign(group=7.0, view=1.0)
+    table.to_parquet(tmp_path / "b.parquet")
+    assert read_boxes(tmp_path / "b.parquet", frame) == [None, None, None, boxes[3]]
 
 
 def test_motion_is_followed_whatever_moves_elsewhere_in_noise(tmp_path: Path) -> None:

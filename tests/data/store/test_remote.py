@@ -109,8 +109,8 @@ def test_what_a_killed_copy_left_is_removed(stored: Path, cache: Path) -> None:
 def test_what_is_missing_is_named(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_manifest(f"file://{stored.parent}/none.parquet")
-    with pytest.raises(InputError, match="nowhere://x/m.csv cannot be opened .*mv2mae.remote"):
+    with pytest.raises(InputError, match="nowhere://x/m.csv cannot be opened .*remote"):
         read_manifest("nowhere://x/m.csv")
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(InputError, match=r"needs fsspec; pip install 'mv2mae\[remote\]'"):
+    with pytest.raises(InputError, match=r"needs fsspec; pip install -e '\.\[remote\]'"):
         read_manifest(f"file://{stored}")

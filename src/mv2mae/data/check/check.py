@@ -16,7 +16,14 @@ from mv2mae.data.check.files import file_findings
 from mv2mae.data.check.groups import Scans, copies, group_findings, group_offsets, repeated_rows
 from mv2mae.data.check.report import Report
 from mv2mae.data.check.worker import scan_all
-from mv2mae.data.manifest import make_frame, read_manifest, sample_manifest, write_manifest
+from mv2mae.data.manifest import (
+    check_ending,
+    find_class_names,
+    make_frame,
+    read_manifest,
+    sample_manifest,
+    write_manifest,
+)
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.errors import InputError
 from mv2mae.wording import counted
@@ -102,13 +109,10 @@ def write_fixed(manifest: str | Path, report: Report, out: str | Path, *, strict
     kept = frame[[row not in bad for row in range(len(frame))]]
     if kept.empty:
         raise InputError(f"every one of the {len(frame)} rows of {name} has a problem; nothing is left for {out}")
-    file, source = write_manifest(kept, out), _file(manifest)
-    names = file.with_name(f"{file.stem}.classes.json")
-    for classes in (source.with_name(f"{source.stem}.classes.json"), source.with_name("classes.json")):
-        if classes.is_file():
-            if classes.resolve() != names.resolve():
-                shutil.copyfile(classes, names)
-            break
+    file = write_manifest(kept, out)
+    classes, names = find_class_names(manifest), file.with_name(f"{file.stem}.classes.json")
+    if classes is not None and classes.resolve() != names.resolve():
+        shutil.copyfile(classes, names)
     return len(frame) - len(kept)
 
 
@@ -139,8 +143,7 @@ def check_command(
     _check_writable(report_file)
     if fix:
         _refuse_overwriting(manifest, fix)
-        if Path(fix).suffix not in (".csv", ".parquet"):
-            raise InputError(f"{fix} ends in {Path(fix).suffix or 'nothing'}; a manifest is a .csv or a .parquet file")
+        check_ending(Path(fix))
     report = check_manifest(manifest, **options)
     report.print(num_rows=num_rows)
     print(f"wrote {report.write(report_file)}")

@@ -15,7 +15,7 @@ from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.report import Finding, GroupOffset
 from mv2mae.data.check.scan import Scan
 from mv2mae.data.check.sync import estimate_offsets
-from mv2mae.data.manifest import PART_OF_FILE, VIEW_OF_GROUP
+from mv2mae.data.manifest import PART_OF_FILE, VIEW_OF_GROUP, seconds_or_none
 from mv2mae.data.windows import Span, shared_clock, video_span
 
 _LENGTH_SECONDS = 0.25
@@ -113,7 +113,7 @@ def group_offsets(
     if len(used) < 2 or not frame["synchronised"].iloc[used].all():
         return [], []
     spans = [_span(frame, row, scans[str(frame["path"].iloc[row])]) for row in used]
-    starts = [None if pd.isna(start) else float(start) for start in frame["start"].iloc[used]]
+    starts = [seconds_or_none(start) for start in frame["start"].iloc[used]]
     spans = shared_clock(spans, starts)
     motions = []
     for row, span in zip(used, spans, strict=True):
@@ -137,5 +137,5 @@ def group_offsets(
 
 def _span(frame: pd.DataFrame, row: int, scan: Scan) -> Span:
     assert scan.info is not None
-    start, end = (None if pd.isna(value) else float(value) for value in frame[["start", "end"]].iloc[row])
+    start, end = map(seconds_or_none, frame[["start", "end"]].iloc[row])
     return video_span(scan.info, start, end)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mv2mae.data.check.sync import Offset
 from mv2mae.files import write_json
+from mv2mae.wording import counted
 
 Severity = Literal["error", "warning"]
 
@@ -148,7 +149,7 @@ class Report:
     def print(self, *, num_rows: int = 20) -> None:
         """A summary by kind of problem and the first `num_rows` findings, errors first."""
         console = Console(highlight=False, soft_wrap=True)  # a path stays in one piece
-        seen = f"{_count(self.num_videos, 'video')} in {_count(self.num_groups, 'group')}"
+        seen = f"{counted(self.num_videos, 'video')} in {counted(self.num_groups, 'group')}"
         console.print(f"{seen}; decoded: {self.depth}")
         if self.quick:
             console.print("  not looked at: gaps and damage inside, frame times, motion, synchronisation, near copies")
@@ -164,7 +165,7 @@ class Report:
             console.print(_line(finding))
         if len(self.findings) > num_rows:
             console.print(f"... and {len(self.findings) - num_rows:,} more in the report")
-        console.print(f"{_count(self.num_errors, 'error')}, {_count(self.num_warnings, 'warning')}")
+        console.print(f"{counted(self.num_errors, 'error')}, {counted(self.num_warnings, 'warning')}")
 
     def _summary(self) -> Table:
         table = Table("problem", "severity", "videos", "meaning", box=None, pad_edge=False)
@@ -187,7 +188,3 @@ def _line(finding: Finding) -> Text:
         (finding.kind, _STYLES[finding.severity]),
         f"  {path} (group {finding.group}, view {finding.view}): {finding.found}{expected}",
     )
-
-
-def _count(num: int, what: str) -> str:
-    return f"{num:,} {what}" + "s" * (num != 1)

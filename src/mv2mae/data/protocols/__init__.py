@@ -13,6 +13,7 @@ import pandas as pd
 from mv2mae.data.protocols import etri, folder, ntu60, ntu120, nucla, pkummd2, rocog, synadl, synthetic
 from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split, list_folder
 from mv2mae.errors import InputError
+from mv2mae.wording import listed
 
 __all__ = ["PROTOCOLS", "Indexed", "Listing", "Protocol", "Split", "build_index", "select"]
 
@@ -95,13 +96,8 @@ def _query(frame: pd.DataFrame, query: str, what: str) -> pd.DataFrame:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{what} cannot be evaluated ({reason}); columns: {', '.join(frame.columns)}") from error
     if rows.empty:
-        filled = [f"{c} {_few(frame[c])}" for c in ("view", "subject", "setup", "label") if frame[c].notna().any()]
+        names = [column for column in ("view", "subject", "setup", "label") if frame[column].notna().any()]
+        filled = [f"{name} {listed(sorted(frame[name].dropna().unique()))}" for name in names]
         hint = '; data.split "" takes all of a manifest' if what.startswith("the ") and " part of " in what else ""
         raise InputError(f"{what} ({query}) picks none of {len(frame)} videos; they have {'; '.join(filled)}{hint}")
     return rows
-
-
-def _few(values: pd.Series) -> str:
-    """The values of a column, shortened."""
-    found = sorted(values.dropna().unique())
-    return ", ".join(map(str, found if len(found) <= 6 else [*found[:3], "...", found[-1]]))

@@ -27,7 +27,7 @@ class Listing:
     """What lies below a folder: names only, nothing is opened to make it."""
 
     root: Path
-    """The folder, absolute."""
+    """The folder, absolute and without `..`."""
     files: Sequence[str]
     """Its video files: relative paths with / between the parts."""
     texts: Sequence[str] = ()
@@ -88,7 +88,7 @@ def list_folder(root: Path, *, pattern: str = "", table: str = "") -> Listing:
             if not name.startswith(".") and (ending in VIDEO_ENDINGS or ending == ".txt"):
                 found["text" if ending == ".txt" else "video"].append(prefix + name)
     return Listing(
-        root=root.absolute(),
+        root=Path(os.path.abspath(root)),  # without .., as manifests write paths
         files=sorted(filter(_is_text, found["video"])),
         texts=sorted(filter(_is_text, found["text"])),
         undecodable=tuple(sorted(ascii(name) for names in found.values() for name in names if not _is_text(name))),

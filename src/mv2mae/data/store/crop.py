@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
 
+from mv2mae.data.manifest import as_text, read_table
 from mv2mae.data.pixels import Converter
 from mv2mae.data.video import frames_between
 from mv2mae.errors import InputError
@@ -42,7 +43,9 @@ def read_boxes(file: str | Path, frame: pd.DataFrame) -> list[Edges | None]:
     Raises:
         InputError: the file cannot be read, lacks columns, or holds boxes without extent.
     """
-    table = _table(Path(file))
+    if not Path(file).is_file():
+        raise InputError(f"no boxes at {file}; give a CSV or Parquet file")
+    table = read_table(Path(file))
     by_path = "path" in table
     needed = [*_SIDES, *(["path"] if by_path else ["group", "view"])]
     missing = [name for name in needed if name not in table]
@@ -59,13 +62,13 @@ def read_boxes(file: str | Path, frame: pd.DataFrame) -> list[Edges | None]:
         raise InputError(
             f"{file}: data row {int(empty.argmax()) + 1} is {edges[empty.argmax()].tolist()}, which is no box"
         )
-    folder = Path(file).absolute().parent
     if by_path:
-        names: list[object] = [os.path.normpath(folder / str(path)) for path in table["path"]]
+        folder = os.path.dirname(os.path.abspath(file))
+        names: list[object] = [os.path.normpath(os.path.join(folder, str(path))) for path in table["path"]]
         wanted: list[object] = list(frame["path"])
     else:
-        names = list(zip(table["group"].map(str), table["view"].map(str), strict=True))
-        wanted = list(zip(frame["group"].map(str), frame["view"].map(str), strict=True))
+        names = list(zip(table["group"].map(as_text), table["view"].map(as_text), strict=True))
+        wanted = list(zip(frame["group"].map(as_text), frame["view"].map(as_text), strict=True))
     left, top, right, bottom = edges.T.tolist() if len(edges) else ([], [], [], [])
     found: dict[object, Edges] = dict(zip(names, zip(left, top, right, bottom, strict=True), strict=True))
     return [found.get(name) for name in wanted]
@@ -127,14 +130,3 @@ def _square(centre: tuple[float, float], side: float, height: int, width: int) -
     left = min(max(round(centre[0] - w / 2), 0), width - w)
     top = min(max(round(centre[1] - h / 2), 0), height - h)
     return left, top, left + w, top + h
-
-
-def _table(file: Path) -> pd.DataFrame:
-    if not file.is_file():
-        raise InputError(f"no boxes at {file}; give a CSV or Parquet file")
-    try:
-        if file.suffix == ".parquet":
-            return pd.read_parquet(file)
-        return pd.read_csv(file, dtype={"path": str, "group": str, "view": str})
-    except Exception as error:  # pandas and pyarrow raise a dozen kinds
-        raise InputError(f"{file} cannot be read as a table ({str(error).splitlines()[0]})") from error

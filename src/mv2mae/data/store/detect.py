@@ -1,4 +1,4 @@
-"""Cutting to the person by a detector from transformers, an extra (`pip install 'mv2mae[detect]'`)."""
+"""Cutting to the person by a detector from transformers, an extra (`pip install -e '.[detect]'`)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def load_detector(model: str) -> Detector:
     try:
         from transformers import AutoImageProcessor, AutoModelForObjectDetection
     except ImportError as error:
-        raise InputError("crop=person needs transformers; pip install 'mv2mae[detect]'") from error
+        raise InputError("crop=person needs transformers; pip install -e '.[detect]'") from error
     try:
         processor = AutoImageProcessor.from_pretrained(model)
         network = AutoModelForObjectDetection.from_pretrained(model, use_safetensors=True).eval()

@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import Progress, TaskID
 
-from mv2mae.data.manifest import read_manifest, sample_manifest, write_manifest
+from mv2mae.data.manifest import find_class_names, read_manifest, seconds_or_none, write_manifest
 from mv2mae.data.store.config import StoreConfig, check_header
 from mv2mae.data.store.crop import read_boxes
 from mv2mae.data.store.detect import load_detector
@@ -146,12 +146,12 @@ def _plan(frame: pd.DataFrame, config: StoreConfig) -> list[list[Source]]:
         if ".tar#" in path:
             raise InputError(f"{path} is an item of a store already; give the manifest of the originals")
         name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{group}-{view}")[:80]
-        start, end = (None if pd.isna(value) else float(value) for value in (start, end))
+        part = seconds_or_none(start), seconds_or_none(end)
         try:
             stat = os.stat(path)
-            sources.append(Source(f"{number:08d}-{name}", path, start, end, box, stat.st_size, stat.st_mtime_ns))
+            sources.append(Source(f"{number:08d}-{name}", path, *part, box, stat.st_size, stat.st_mtime_ns))
         except OSError:
-            sources.append(Source(f"{number:08d}-{name}", path, start, end, box))
+            sources.append(Source(f"{number:08d}-{name}", path, *part, box))
     return [sources[first : first + config.shard_size] for first in range(0, len(sources), config.shard_size)]
 
 
@@ -274,12 +274,9 @@ def _finish(manifest: str | Path, frame: pd.DataFrame, out: Path, records: Seque
     for column in ("fps", "frames", "width", "height"):
         kept[column] = index[column].astype(kept[column].dtype)
     _write_problems(out / "problems.csv", frame, problems)
-    original = sample_manifest() if str(manifest) == "sample" else Path(manifest)
-    for names in (original.with_name(f"{original.stem}.classes.json"), original.with_name("classes.json")):
-        if names.is_file():
-            if names.absolute() != (out / CLASSES).absolute():
-                shutil.copyfile(names, out / CLASSES)
-            break
+    names = find_class_names(manifest)
+    if names is not None and names.resolve() != (out / CLASSES).resolve():
+        shutil.copyfile(names, out / CLASSES)
     return write_manifest(kept, out / MANIFEST)
 
 

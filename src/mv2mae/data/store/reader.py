@@ -137,13 +137,6 @@ class Store:
         self._files: dict[str, str] = {}
         self._places = table[["header_offset", "header_size", "offset", "size"]].to_numpy(np.int64)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def keys(self) -> list[str]:
-        """Names of the items."""
-        return list(self._rows)
-
     def item(self, path: str, shard: str, key: str) -> StoredVideo:
         """An item of a shard; `path` is for messages.
 

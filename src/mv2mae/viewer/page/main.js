@@ -293,6 +293,7 @@ async function start() {
   app.about = about;
   Object.assign(app.masks, { ratio: about.mask_ratio, masking: about.masking });
   Object.assign(app.asked, { stride: about.frame_stride });
+  if (about.fps) byId("stride-of").textContent = `frames at ${about.fps} a second`;
   app.weighting.temperature = about.temperature;
   for (const id of PICTURES) app.pictures[id] = new Picture(byId(`p-${id}`), about);
   drawHeatBar(byId("heat"), about.heat);

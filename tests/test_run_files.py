@@ -1,0 +1,90 @@
+"""The files in a run's folder that tell what was run, and the weights beside them."""
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mv2mae import runs
+from mv2mae.config import PretrainConfig
+from mv2mae.errors import InputError
+from mv2mae.model.encoder import Encoder
+from mv2mae.runs import check_run, environment, git_state, read_config
+from mv2mae.settings import stored_settings
+from mv2mae.weights import ENCODER, read_weights, save_weights
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a: [", "while parsing"),
+        ("", "it holds no settings"),
+        ("model", "it holds no settings"),
+        ("data:\n  mani", "data holds no settings"),
+        (b"\xff\xfe\xff", "codec can't decode"),
+    ],
+)
+def test_a_damaged_configuration_is_one_line_wherever_it_is_read(text, why, tiny, tmp_path):
+    save_weights(tmp_path / "model.safetensors", Encoder(tiny), ENCODER, tiny)
+    (tmp_path / "config.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    for reads in (read_config, stored_settings, lambda run: check_run(run, PretrainConfig())):
+        with pytest.raises(InputError, match=f"config.yaml cannot be read: .*{why}") as found:
+            reads(tmp_path)
+        assert "\n" not in str(found.value)
+
+
+def test_a_configuration_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(InputError, match="config.yaml cannot be read: .*No such file"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "not JSON",
+        "[]",
+        "3",
+        "{}",
+        json.dumps({"kind": ENCODER, "config": 3, "about": {}}),
+        json.dumps({"kind": ENCODER, "config": {}, "about": None}),
+        json.dumps({"kind": ENCODER, "config": {"tubelet_size": 2}, "about": {}}),
+        json.dumps({"kind": ENCODER, "config": {"encoder_width": "wide"}, "about": {}}),
+    ],
+)
+def test_a_damaged_description_of_weights_is_one_line(header, tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"mv2mae": header})
+    with pytest.raises(InputError, match=r"model.safetensors: the description in its header is damaged"):
+        read_weights(tmp_path)
+
+
+def test_the_recorded_command_can_be_run_again(monkeypatch):
+    words = ["mv2mae", "pretrain", "--run", "my runs/a", "--data.train_query", "subject in [1, 2] and view != '3'"]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/mv2mae", *words[1:]])
+    assert shlex.split(environment()["command"]) == words
+
+
+def test_the_commit_is_that_of_the_source_and_of_no_repository_around_it(tmp_path, monkeypatch):
+    def git(*words):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    source = tmp_path / ".venv" / "mv2mae" / "runs.py"
+    source.parent.mkdir(parents=True)
+    shutil.copy(runs.__file__, source)
+    monkeypatch.setattr(runs, "__file__", str(source))
+    assert git_state() is None
+    git("init")
+    git("commit", "--allow-empty", "-m", "somebody's own work")
+    assert git_state() is None
+    git("add", ".")
+    git("commit", "-m", "the source")
+    commit = git_state()
+    assert commit
+    assert "+changes" not in commit
+    source.write_text("")
+    assert git_state() == f"{commit}+changes"
