@@ -67,6 +67,22 @@ def test_a_killed_worker_ends_the_reading_with_one_clear_line(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_only_the_training_ends_a_worker_by_a_signal(batches: Callable[..., Iterator[PairBatch]], cache: str) -> None:
+    """Torch does so at the end, where a worker takes too long."""
+    before = set(workers())
+    reading = batches(num_workers=1, cache=cache)
+    next(reading)
+    (worker,) = (child for child in multiprocessing.active_children() if child.pid not in before)
+    for name in ("INT", "TERM", "USR1"):
+        subprocess.run(["kill", "-s", name, str(worker.pid)], check=True)
+    time.sleep(0.5)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(20)
+    assert worker.exitcode == 0
+
+
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="out of paper"), worker_deaths_told():
         raise RuntimeError("out of paper")
