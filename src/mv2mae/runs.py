@@ -19,6 +19,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -32,6 +33,11 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mv2mae import files
 from mv2mae.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
 PROBLEMS_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME = "problems.jsonl", "non_finite.jsonl", "slow_items.jsonl"
@@ -51,6 +57,43 @@ def spared(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         _log.warning("%s could not be written (%s); the run goes on", path, error.strerror or error)
+
+
+@contextmanager
+def held(run: Path, patience: float = 20.0) -> Iterator[None]:
+    """Hold a run's folder while a training writes into it, so that a second start does not mix with the first.
+
+    Without effect on all but the first process of a run, and where platform or file system have no locks.
+
+    Args:
+        patience: seconds to wait for another to end; the readers of a process that was killed live a little longer.
+
+    Raises:
+        InputError: another training holds it.
+    """
+    if getattr(rank_zero_only, "rank", 0) > 0 or fcntl is None:
+        yield
+        return
+    handle = os.open(run, os.O_RDONLY)  # the folder itself: files in it are replaced
+    try:
+        end = time.monotonic() + patience
+        while not _locked(handle):
+            if time.monotonic() > end:
+                raise InputError(f"another training writes into {run}; stop it first, or give another folder as --run")
+            time.sleep(0.2)
+        yield
+    finally:
+        os.close(handle)  # and with it the lock
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 @rank_zero_only

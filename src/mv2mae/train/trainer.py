@@ -24,7 +24,7 @@ from mv2mae.data.slow_items import WatchedItems, paths_of
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.model.precision import precision_of
 from mv2mae.ranks import launch
-from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME
+from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME, held
 from mv2mae.train.checkpoints import Checkpoints, VerifiedIO, last_checkpoint
 from mv2mae.train.distributed import StepMeans, check_launch, strategy_of
 from mv2mae.train.guard import FiniteGuard, forget_steps_after
@@ -250,12 +250,23 @@ def fit(
 
     Raises:
         InputError: if the checkpoint does not belong to this training, a process of the loader dies, checkpoints
-            cannot be written, or too many steps in a row are not finite.
+            cannot be written, too many steps in a row are not finite, or another training writes into the folder.
         RunStopped: if a signal asked for it; the run is saved up to the step at hand.
         KeyboardInterrupt: if it was stopped by hand without waiting for that.
     """
     if module.compute.num_threads is not None:
         torch.set_num_threads(module.compute.num_threads)
+    with held(run):
+        _fit(module, run, log, save, callbacks)
+
+
+def _fit(
+    module: StepModule,
+    run: Path,
+    log: LogConfig,
+    save: Callable[[StepModule, int], None],
+    callbacks: list[pl.Callback],
+) -> None:
     run_log = RunLog(run / LOG_NAME)
     resume = last_checkpoint(run)
     if _is_finished(module, run, resume, run_log, save):
