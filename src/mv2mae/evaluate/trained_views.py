@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from mv2mae.config import DataConfig
 from mv2mae.data.manifest import read_manifest, sample_manifest
@@ -15,7 +14,7 @@ from mv2mae.data.pairing import pair_views
 from mv2mae.data.protocols import select
 from mv2mae.data.remote import is_url
 from mv2mae.errors import InputError
-from mv2mae.runs import CONFIG_NAME
+from mv2mae.runs import CONFIG_NAME, read_config
 
 
 def views_of_training(source: str | Path, data: DataConfig) -> tuple[list[str], list[str]]:
@@ -58,10 +57,8 @@ def manifest_file(manifest: str) -> Path:
 
 def _settings_of(training: Path) -> dict[str, Any] | None:
     """The configuration of a run, or of the run in whose folder a weights file lies."""
-    config = (training if training.is_dir() else training.parent) / CONFIG_NAME
-    if not training.exists() or not config.exists():
-        return None
-    return yaml.safe_load(config.read_text(encoding="utf-8"))
+    folder = training if training.is_dir() else training.parent
+    return read_config(folder) if training.exists() and (folder / CONFIG_NAME).exists() else None
 
 
 def _trained_rows(frame: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:

@@ -209,9 +209,8 @@ class Checkpoints(pl.callbacks.Checkpoint):
             return
         self.num_failed, self.saved_step = 0, step
         if not self._write_weights(trainer, step, is_best):
-            self.load_state_dict(
-                before
-            )  # whose weights are those in `best.safetensors`: the next save has to beat them
+            # whose weights are those in `best.safetensors`: the next save has to beat them
+            self.load_state_dict(before)
         if trainer.is_global_zero:
             self._prune(step)
 

@@ -28,8 +28,8 @@ def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
     A manifest that was named is used; a split of a public data set without one gets a made-up index of it.
 
     Raises:
-        InputError: whatever the real run would refuse before its first step, a batch that the configured number of
-            devices does not divide among it.
+        InputError: whatever the real run would refuse before its first step; also a batch that does not divide among its
+            devices, although one device rehearses.
     """
     if isinstance(config.compute.devices, int):
         repeats = config.num_repeats if isinstance(config, FinetuneConfig) else config.data.num_repeats

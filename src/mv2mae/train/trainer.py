@@ -257,39 +257,29 @@ def fit(
     if module.compute.num_threads is not None:
         torch.set_num_threads(module.compute.num_threads)
     with held(run):
-        _fit(module, run, log, save, callbacks)
-
-
-def _fit(
-    module: StepModule,
-    run: Path,
-    log: LogConfig,
-    save: Callable[[StepModule, int], None],
-    callbacks: list[pl.Callback],
-) -> None:
-    run_log = RunLog(run / LOG_NAME)
-    resume = last_checkpoint(run)
-    if _is_finished(module, run, resume, run_log, save):
-        return
-    module.run_folder = run
-    checkpoints = Checkpoints(run, log, VerifiedIO(), save)
-    signals = StopSignals(checkpoints)
-    guard = FiniteGuard(run, log.max_skipped, checkpoints, signals)
-    trainer = _trainer(module, run, log, run_log, [guard, *callbacks, signals, checkpoints])
-    try:
-        with worker_deaths_told():
-            trainer.fit(module, ckpt_path=resume, weights_only=True)
-    except SystemExit as error:
-        # Lightning turns Ctrl-C into an exit; whoever called decides what it means
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
-    except SIGTERMException:  # Lightning's, from before `signals` had taken over
-        raise RunStopped("stopped by SIGTERM while it began", status=128 + signal.SIGTERM) from None
-    except InputError:
-        signals.raise_if_stopped(trainer)  # a worker was stopped with the run
-        raise
-    signals.raise_if_stopped(trainer)
+        run_log = RunLog(run / LOG_NAME)
+        resume = last_checkpoint(run)
+        if _is_finished(module, run, resume, run_log, save):
+            return
+        module.run_folder = run
+        checkpoints = Checkpoints(run, log, VerifiedIO(), save)
+        signals = StopSignals(checkpoints)
+        guard = FiniteGuard(run, log.max_skipped, checkpoints, signals)
+        trainer = _trainer(module, run, log, run_log, [guard, *callbacks, signals, checkpoints])
+        try:
+            with worker_deaths_told():
+                trainer.fit(module, ckpt_path=resume, weights_only=True)
+        except SystemExit as error:
+            # Lightning turns Ctrl-C into an exit; whoever called decides what it means
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
+        except SIGTERMException:  # Lightning's, from before `signals` had taken over
+            raise RunStopped("stopped by SIGTERM while it began", status=128 + signal.SIGTERM) from None
+        except InputError:
+            signals.raise_if_stopped(trainer)  # a worker was stopped with the run
+            raise
+        signals.raise_if_stopped(trainer)
 
 
 def _trainer(
