@@ -28,8 +28,8 @@ def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
     A manifest that was named is used; a split of a public data set without one gets a made-up index of it.
 
     Raises:
-        InputError: whatever the real run would refuse before its first step; also a batch that does not divide among its
-            devices, although one device rehearses.
+        InputError: whatever the real run would refuse before its first step, with the devices that are configured
+            in numbers.
     """
     if isinstance(config.compute.devices, int):
         repeats = config.num_repeats if isinstance(config, FinetuneConfig) else config.data.num_repeats
