@@ -132,7 +132,7 @@ def _remove(out: Path) -> None:
     shutil.rmtree(out)
 
 
-def _scaled(config: PretrainConfig | FinetuneConfig, scale: float) -> dict[str, dict[str, int]]:
+def _scaled(config: PretrainConfig | FinetuneConfig, scale: float) -> dict[str, dict[str, float]]:
     """Overrides for a recipe that make it longer or shorter."""
     steps = max(4, round((config.optim.steps or 0) * scale))
     warmup = max(1, min(steps // 2, round((config.optim.warmup_steps or 0) * scale)))
@@ -148,7 +148,10 @@ def _pretrain(recipe: str, run: Path, scale: float, console: Console) -> Path:
 
 def _finetune_and_test(contender: Contender, scale: float) -> None:
     config = load_recipe("sample-finetune", FinetuneConfig)
-    config = load_recipe("sample-finetune", FinetuneConfig, init=contender.init, **_scaled(config, scale))
+    scaled = _scaled(config, scale)
+    if contender.init is None:
+        scaled["optim"]["layer_decay"] = 1.0  # nothing was learnt before that slow first layers would keep
+    config = load_recipe("sample-finetune", FinetuneConfig, init=contender.init, **scaled)
     results = contender.run / "evaluation"
     if (results / "evaluation.json").exists():
         contender.figures = json.loads((results / "evaluation.json").read_text(encoding="utf-8"))

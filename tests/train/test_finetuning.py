@@ -261,6 +261,16 @@ def test_a_run_says_what_it_does_to_clips_and_what_learns(config, tmp_path, caps
     assert "a running mean of the weights (0.99) is kept" in said
 
 
+@pytest.mark.parametrize(("decay", "is_told"), [(0.5, True), (1.0, False)])
+def test_slow_first_layers_from_scratch_are_pointed_out(config, tmp_path, capsys, decay, is_told):
+    finetune(
+        dataclasses.replace(config, optim=dataclasses.replace(config.optim, layer_decay=decay, steps=1)),
+        tmp_path / "run",
+    )
+    said = capsys.readouterr().out
+    assert ("the first learns at 0.12 of the rate, as if it had learnt before" in said) == is_told
+
+
 def test_labels_with_gaps_have_an_output_each_and_keep_their_numbers(config, tmp_path):
     config = dataclasses.replace(
         config,

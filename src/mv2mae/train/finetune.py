@@ -45,6 +45,8 @@ from mv2mae.wording import counted
 
 _RATES_LOOKED_UP = 15
 """Videos that are opened to learn their usual rate, where the manifest says nothing."""
+_SLOW = 0.2
+"""Share of the rate below which a first layer that starts from scratch is pointed out."""
 
 
 class FinetuneModule(StepModule):
@@ -335,7 +337,10 @@ def _augmentations(config: FinetuneConfig) -> str:
 def _limits(config: FinetuneConfig, depth: int) -> list[str]:
     """What differs from training everything on everything, a line each."""
     few, share, blocks = config.data.labels_per_class, config.data.label_fraction, config.train_blocks
+    slowest = config.optim.layer_decay ** (depth + 1)
     lines = {
+        f"layers  the first learns at {slowest:.2g} of the rate, as if it had learnt before; "
+        "--optim.layer_decay 1 lets all learn alike": config.init is None and slowest < _SLOW,
         f"labels  {counted(few or 0, 'group')} of each class, drawn by seed {config.seed}": few is not None,
         f"labels  a share of {share} of each class's groups, drawn by seed {config.seed}": share is not None,
         "loss    balanced over the classes": config.head.class_weights == "balanced",
