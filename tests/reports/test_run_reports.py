@@ -13,7 +13,9 @@ from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig
 from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.evaluate.compare import compare
-from mv2mae.evaluate.evaluate import figures_of
+from mv2mae.evaluate.evaluate import figures_from, figures_of
+from mv2mae.evaluate.metrics import fuse_views
+from mv2mae.evaluate.scores import numbered, read_scores, write_table
 from mv2mae.reports.folder import read_folder, short_names
 from mv2mae.reports.training import lead
 from mv2mae.reports.write import report
@@ -188,12 +190,33 @@ def test_runs_are_compared_with_the_paired_test_of_evaluate(tmp_path):
     path = report([a, b])
     assert path == tmp_path / "comparison.html"
     page = read(path)
-    assert re.search(r"<td>b - a</td>\s*<td>single views</td>", page)
+    assert re.search(r"<td>b - a</td>\s*<td>single view</td>", page)
     for row in found.values():
         assert f">{row['difference']:+.3f}<" in page
         assert f">{row['p']:.4f}<" in page
     assert "All settings are the same." in page
     assert page.count(">training loss<") == 1  # one set of axes for both
+
+
+def test_fusion_by_attention_is_not_set_against_the_mean_unsaid(tmp_path):
+    a, b = finetuning(tmp_path / "a", right=0.2), finetuning(tmp_path / "b", right=0.9, seed=1)
+    folder = b / "evaluation"
+    scores = read_scores(folder)
+    learned = fuse_views(scores)
+    right = learned["label"].astype(int)
+    for name in numbered(learned, "p"):
+        learned[name] = (right == int(name[1:])).astype(float)
+    write_table(learned.assign(path=learned["group"]), folder / "fused.parquet")
+    figures = figures_from(folder / "scores.parquet")
+    (folder / "evaluation.json").write_text(json.dumps(figures))
+    assert figures["fused"]["top1"] == 1 > figures["late"]["top1"]
+    page = read(report([a, b]))
+    for words in ("fused by the mean", "fused by attention", "by attention in the first, by the mean in the second"):
+        assert words in page
+    late = compare(scores, read_scores(a / "evaluation"))["fused"]
+    difference = re.escape(f"{late['difference']:+.3f}")
+    assert re.search(rf"fused by mean</td>\s*<td[^>]*>{difference}<", page)
+    assert re.search(r"<td>b</td>(\s*<td[^>]*>[^<]*</td>){4}\s*<td[^>]*>1.000</td>", page)
 
 
 def test_runs_of_several_kinds_are_compared_as_far_as_they_can_be(tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from mv2mae.errors import InputError
-from mv2mae.evaluate.compare import compare
+from mv2mae.evaluate.compare import NAMES, compare
 from mv2mae.reports.folder import RunFolder, Tested
-from mv2mae.reports.testing import KINDS, accuracy_row, span, what_was_tested
+from mv2mae.reports.testing import accuracy_row, span, what_was_tested
 from mv2mae.reports.training import curve_section, facts, flat, loss_share, shown, source_gain, state
 from mv2mae.visualize.charts import accuracy_figure
 from mv2mae.visualize.report import Cell, Picture, Section, Table
@@ -27,6 +28,7 @@ _TOLD = {
     "training top-1": "Training top-1: on augmented training clips; how new videos fare is told by a test alone.",
 }
 """Columns -> how to read them."""
+_KINDS = ("single views", "fused by the mean", "fused by attention")
 _EXPECTED = ("folder", "command")
 """Facts that differ between any two runs."""
 
@@ -137,20 +139,20 @@ def _same_videos(runs: Runs) -> list[dict[str, Tested]]:
 
 
 def _accuracy(tests: dict[str, Tested]) -> Section:
+    by_kind = {name: _by_kind(test.figures) for name, test in tests.items()}
+    kinds = [kind for kind in _KINDS if any(kind in found for found in by_kind.values())]
     bars, rows = [], []
-    for name, test in tests.items():
+    for name, found in by_kind.items():
         row: list[Cell] = [name]
-        for key in ("single_view", "fused"):
-            found = test.figures.get(key)
-            row += ["-", "-"] if found is None else [found["top1"], span(found["top1_interval"])]
-            if found is not None:
-                bars.append(accuracy_row(name, found, KINDS[key]))
+        for kind in kinds:
+            row += [found[kind]["top1"], span(found[kind]["top1_interval"])] if kind in found else ["-", "-"]
+            bars += [accuracy_row(name, found[kind], kind)] if kind in found else []
         rows.append(row)
     first = next(iter(tests.values()))
     classes = len(first.figures["classes"])
     ways = {name: what_was_tested(test.figures) for name, test in tests.items()}
     table = Table(
-        header=["run", "single views", "95 % interval", "fused views", "95 % interval"],
+        header=["run", *(column for kind in kinds for column in (kind, "95 % interval"))],
         rows=rows,
         caption=f"Top-1: share of right answers; chance is {1 / classes:.3f}. Intervals: bootstrap over performances.",
     )
@@ -172,6 +174,14 @@ def _accuracy(tests: dict[str, Tested]) -> Section:
     )
 
 
+def _by_kind(figures: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Figures of a test by what was scored, so that runs that were fused in different ways are told apart."""
+    found = {_KINDS[0]: figures.get("single_view"), _KINDS[1]: figures.get("late", figures.get("fused"))}
+    if "late" in figures:
+        found[_KINDS[2]] = figures["fused"]
+    return {kind: values for kind, values in found.items() if values is not None}
+
+
 def _paired(tests: dict[str, Tested]) -> list[Table]:
     scores = {name: test.scores for name, test in tests.items() if test.scores is not None}
     names = list(scores)
@@ -181,11 +191,16 @@ def _paired(tests: dict[str, Tested]) -> list[Table]:
     rows: list[list[Cell]] = []
     for before, after in pairs:
         try:
-            found = compare(scores[after], scores[before])
+            found = compare(
+                scores[after],
+                scores[before],
+                fused_a=tests[after].attention,
+                fused_b=tests[before].attention,
+            )
         except InputError:  # same videos with other labels: nothing to pair
             continue
         rows += [
-            [f"{after} - {before}", KINDS[kind], f"{row['difference']:+.3f}", span(row["interval"], "+.3f"),
+            [f"{after} - {before}", NAMES[kind], f"{row['difference']:+.3f}", span(row["interval"], "+.3f"),
              f"{row['p']:.4f}", row["only_a"], row["only_b"]]
             for kind, row in found.items()
         ]  # fmt: skip
@@ -198,4 +213,6 @@ def _paired(tests: dict[str, Tested]) -> list[Table]:
         "hardly chance; among many comparisons some p are small by chance (no correction is made). It says nothing of "
         "another training with another seed. First only: right in the first of the two alone."
     )
+    if any(row[1] in (NAMES["attention_late"], NAMES["late_attention"]) for row in rows):
+        caption += " Attention, mean: views fused by attention in the first, by the mean in the second; and so on."
     return [Table(header=header, rows=rows, caption=caption)]

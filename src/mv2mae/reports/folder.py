@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import RESULTS_NAME
+from mv2mae.evaluate.evaluate import RESULTS_NAME, fused_beside
 from mv2mae.evaluate.geometry_figures import GEOMETRY_NAME
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_config, read_log
@@ -31,6 +31,8 @@ class Tested:
     """As evaluation.json holds them."""
     scores: pd.DataFrame | None
     """A row a video; None where there is no table of scores."""
+    attention: pd.DataFrame | None = None
+    """A row a group where the views were fused by attention."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,13 +161,13 @@ class _Reader:
         figures = self.json(folder / RESULTS_NAME)
         if figures is None:
             return None
-        scores = None
+        scores = attention = None
         if (folder / SCORES_NAME).exists():
             try:
-                scores = read_scores(folder / SCORES_NAME)
+                scores, attention = read_scores(folder / SCORES_NAME), fused_beside(folder / SCORES_NAME)
             except InputError as error:
                 self.problems.append(str(error))
-        return Tested(name=folder.name, folder=folder, figures=figures, scores=scores)
+        return Tested(name=folder.name, folder=folder, figures=figures, scores=scores, attention=attention)
 
     def probes(self, folder: Path) -> Probed | None:
         figures = self.json(folder / PROBE_NAME)
