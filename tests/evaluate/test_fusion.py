@@ -168,6 +168,7 @@ def test_a_fusion_is_learned_anew_for_another_training_part(quickly, frame, tmp_
     assert learned_on(run, data, out, capsys) == 3
     assert learned_on(run, fewer, out, capsys) == 2  # else group c would be tested with what was learned from it
     assert learned_on(run, replace(fewer, train_query="view == view and group < 'c'"), out, capsys) == 0
+    assert learned_on(run, replace(fewer, frame_stride=fewer.frame_stride + 1), out, capsys) == 2
     relabelled = make_manifest(tmp_path / "other", frame.assign(label=[1, 1, 1, 0, 0, 2]))
     assert learned_on(run, replace(relabelled, train_query="group != 'c'"), out, capsys) == 2
     with pytest.raises(InputError, match="nothing says on which videos to learn the fusion"):

@@ -175,7 +175,7 @@ def fusion_of(
             groups_of=training_videos(run), progress=progress,
         )  # fmt: skip
 
-    learned_from = digest_of(training_part(replace(data, cache="none")).frame)  # before anything is decoded
+    learned_from = digest_of(training_part(replace(data, cache="none")).frame, data)  # before anything is decoded
     if (module := load_fusion(run, learned_from)) is not None:
         return module
     dataset = training_part(data)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from mv2mae.config import EvalConfig, ModelConfig
+from mv2mae.config import DataConfig, EvalConfig, ModelConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
@@ -230,10 +230,11 @@ def _held_out_nll(module: ViewAttention, groups: GroupTokens, held: list[int], l
     return total / len(held)
 
 
-def digest_of(frame: pd.DataFrame) -> str:
-    """A name for the labelled videos of a table, whatever their order: what a fusion was learned from."""
+def digest_of(frame: pd.DataFrame, data: DataConfig) -> str:
+    """A name for the labelled clips of a table's videos, whatever their order: what a fusion was learned from."""
     rows = frame[["path", "group", "view", "label"]].astype(str).itertuples(index=False, name=None)
-    return hashlib.sha256("\n".join(sorted("\t".join(row) for row in rows)).encode()).hexdigest()
+    lines = [f"{data.frame_stride} {data.fps}", *sorted("\t".join(row) for row in rows)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def save_fusion(
@@ -256,11 +257,11 @@ def load_fusion(run: str | Path, learned_from: str) -> ViewAttention | None:
     """The module saved beside a run; None if there is none, or one that does not serve.
 
     That is one for other weights than the run's present ones, or one that learned from other videos, which may be among
-    those of this test. (Older files do not say from which, and do not serve either.)
+    those of this test, or from clips of another stride. (Older files do not say from which, and do not serve either.)
 
     Args:
         run: its folder or weights.
-        learned_from: `digest_of` the videos that it must have learned from.
+        learned_from: `digest_of` the clips that it must have learned from.
 
     Raises:
         InputError: the file is damaged, or something else.
