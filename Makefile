@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about ten minutes on two cores)"
+	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about twelve minutes on two cores)"
 	@echo "make test    run the tests"
 	@echo "make setup   install the package, the viewer and the tools for tests into .venv"
 	@echo "make lint    style;  make types   static types"

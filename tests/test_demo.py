@@ -1,12 +1,14 @@
 """The demo, as short as it goes: every part runs and the page has them all."""
 
 import json
+from argparse import ArgumentParser
 from types import SimpleNamespace
 
 import pytest
 
+from mv2mae.cli.looking import VERBS
 from mv2mae.config import EvalConfig
-from mv2mae.demo import FINETUNED, MULTI_VIEW, demo
+from mv2mae.demo import FINETUNED, FULL_MINUTES, MULTI_VIEW, demo
 from mv2mae.demo_report import verdict
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.evaluate.evaluate import evaluate
@@ -24,6 +26,12 @@ def test_the_demo_ends_with_a_page_and_goes_on_where_it_was(tmp_path, monkeypatc
     log = (tmp_path / "demo" / "pretrain-multi-view" / "log.csv").read_bytes()
     demo(tmp_path / "demo", minutes=0.1)
     assert (tmp_path / "demo" / "pretrain-multi-view" / "log.csv").read_bytes() == log
+
+
+def test_the_command_takes_the_recipes_steps_as_they_are():
+    parser = ArgumentParser()
+    VERBS["demo"].options(parser)
+    assert parser.parse_args([]).minutes == FULL_MINUTES
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "pretrain-mine", "finetune-mine", "report.pdf"])

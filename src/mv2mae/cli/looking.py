@@ -86,7 +86,7 @@ def _embedding(args: Any, config: PictureConfig, out: Path) -> Path:
 
 def _demo_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=str, default="runs/demo", help="folder for runs and report")
-    parser.add_argument("--minutes", type=float, default=9, help="time to plan for on two cores; less = fewer steps")
+    parser.add_argument("--minutes", type=float, default=12, help="time to plan for on two cores; less = fewer steps")
     parser.add_argument("--fresh", type=bool, default=False, help="forget an earlier demo in this folder")
 
 
