@@ -28,7 +28,8 @@ _TOLD = {
     "training top-1": "Training top-1: on augmented training clips; how new videos fare is told by a test alone.",
 }
 """Columns -> how to read them."""
-_KINDS = ("single views", "fused by the mean", "fused by attention")
+_KINDS = _SINGLE, _MEAN, _ATTENTION = "single views", "fused by the mean", "fused by attention"
+"""What is scored, in words."""
 _EXPECTED = ("folder", "command")
 """Facts that differ between any two runs."""
 
@@ -176,10 +177,10 @@ def _accuracy(tests: dict[str, Tested]) -> Section:
 
 def _by_kind(figures: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Figures of a test by what was scored, so that runs that were fused in different ways are told apart."""
-    found = {_KINDS[0]: figures.get("single_view"), _KINDS[1]: figures.get("late", figures.get("fused"))}
-    if "late" in figures:
-        found[_KINDS[2]] = figures["fused"]
-    return {kind: values for kind, values in found.items() if values is not None}
+    keys = {_SINGLE: "single_view", _MEAN: "fused"}
+    if "late" in figures:  # then `fused` is by attention
+        keys |= {_MEAN: "late", _ATTENTION: "fused"}
+    return {kind: figures[key] for kind, key in keys.items() if figures.get(key) is not None}
 
 
 def _paired(tests: dict[str, Tested]) -> list[Table]:
