@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mv2mae.data.synthetic import SynthConfig
-from mv2mae.data.synthetic.config import Group
-from mv2mae.data.synthetic.difficulty import DIFFICULTIES
-from mv2mae.data.synthetic.encode import write_video
-from mv2mae.data.synthetic.generate import build_setup, film_group
-from mv2mae.data.synthetic.mesh import Mover
-from mv2mae.data.synthetic.performance import animate
-from mv2mae.data.synthetic.scene import Batch, Take, film
-from mv2mae.data.synthetic.stage import MARGIN, SUPERSAMPLE, Stage
-from mv2mae.data.synthetic.truth import TRUTH
+from mv2mae.synthetic import SynthConfig
+from mv2mae.synthetic.config import Group
+from mv2mae.synthetic.difficulty import DIFFICULTIES
+from mv2mae.synthetic.encode import write_video
+from mv2mae.synthetic.generate import build_setup, film_group
+from mv2mae.synthetic.mesh import Mover
+from mv2mae.synthetic.performance import animate
+from mv2mae.synthetic.scene import Batch, Take, film
+from mv2mae.synthetic.stage import MARGIN, SUPERSAMPLE, Stage
+from mv2mae.synthetic.truth import TRUTH
 
 
 def numpy_film(stage: Stage, mover: Mover) -> np.ndarray:

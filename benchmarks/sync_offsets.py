@@ -29,9 +29,9 @@ from mv2mae.data.check.groups import SURE_GAIN
 from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.scan import scan
 from mv2mae.data.check.sync import Thresholds, estimate_offsets
-from mv2mae.data.synthetic.config import SynthConfig
-from mv2mae.data.synthetic.encode import write_video
-from mv2mae.data.synthetic.generate import generate_frames
+from mv2mae.synthetic.config import SynthConfig
+from mv2mae.synthetic.encode import write_video
+from mv2mae.synthetic.generate import generate_frames
 
 OFFSETS = (0, 1, 2, 5, 10, 20)
 LOST = (0, 5, 10, 20)

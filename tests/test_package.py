@@ -12,20 +12,25 @@ import mv2mae
 
 SOURCE = Path(mv2mae.__file__).parent
 
-STATIONS = ("model", "data", "train", "evaluate", "visualize", "viewer", "reports", "benchmark")
+STATIONS = ("model", "data", "synthetic", "train", "evaluate", "visualize", "viewer", "reports", "benchmark")
 KNOWN = {"config", "errors", "wording"}
 COMMON = {*KNOWN, "files"}
 MAY_IMPORT = {
     "model": KNOWN,
-    "data": COMMON,
+    "data": {*COMMON, "synthetic"},
+    "synthetic": {*COMMON, "data"},
     "train": {*COMMON, "model", "data", "weights", "runs", "ranks"},
-    "evaluate": {*COMMON, "model", "data", "weights", "runs"},
-    "visualize": {*COMMON, "model", "data", "weights", "runs"},
+    "evaluate": {*COMMON, "model", "data", "synthetic", "weights", "runs"},
+    "visualize": {*COMMON, "model", "data", "synthetic", "weights", "runs"},
     "viewer": {*COMMON, "model", "data", "weights", "runs", "visualize"},
     "reports": {*COMMON, "data", "runs", "evaluate", "visualize"},
     "benchmark": {*COMMON, "model", "data", "runs"},
 }
-NOT_BELOW = {"model": ("pytorch_lightning", "pandas", "av", "matplotlib"), "data": ("pytorch_lightning", "matplotlib")}
+NOT_BELOW = {
+    "model": ("pytorch_lightning", "pandas", "av", "matplotlib"),
+    "data": ("pytorch_lightning", "matplotlib"),
+    "synthetic": ("pytorch_lightning", "matplotlib"),
+}
 
 
 def imports(path):

@@ -15,7 +15,6 @@ import torch
 
 from mv2mae.cli import main
 from mv2mae.config import GeometryConfig, ModelConfig, PretrainConfig
-from mv2mae.data.synthetic.config import SynthConfig
 from mv2mae.errors import InputError
 from mv2mae.evaluate.geometry import (
     MEASURES,
@@ -37,6 +36,7 @@ from mv2mae.evaluate.two_views import draw_two_views, token_truth
 from mv2mae.model.attention_maps import cross_attention_maps
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.runs import start_run, write_json
+from mv2mae.synthetic.config import SynthConfig
 from mv2mae.weights import PRETRAINING, load_pretrained, save_weights
 
 GRID, TUBELET, SIZE = (2, 8, 8), (2, 12, 12), 96

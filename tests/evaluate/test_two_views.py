@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mv2mae.data.synthetic.cameras import Camera
-from mv2mae.data.synthetic.config import SynthConfig
-from mv2mae.data.synthetic.mesh import PARTS
-from mv2mae.data.synthetic.scene import film
-from mv2mae.data.synthetic.truth import FLESH
 from mv2mae.errors import InputError
 from mv2mae.evaluate import two_views
 from mv2mae.evaluate.two_views import BODY, BODY_OF_PART, View, draw_two_views, seen_from, token_truth
+from mv2mae.synthetic.cameras import Camera
+from mv2mae.synthetic.config import SynthConfig
+from mv2mae.synthetic.mesh import PARTS
+from mv2mae.synthetic.scene import film
+from mv2mae.synthetic.truth import FLESH
 
 SIZE = 96
 HARD = SynthConfig(cameras="ntu", difficulty="hard", num_frames=4, fps=10, size=SIZE, seed=3)

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from mv2mae.data.synthetic import SynthConfig, generate_frames
-from mv2mae.data.synthetic.preview import one_of_each
 from mv2mae.errors import InputError
+from mv2mae.synthetic import SynthConfig, generate_frames
+from mv2mae.synthetic.preview import one_of_each
 from mv2mae.visualize.preview import preview
 
 SMALL = SynthConfig(

@@ -70,7 +70,7 @@ def _check(args: Any) -> int:
 
 
 def _synth_options(parser: ArgumentParser) -> None:
-    from mv2mae.data.synthetic.generate import SynthConfig
+    from mv2mae.synthetic.generate import SynthConfig
 
     parser.add_argument("out", type=str, help="folder to write")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the settings below")
@@ -81,8 +81,8 @@ def _synth_options(parser: ArgumentParser) -> None:
 
 
 def _synth(args: Any) -> None:
-    from mv2mae.data.synthetic.generate import SynthConfig, generate, missing_views
-    from mv2mae.data.synthetic.preview import estimate
+    from mv2mae.synthetic.generate import SynthConfig, generate, missing_views
+    from mv2mae.synthetic.preview import estimate
     from mv2mae.visualize.preview import preview
     from mv2mae.wording import counted
 

@@ -16,15 +16,15 @@ from mv2mae.config import DataConfig
 from mv2mae.data.augment import Box, crop_resize, draw_box
 from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
-from mv2mae.data.synthetic.cameras import Camera
-from mv2mae.data.synthetic.config import Group, SynthConfig
-from mv2mae.data.synthetic.generate import cast_group, make_take, plan_setup
-from mv2mae.data.synthetic.mesh import Mover
-from mv2mae.data.synthetic.rooms import Room
-from mv2mae.data.synthetic.scene import film
-from mv2mae.data.synthetic.stage import Stage
 from mv2mae.data.views import Pair, reading_size
 from mv2mae.errors import InputError
+from mv2mae.synthetic.cameras import Camera
+from mv2mae.synthetic.config import Group, SynthConfig
+from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
+from mv2mae.synthetic.mesh import Mover
+from mv2mae.synthetic.rooms import Room
+from mv2mae.synthetic.scene import film
+from mv2mae.synthetic.stage import Stage
 
 STREAM = "synthetic-stream"
 """The manifest's name that stands for this source."""

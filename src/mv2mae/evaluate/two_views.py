@@ -12,20 +12,20 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from mv2mae.data.synthetic.cameras import Camera
-from mv2mae.data.synthetic.config import Group, SynthConfig
-from mv2mae.data.synthetic.generate import cast_group, make_take, plan_setup
-from mv2mae.data.synthetic.mesh import PARTS
-from mv2mae.data.synthetic.scene import film
-from mv2mae.data.synthetic.stage import Stage
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
+from mv2mae.synthetic.cameras import Camera
+from mv2mae.synthetic.config import Group, SynthConfig
+from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
+from mv2mae.synthetic.mesh import PARTS
+from mv2mae.synthetic.scene import film
+from mv2mae.synthetic.stage import Stage
 
 BODY = ("none", "head", "torso", "left arm", "right arm", "left leg", "right leg")
 """What a token may show; a number is an index into this list. The room, props and passers-by are `none`."""
 TRUTH = ("depth", "parts", "joints")
 _LIMBS = {"upper_arm": "arm", "forearm": "arm", "hand": "arm", "thigh": "leg", "shank": "leg", "foot": "leg"}
-_DRAWN = 9  # word of the seed, beside those of `data.synthetic.config`
+_DRAWN = 9  # word of the seed, beside those of `synthetic.config`
 
 
 def _of_body(part: str) -> int:

@@ -8,10 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mv2mae.data.synthetic.config import SynthConfig
-from mv2mae.data.synthetic.encode import room_on_disk
-from mv2mae.data.synthetic.preview import one_of_each, tiles
 from mv2mae.errors import InputError
+from mv2mae.synthetic.config import SynthConfig
+from mv2mae.synthetic.encode import room_on_disk
+from mv2mae.synthetic.preview import one_of_each, tiles
 
 _MOST_COLUMNS = 12
 _ENDINGS: dict[str, dict[str, Any]] = {".jpg": {"quality": 85}, ".webp": {"quality": 85}, ".png": {"optimize": True}}

@@ -1,9 +1,0 @@
-"""Synthetic multi-view actions: people (`bodies`) perform (`actions`, `motion`) in rooms (`rooms`, `backdrop`)
-before cameras (`cameras`), are drawn (`render`, `scene`) and written (`encode`, `generate`)."""
-
-from mv2mae.data.synthetic.cameras import read_cameras
-from mv2mae.data.synthetic.config import Group, SynthConfig
-from mv2mae.data.synthetic.generate import generate, generate_frames
-from mv2mae.data.synthetic.preview import contact_sheet
-
-__all__ = ["Group", "SynthConfig", "contact_sheet", "generate", "generate_frames", "read_cameras"]

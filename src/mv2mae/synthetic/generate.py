@@ -1,0 +1,239 @@
+"""Makes synthetic multi-view data sets: `generate` writes one, `generate_frames` gives the frames of one
+performance.
+"""
+
+import json
+import multiprocessing
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+
+from mv2mae.data.manifest import COLUMNS, write_manifest
+from mv2mae.data.protocols.synthetic import PROTOCOL
+from mv2mae.data.videos import ProblemLog
+from mv2mae.errors import InputError
+from mv2mae.files import LEFTOVERS, write_json
+from mv2mae.synthetic.cameras import Camera, draw_rig
+from mv2mae.synthetic.config import CAMERA, DISTRACTOR, FILM, RIG, ROOM, Group, SynthConfig
+from mv2mae.synthetic.difficulty import DIFFICULTIES
+from mv2mae.synthetic.distractors import draw_distractors
+from mv2mae.synthetic.encode import room_on_disk, write_video
+from mv2mae.synthetic.mesh import Mover
+from mv2mae.synthetic.performance import animate
+from mv2mae.synthetic.rooms import Room, draw_room
+from mv2mae.synthetic.scene import Footage, Take, film
+from mv2mae.synthetic.stage import Stage
+from mv2mae.synthetic.truth import write_truth
+
+
+@lru_cache(maxsize=2)
+def build_setup(config: SynthConfig, setup: int) -> dict[int, Stage]:
+    """The room of a setup as each of its cameras sees it, by view."""
+    cameras, room = plan_setup(config, setup)
+    return {camera.view: Stage(room, camera, config.size) for camera in cameras}
+
+
+def plan_setup(config: SynthConfig, setup: int) -> tuple[list[Camera], Room]:
+    """Where the cameras of a setup stand, and in which room; nothing is drawn yet."""
+    rig = 0 if config.same_cameras else setup
+
+    def draw(view: int) -> np.random.Generator:
+        return config.rng(CAMERA, rig, view) if view else config.rng(RIG, rig)
+
+    cameras = draw_rig(draw, config.cameras, config.num_cameras, config.azimuth_ranges)
+    return cameras, draw_room(config.rng(ROOM, setup), cameras, DIFFICULTIES[config.difficulty].occluders)
+
+
+def generate_frames(config: SynthConfig, group: Group, views: tuple[int, ...] | None = None) -> dict[int, np.ndarray]:
+    """The videos of one performance, not encoded: {view: [t, size, size, 3] uint8}. Nothing that ran before
+    changes them.
+    """
+    return {view: footage.frames.numpy() for view, footage in film_group(config, group, views).items()}
+
+
+def film_group(config: SynthConfig, group: Group, views: tuple[int, ...] | None = None) -> dict[int, Footage]:
+    """The footage of one performance by view, with the ground truth that the configuration asks for."""
+    stages, views = build_setup(config, group.setup), views or config.views
+    cameras = [stage.camera for stage in stages.values()]
+    movers = cast_group(config, group, cameras, next(iter(stages.values())).room)
+    takes = [make_take(config, group, stages[view], movers) for view in views]
+    return dict(zip(views, film(takes, truth=config.truth), strict=True))
+
+
+def cast_group(config: SynthConfig, group: Group, cameras: list[Camera], room: Room) -> tuple[Mover, ...]:
+    """All that moves in a performance: the person, then props, then what moves on its own before these cameras."""
+    others = draw_distractors(
+        config.rng(DISTRACTOR, *group.key),
+        DIFFICULTIES[config.difficulty].distractors,
+        room,
+        cameras,
+        np.arange(config.num_frames) / config.fps,
+        group.subject,
+    )
+    return (*animate(config, group).movers, *others)
+
+
+def make_take(config: SynthConfig, group: Group, stage: Stage, movers: tuple[Mover, ...]) -> Take:
+    """A performance before one camera."""
+    seed = int(config.rng(FILM, *group.key, stage.camera.view).integers(1 << 63))
+    return Take(stage=stage, movers=movers, disturbance=DIFFICULTIES[config.difficulty].disturbance, seed=seed)
+
+
+def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress: bool = True) -> pd.DataFrame:
+    """Writes a data set and returns its manifest.
+
+    Into `out` go videos/, manifest.csv, splits.json (the splits of the protocol `synthetic`: queries over the manifest,
+    and how many videos they pick), cameras.json (poses by setup and view: `cameras.read_cameras`), classes.json (names
+    by label) and synth.json (the configuration). Videos that are already there are kept, so that an interrupted run
+    goes on where it stopped; the bytes do not depend on `num_processes`.
+
+    Raises:
+        InputError: the folder holds videos made with other settings, or the disk is full.
+    """
+    out = Path(out)
+    groups = config.groups()
+    _check_resumable(out / "synth.json", config)
+    setups = dict.fromkeys(group.setup for group in groups)
+    with room_on_disk(out / "synth.json"):
+        (out / "videos").mkdir(parents=True, exist_ok=True)
+        write_json(out / "synth.json", {"config": config.to_json(), "versions": versions()})
+        write_json(out / "classes.json", {str(k): name for k, name in config.class_names.items()})
+        write_json(out / "cameras.json", {str(setup): _describe(config, setup) for setup in setups})
+        if config.library is not None:
+            _write_problems(out / "problems.jsonl", config.library.problems)
+    tasks = [(out, config, group) for group in groups]
+    try:
+        steps = _run(tasks, num_processes)
+        for _ in track(steps, total=len(tasks), description="synth", disable=not progress):
+            pass
+    finally:
+        for left in (out / "videos").glob(LEFTOVERS):  # of processes that another's error ended
+            left.unlink(missing_ok=True)
+    table = manifest(config, groups)
+    with room_on_disk(out / "manifest.csv"):
+        write_json(out / "splits.json", describe_splits(table))
+        write_manifest(table.assign(path=[str(out / path) for path in table["path"]]), out / "manifest.csv")
+    return table
+
+
+def describe_splits(table: pd.DataFrame) -> dict[str, dict[str, str | int]]:
+    """The splits of the protocol `synthetic` for splits.json: queries over a manifest, and how many of its videos they
+    pick (none where the set has, for instance, only one setup).
+    """
+    return {
+        name: {
+            "train": split.train,
+            "test": split.test,
+            "train_videos": len(table.query(split.train)),
+            "test_videos": len(table.query(split.test)),
+        }
+        for name, split in PROTOCOL.splits.items()
+    }
+
+
+def _check_resumable(recorded: Path, config: SynthConfig) -> None:
+    """Videos that are kept must look as the new ones will; which and how many performances there are may change."""
+    if not recorded.exists():
+        return
+    old, new = json.loads(recorded.read_text())["config"], json.loads(json.dumps(config.to_json()))
+    for name in set(new) - {"actions", "subjects", "setups", "repetitions", "num_groups"}:
+        if old.get(name) != new[name]:
+            raise InputError(
+                f"{recorded.parent} holds videos made with {name}={old.get(name)}, not {name}={new[name]}; "
+                "choose another folder or empty this one"
+            )
+
+
+def _run(tasks: list[tuple[Path, SynthConfig, Group]], num_processes: int) -> Iterator[None]:
+    if num_processes <= 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the tensors are small: more threads only wait for each other
+        try:
+            yield from map(make_group, tasks)
+        finally:
+            torch.set_num_threads(threads)
+        return
+    # Spawned, not forked: a fork of a process that has used torch's threads may hang.
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(num_processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.imap_unordered(make_group, tasks, chunksize=max(1, min(8, len(tasks) // (4 * num_processes))))
+
+
+def make_group(task: tuple[Path, SynthConfig, Group]) -> None:
+    """Renders and encodes those videos of a performance that are missing, and writes their ground truth."""
+    out, config, group = task
+    missing = missing_views(out, config, group)
+    if missing:
+        for view, footage in film_group(config, group, missing).items():
+            video, truth = _files(out, group, view)
+            if config.truth:
+                write_truth(truth, footage.truth)
+            write_video(video, footage.frames.numpy(), fps=config.fps, crf=config.quality)
+
+
+def missing_views(out: Path, config: SynthConfig, group: Group) -> tuple[int, ...]:
+    """The views of a performance whose video, or wanted ground truth, is not in the folder yet."""
+    number = 2 if config.truth else 1
+    return tuple(view for view in config.views if not all(path.exists() for path in _files(out, group, view)[:number]))
+
+
+def _files(out: Path, group: Group, view: int) -> tuple[Path, Path]:
+    """Video and ground truth of a view."""
+    video = out / "videos" / group.file_name(view)
+    return video, out / "truth" / video.with_suffix(".npz").name
+
+
+def manifest(config: SynthConfig, groups: list[Group]) -> pd.DataFrame:
+    """One row per video; `path` is relative to the manifest's folder."""
+    rows = [
+        {
+            "path": f"videos/{group.file_name(view)}",
+            "group": group.name,
+            "view": view,
+            "label": group.label,
+            "subject": group.subject,
+            "setup": group.setup,
+            "start": None,
+            "end": None,
+            "fps": config.fps,
+            "frames": config.num_frames,
+            "width": config.size,
+            "height": config.size,
+        }
+        for group in groups
+        for view in config.views
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def versions() -> dict[str, Any]:
+    """The libraries that decide the bytes of a video, on processors of one kind."""
+    return {
+        "av": av.__version__,
+        "libavcodec": list(av.library_versions["libavcodec"]),
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def _describe(config: SynthConfig, setup: int) -> dict[str, Any]:
+    cameras, room = plan_setup(config, setup)
+    return {
+        "light_direction": room.light.round(6).tolist(),
+        "cameras": {str(camera.view): camera.to_json(config.size) for camera in cameras},
+    }
+
+
+def _write_problems(path: Path, problems: tuple[tuple[str, str], ...]) -> None:
+    """Lists the motion files that were set aside, in the form of `videos.ProblemLog`; no file if there are none."""
+    path.unlink(missing_ok=True)
+    log = ProblemLog(path)
+    for file, reason in problems:
+        log.add(file, reason)
