@@ -12,7 +12,7 @@ import mv2mae
 
 SOURCE = Path(mv2mae.__file__).parent
 
-STATIONS = ("model", "data", "synthetic", "train", "evaluate", "visualize", "viewer", "reports", "benchmark")
+STATIONS = ("model", "data", "synthetic", "train", "evaluate", "visualize", "studies", "viewer", "reports", "benchmark")
 KNOWN = {"config", "errors", "wording"}
 COMMON = {*KNOWN, "files"}
 MAY_IMPORT = {
@@ -20,10 +20,11 @@ MAY_IMPORT = {
     "data": {*COMMON, "synthetic"},
     "synthetic": {*COMMON, "data"},
     "train": {*COMMON, "model", "data", "weights", "runs", "ranks"},
-    "evaluate": {*COMMON, "model", "data", "synthetic", "weights", "runs"},
+    "evaluate": {*COMMON, "model", "data", "weights", "runs"},
     "visualize": {*COMMON, "model", "data", "synthetic", "weights", "runs"},
+    "studies": {*COMMON, "model", "data", "synthetic", "weights", "runs", "evaluate", "visualize"},
     "viewer": {*COMMON, "model", "data", "weights", "runs", "visualize"},
-    "reports": {*COMMON, "data", "runs", "evaluate", "visualize"},
+    "reports": {*COMMON, "data", "runs", "evaluate", "visualize", "studies"},
     "benchmark": {*COMMON, "model", "data", "runs"},
 }
 NOT_BELOW = {

@@ -22,9 +22,9 @@ def _geometry(args: Any) -> None:
     from mv2mae.cli.reporting import write_pages
     from mv2mae.config import GeometryConfig
     from mv2mae.evaluate.evaluate import best_device
-    from mv2mae.evaluate.geometry_figures import geometry, print_geometry, write_geometry
     from mv2mae.runs import CONFIG_NAME, make_writable
-    from mv2mae.visualize.geometry import geometry_figure
+    from mv2mae.studies.geometry.figure import geometry_figure
+    from mv2mae.studies.geometry.summary import geometry, print_geometry, write_geometry
     from mv2mae.weights import find_weights
 
     config = GeometryConfig(**{name: getattr(args, name) for name in GeometryConfig.__dataclass_fields__})

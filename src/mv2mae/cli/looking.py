@@ -64,7 +64,7 @@ def _embedding(args: Any, config: PictureConfig, out: Path) -> Path:
     from mv2mae.config import DataConfig, FeatureConfig
     from mv2mae.data.indexing import class_names
     from mv2mae.errors import InputError
-    from mv2mae.evaluate.features import extract_features, frozen_encoder
+    from mv2mae.studies.features import extract_features, frozen_encoder
     from mv2mae.visualize.embedding import require
     from mv2mae.visualize.inputs import manifest_rows, some_groups
     from mv2mae.visualize.pictures import load_subject

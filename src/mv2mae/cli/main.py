@@ -11,13 +11,13 @@ from typing import Any
 import jsonargparse
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli import bench, data, features, geometry, looking, predicting, reporting, testing, training, viewing
+from mv2mae.cli import bench, data, geometry, looking, predicting, reporting, studies, testing, training, viewing
 from mv2mae.cli.verb import Verb
 from mv2mae.cli.words import given_options, positionals, spelled_out, tell_aliases
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.ranks import alone, is_first
 
-_KINDS = (data, training, testing, predicting, features, geometry, looking, viewing, reporting, bench)
+_KINDS = (data, training, testing, predicting, studies, geometry, looking, viewing, reporting, bench)
 VERBS = {name: verb for kind in _KINDS for name, verb in kind.VERBS.items()}
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME, fused_beside
-from mv2mae.evaluate.geometry_figures import GEOMETRY_NAME
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_config, read_log
+from mv2mae.studies.geometry.summary import GEOMETRY_NAME
 
 PROBE_NAME = "probe.json"
 

@@ -10,9 +10,9 @@ from typing import Any
 from mv2mae.errors import InputError
 from mv2mae.reports import comparison, training
 from mv2mae.reports.folder import RunFolder, read_folder, short_names
-from mv2mae.reports.geometry import geometry_highlight, geometry_section
 from mv2mae.reports.testing import highlights_of_test, probe_section, sections_of_test, what_was_tested
 from mv2mae.runs import REPORT_NAME, read_config
+from mv2mae.studies.geometry.page import geometry_highlight, geometry_section
 from mv2mae.visualize.report import Report, Section, write_report
 
 COMPARISON_NAME = "comparison.html"

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from mv2mae.config import DataConfig, GeometryConfig, ModelConfig
 from mv2mae.errors import InputError
-from mv2mae.evaluate.two_views import TokenTruth, draw_two_views, token_truth
 from mv2mae.model.attention_maps import CrossAttentionMaps, check_cross_view, cross_attention_layers
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import Size3
+from mv2mae.studies.geometry.two_views import TokenTruth, draw_two_views, token_truth
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.weights import load_pretrained, read_weights
 

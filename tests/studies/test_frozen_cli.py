@@ -8,7 +8,7 @@ import torch
 from frozen import few_videos, tiny_weights
 
 from mv2mae.cli import main
-from mv2mae.evaluate.extract import read_about, read_features
+from mv2mae.studies.extract import read_about, read_features
 from mv2mae.weights import CLASSIFIER, save_weights
 
 

@@ -13,7 +13,8 @@ from mv2mae.cli import main
 from mv2mae.config import FeatureConfig, ProbeConfig
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
-from mv2mae.evaluate.robustness import (
+from mv2mae.studies.view_robustness.measure import long_table, rows_of_all_views, view_robustness, with_azimuths
+from mv2mae.studies.view_robustness.metrics import (
     Seen,
     accuracy_cells,
     angle_between,
@@ -23,8 +24,7 @@ from mv2mae.evaluate.robustness import (
     retrieve,
     similarity,
 )
-from mv2mae.evaluate.trained_views import views_of_training
-from mv2mae.evaluate.views import long_table, rows_of_all_views, view_robustness, with_azimuths
+from mv2mae.studies.view_robustness.trained_views import views_of_training
 
 CONFIG = ProbeConfig(weight_decays=(0.1,), k=5)
 

@@ -3,7 +3,7 @@
 import matplotlib.backends.backend_agg as agg
 import pytest
 
-from mv2mae.visualize.geometry import geometry_figure
+from mv2mae.studies.geometry.figure import geometry_figure
 
 NAMES = ("uniform", "on the person", "same place", "true place")
 NOTHING = {"value": None, "interval": None, "num": 0}

@@ -6,8 +6,8 @@ import torch
 
 from mv2mae.config import ProbeConfig
 from mv2mae.errors import InputError
-from mv2mae.evaluate.probes import Labelled, attentive_logits, fit_attentive, fit_linear, held_out_groups
 from mv2mae.model.knn import knn_scores
+from mv2mae.studies.probes.heads import Labelled, attentive_logits, fit_attentive, fit_linear, held_out_groups
 
 CLASSES, WIDTH, TOKENS = 4, 16, 6
 CONFIG = ProbeConfig(lr=3e-3, batch_size=32, epochs=1, min_steps=150)

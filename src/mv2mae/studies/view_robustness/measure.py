@@ -15,10 +15,12 @@ from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
-from mv2mae.evaluate.features import UNTRAINED, Features, extract_features, frozen_encoder
 from mv2mae.evaluate.metrics import Figures
-from mv2mae.evaluate.probing import LabelledRows, broken_videos, chance_of, print_broken, untrained_of
-from mv2mae.evaluate.robustness import (
+from mv2mae.evaluate.tables import number, print_table, print_untrained
+from mv2mae.runs import write_json
+from mv2mae.studies.features import UNTRAINED, Features, extract_features, frozen_encoder
+from mv2mae.studies.probes.measure import LabelledRows, broken_videos, chance_of, print_broken, untrained_of
+from mv2mae.studies.view_robustness.metrics import (
     ALL,
     OTHERS,
     Seen,
@@ -29,9 +31,7 @@ from mv2mae.evaluate.robustness import (
     retrieve,
     similarity,
 )
-from mv2mae.evaluate.tables import number, print_table, print_untrained
-from mv2mae.evaluate.trained_views import manifest_file, views_of_training
-from mv2mae.runs import write_json
+from mv2mae.studies.view_robustness.trained_views import manifest_file, views_of_training
 from mv2mae.synthetic.cameras import read_cameras
 from mv2mae.wording import counted
 

@@ -3,7 +3,7 @@
 import matplotlib.backends.backend_agg as agg
 import pytest
 
-from mv2mae.visualize.robustness import robustness_figure
+from mv2mae.studies.view_robustness.figure import robustness_figure
 
 
 def found(value, views, angles):

@@ -20,12 +20,12 @@ from mv2mae.data.labels import count_untrained
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
-from mv2mae.evaluate.features import UNTRAINED, Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
 from mv2mae.evaluate.metrics import Figures, accuracy, fuse_views, top1_with_interval
-from mv2mae.evaluate.probes import Labelled, attentive_logits, fit_attentive, fit_linear
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
 from mv2mae.model.knn import knn_scores
 from mv2mae.runs import write_json
+from mv2mae.studies.features import UNTRAINED, Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
+from mv2mae.studies.probes.heads import Labelled, attentive_logits, fit_attentive, fit_linear
 from mv2mae.wording import counted
 
 

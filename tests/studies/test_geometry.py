@@ -16,7 +16,10 @@ import torch
 from mv2mae.cli import main
 from mv2mae.config import GeometryConfig, ModelConfig, PretrainConfig
 from mv2mae.errors import InputError
-from mv2mae.evaluate.geometry import (
+from mv2mae.model.attention_maps import cross_attention_maps
+from mv2mae.model.pretraining import MV2MAE
+from mv2mae.runs import start_run, write_json
+from mv2mae.studies.geometry.measure import (
     MEASURES,
     MODEL,
     PERSON,
@@ -31,11 +34,8 @@ from mv2mae.evaluate.geometry import (
     measure,
     score,
 )  # fmt: skip
-from mv2mae.evaluate.geometry_figures import BEST, MEAN, summarise
-from mv2mae.evaluate.two_views import draw_two_views, token_truth
-from mv2mae.model.attention_maps import cross_attention_maps
-from mv2mae.model.pretraining import MV2MAE
-from mv2mae.runs import start_run, write_json
+from mv2mae.studies.geometry.summary import BEST, MEAN, summarise
+from mv2mae.studies.geometry.two_views import draw_two_views, token_truth
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.weights import PRETRAINING, load_pretrained, save_weights
 
@@ -262,7 +262,7 @@ def test_bad_options(run: Path, options: str, message: str, capsys: pytest.Captu
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_work(run: Path, monkeypatch, capsys):
-    monkeypatch.setattr("mv2mae.evaluate.geometry_figures.geometry", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("mv2mae.studies.geometry.summary.geometry", lambda *_, **__: pytest.fail("measured"))
     (run / "taken").touch()
     assert main(["geometry", str(run), "--out", str(run / "taken")]) == 1
     assert "taken cannot be written (File exists); give another folder as --out" in capsys.readouterr().err

@@ -13,7 +13,11 @@ from jaxtyping import Float
 from rich.console import Console
 
 from mv2mae.config import GeometryConfig
-from mv2mae.evaluate.geometry import (
+from mv2mae.evaluate.metrics import Figures, interval
+from mv2mae.evaluate.tables import interval as bounds
+from mv2mae.evaluate.tables import number, print_table
+from mv2mae.runs import write_json
+from mv2mae.studies.geometry.measure import (
     MEASURES,
     MODEL,
     PERSON,
@@ -23,11 +27,7 @@ from mv2mae.evaluate.geometry import (
     drawing,
     measure,
 )
-from mv2mae.evaluate.metrics import Figures, interval
-from mv2mae.evaluate.tables import interval as bounds
-from mv2mae.evaluate.tables import number, print_table
-from mv2mae.evaluate.two_views import BODY
-from mv2mae.runs import write_json
+from mv2mae.studies.geometry.two_views import BODY
 from mv2mae.weights import read_weights
 from mv2mae.wording import counted
 

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from mv2mae.config import DataConfig, FeatureConfig
 from mv2mae.errors import InputError
-from mv2mae.evaluate.features import Features, FrozenEncoder, Parts, join
 from mv2mae.files import in_one_stroke
 from mv2mae.runs import write_json
+from mv2mae.studies.features import Features, FrozenEncoder, Parts, join
 
 ABOUT = ("path", "group", "view", "label", "subject", "setup")
 """What each row says of its video."""

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mv2mae.errors import InputError
-from mv2mae.evaluate import two_views
-from mv2mae.evaluate.two_views import BODY, BODY_OF_PART, View, draw_two_views, seen_from, token_truth
+from mv2mae.studies.geometry import two_views
+from mv2mae.studies.geometry.two_views import BODY, BODY_OF_PART, View, draw_two_views, seen_from, token_truth
 from mv2mae.synthetic.cameras import Camera
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.synthetic.mesh import PARTS

@@ -41,8 +41,8 @@ def _extract(args: Any) -> None:
     from mv2mae.data.protocols import select
     from mv2mae.errors import InputError
     from mv2mae.evaluate.evaluate import best_device
-    from mv2mae.evaluate.extract import extract
-    from mv2mae.evaluate.features import frozen_encoder
+    from mv2mae.studies.extract import extract
+    from mv2mae.studies.features import frozen_encoder
 
     data = args.data
     query = {"train": data.train_query, "test": data.test_query}.get(args.part)
@@ -74,7 +74,7 @@ def _probe_options(parser: ArgumentParser) -> None:
 def _probe(args: Any) -> None:
     from mv2mae.cli.reporting import write_pages
     from mv2mae.evaluate.evaluate import best_device
-    from mv2mae.evaluate.probing import print_probes, probe
+    from mv2mae.studies.probes.measure import print_probes, probe
 
     out = out_folder(args, "probe")
     figures = probe(
@@ -100,8 +100,8 @@ def _views_options(parser: ArgumentParser) -> None:
 def _views(args: Any) -> None:
     from mv2mae.errors import InputError
     from mv2mae.evaluate.evaluate import best_device
-    from mv2mae.evaluate.views import print_views, view_robustness, write_views
-    from mv2mae.visualize.robustness import robustness_figure
+    from mv2mae.studies.view_robustness.figure import robustness_figure
+    from mv2mae.studies.view_robustness.measure import print_views, view_robustness, write_views
 
     if args.method not in ("linear", "knn"):
         raise InputError(f"method={args.method!r} is unknown; choose linear or knn")

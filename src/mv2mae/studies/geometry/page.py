@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mv2mae.visualize.geometry import geometry_figure
+from mv2mae.studies.geometry.figure import geometry_figure
 from mv2mae.visualize.report import Picture, Section, Table
 
 _SHOWN = {

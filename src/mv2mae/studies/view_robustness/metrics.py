@@ -19,8 +19,8 @@ from torch import Tensor
 
 from mv2mae.config import ProbeConfig
 from mv2mae.evaluate.metrics import Figures, interval
-from mv2mae.evaluate.probes import Labelled, fit_linear
 from mv2mae.model.knn import knn_scores
+from mv2mae.studies.probes.heads import Labelled, fit_linear
 
 ALL, OTHERS = "all", "all others"
 """Training on all views, or on all but the one of the test."""

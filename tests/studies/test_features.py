@@ -14,9 +14,9 @@ from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
-from mv2mae.evaluate import features
-from mv2mae.evaluate.extract import extract, read_features
-from mv2mae.evaluate.features import Parts, encode_videos, extract_features, frozen_encoder
+from mv2mae.studies import features
+from mv2mae.studies.extract import extract, read_features
+from mv2mae.studies.features import Parts, encode_videos, extract_features, frozen_encoder
 from mv2mae.weights import load_encoder
 
 

@@ -12,8 +12,8 @@ from frozen import DATA, few_videos, tiny_weights
 from mv2mae.config import FeatureConfig, ProbeConfig
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.errors import InputError
-from mv2mae.evaluate.features import Features
-from mv2mae.evaluate.probing import LabelledRows, labelled_rows, print_probes, probe, run_probes
+from mv2mae.studies.features import Features
+from mv2mae.studies.probes.measure import LabelledRows, labelled_rows, print_probes, probe, run_probes
 
 QUICK = ProbeConfig(epochs=2, min_steps=2, weight_decays=(0.1, 0.01))
 

@@ -1,0 +1,1 @@
+"""Questions put to a trained model, each in one folder: what is measured, drawn and written of it."""

@@ -1,0 +1,1 @@
+"""How far frozen features depend on the camera: `mv2mae robustness`."""
