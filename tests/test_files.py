@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from mv2mae.files import LEFTOVERS, in_one_stroke, write_json, write_text
+from mv2mae.files import LEFTOVERS, atomic_write, write_json, write_text
 
 
 def test_a_file_appears_when_all_of_it_is_written(tmp_path):
     file = tmp_path / "new" / "file.txt"
-    with in_one_stroke(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_text("whole")
         assert not file.exists()
         assert list(file.parent.glob(LEFTOVERS)) == [temporary]
@@ -23,7 +23,7 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, durable):
     file.write_text("old")
 
     def fail():
-        with in_one_stroke(file, durable=durable) as temporary:
+        with atomic_write(file, durable=durable) as temporary:
             temporary.write_text("ne")
             raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEFTOVERS = ".*.tmp"
 
 
 @contextmanager
-def in_one_stroke(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Gives the path to write to; what was written takes the place of `path` at the end, if all went well.
 
     Else `path` is as it was, and nothing is left behind. Folders above it are made.
@@ -37,11 +37,14 @@ def in_one_stroke(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one stroke, durably."""
-    with in_one_stroke(path, durable=True) as temporary:
+    """Write a text file atomically and durably."""
+    with atomic_write(path, durable=True) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON that people can read, in one stroke, durably."""
+    """Write JSON that people can read, atomically and durably."""
     write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+in_one_stroke = atomic_write  # the old name, until all that is being written has the new one

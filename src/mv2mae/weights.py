@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.pretraining import MV2MAE
@@ -82,7 +82,7 @@ def save_weights(path: Path, module: nn.Module, kind: str, config: ModelConfig, 
         return
     # one entry: safetensors writes several in any order, and the same weights shall give the same bytes
     header = {HEADER: json.dumps({"kind": kind, "config": dataclasses.asdict(config), "about": about})}
-    with in_one_stroke(path, durable=True) as temporary:
+    with atomic_write(path, durable=True) as temporary:
         temporary.write_bytes(safetensors.torch.save(tensors, metadata=header))
 
 

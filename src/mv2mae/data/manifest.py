@@ -23,7 +23,7 @@ from rich.progress import track
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
 from mv2mae.errors import InputError
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 
 COLUMNS = (
     "path",
@@ -85,7 +85,7 @@ def read_manifest(path: str | Path, *, may_repeat: bool = False) -> pd.DataFrame
 
 
 def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
-    """Writes a manifest in one stroke (a temporary file, then a rename); by its ending CSV or Parquet.
+    """Writes a manifest atomically (a temporary file, then a rename); by its ending CSV or Parquet.
 
     Paths below the manifest's folder are written relative to it, so that the folder can move.
 
@@ -100,7 +100,7 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
     folder = os.path.dirname(os.path.abspath(file))
     frame["path"] = [_relative(p, os.path.join(folder, "")) for p in frame["path"]]
     frame = frame.drop(columns=_empty_columns(frame))
-    with in_one_stroke(file) as temporary:
+    with atomic_write(file) as temporary:
         if file.suffix == ".csv":
             frame.to_csv(temporary, index=False, lineterminator="\n")
         else:

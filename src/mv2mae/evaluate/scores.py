@@ -36,7 +36,7 @@ from jaxtyping import Float
 from mv2mae.data.labels import count_untrained
 from mv2mae.data.manifest import read_table
 from mv2mae.errors import InputError
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 
 SCORES_NAME, CROPS_NAME, FUSED_NAME = "scores.parquet", "crops.parquet", "fused.parquet"
 ABOUT = ("path", "group", "view", "label", "subject", "setup")
@@ -144,8 +144,8 @@ def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as Parquet in one stroke, its `attrs` with it."""
-    with in_one_stroke(path) as temporary:
+    """Write a table as Parquet atomically, its `attrs` with it."""
+    with atomic_write(path) as temporary:
         table.to_parquet(temporary, index=False)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mv2mae.config import DataConfig, FeatureConfig
 from mv2mae.errors import InputError
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 from mv2mae.runs import write_json
 from mv2mae.studies.features import Features, FrozenEncoder, Parts, join
 
@@ -81,7 +81,7 @@ def extract(
         parts.complete(device=device, progress=progress)
         write = _write_parquet if out.suffix == ".parquet" else _write_safetensors
         broken = [(str(rows["path"][row]), reason) for row, reason in parts.errors().items()]
-        with in_one_stroke(out) as temporary:
+        with atomic_write(out) as temporary:
             write(temporary, _tables(parts, frozen, config, fused), {**about, "broken": broken})
     shutil.rmtree(parts.folder, ignore_errors=True)  # also those of a process that was killed just before this
     about = read_about(out)

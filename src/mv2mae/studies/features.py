@@ -1,6 +1,6 @@
 """Features of a frozen encoder for all videos of a table, kept on disk: a second look takes seconds.
 
-What is computed lies in parts of some hundred videos, each written in one stroke, below a folder that is named after
+What is computed lies in parts of some hundred videos, each written atomically, below a folder that is named after
 (weights, videos, settings). A process that was killed goes on after the last part.
 """
 
@@ -36,7 +36,7 @@ from mv2mae.data.video import available_cores
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.windows import even_offsets
 from mv2mae.errors import InputError
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import Blocks
 from mv2mae.weights import encoder_tensors, load_encoder, read_weights
@@ -327,7 +327,7 @@ def _write_part(path: Path, videos: Sequence[Encoded], shape: tuple[int, int, in
     values, times = zip(*(nothing if isinstance(video, str) else video for video in videos), strict=True)
     kind = next((value.dtype for value in values if not value.isnan().all()), torch.float32)
     tensors = {"values": torch.stack([value.to(kind) for value in values]), "times": torch.stack(times)}
-    with in_one_stroke(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={"errors": json.dumps(errors)}))
 
 

@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from mv2mae.errors import InputError
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -45,7 +45,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, crf: int) -> None
     Raises:
         InputError: the disk is full; no part of the file is left.
     """
-    with room_on_disk(path), in_one_stroke(path) as temporary:
+    with room_on_disk(path), atomic_write(path) as temporary:
         _encode(temporary, frames, fps, crf)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mv2mae.errors import InputError
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 from mv2mae.synthetic.cameras import Camera
 from mv2mae.synthetic.mesh import Mover
 from mv2mae.synthetic.posing import Posed
@@ -150,7 +150,7 @@ def write_truth(path: Path, truth: Mapping[str, Tensor | np.ndarray]) -> None:
         arrays[name] = array.astype(_STORED[name])
     held = io.BytesIO()
     np.savez_compressed(held, allow_pickle=False, **arrays)
-    with in_one_stroke(Path(path)) as temporary:
+    with atomic_write(Path(path)) as temporary:
         temporary.write_bytes(held.getvalue())
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 from mv2mae.model.losses import token_errors
 from mv2mae.model.pictures import filled, greyed
 from mv2mae.model.pretraining import MV2MAE
@@ -134,5 +134,5 @@ def _errors(prediction: Float[Tensor, "b m d"], truth: Float[Tensor, "b m d"]) -
 def _save_sheet(path: Path, rows: list[UInt8[Tensor, "c t h w"]], frames: list[int]) -> None:
     """Frames of clips as one picture, a row a clip."""
     strips = [row[:, frames].permute(2, 1, 3, 0).flatten(1, 2) for row in rows]  # h (k w) c
-    with in_one_stroke(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(torch.cat(strips).numpy()).save(temporary, format="webp", quality=_QUALITY, method=4)

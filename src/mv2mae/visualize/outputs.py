@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 from mv2mae.visualize.options import Format
 
 MOVING: tuple[Format, ...] = ("mp4", "gif")
@@ -37,7 +37,7 @@ class Picture(Protocol):
 
 
 def write_picture(picture: Picture | Figure, path: Path, *, frame_seconds: float = 0.0) -> Path:
-    """Write a picture in the format of the path's ending, in one stroke.
+    """Write a picture in the format of the path's ending, atomically.
 
     Args:
         picture: a figure cannot move: asked for `.mp4` or `.gif` it is written as `.png`.
@@ -56,7 +56,7 @@ def write_picture(picture: Picture | Figure, path: Path, *, frame_seconds: float
         if kind in MOVING:
             path, kind = path.with_suffix(".png"), "png"
         data = _still(picture if isinstance(picture, Figure) else picture.still(), kind)
-    with in_one_stroke(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data)
     return path
 

@@ -141,7 +141,7 @@ class Report:
         return "headers, first and last frames only (quick)" if self.quick else "every frame"
 
     def write(self, path: str | Path) -> Path:
-        """Writes `to_json` in one stroke."""
+        """Writes `to_json` atomically."""
         file = Path(path)
         write_json(file, self.to_json())
         return file

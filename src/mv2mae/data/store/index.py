@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from mv2mae.data.store.shards import KEY
 from mv2mae.errors import InputError
-from mv2mae.files import in_one_stroke
+from mv2mae.files import atomic_write
 
 INDEX = "index.parquet"
 PARTS = "parts"
@@ -96,7 +96,7 @@ class ShardRecord:
 
 
 def write_record(file: Path, record: ShardRecord) -> None:
-    """Writes a shard's table in one stroke."""
+    """Writes a shard's table atomically."""
     about = {"sources": [asdict(source) for source in record.sources], "problems": record.problems}
     _write(file, pa.Table.from_pylist(record.rows, _SCHEMA), {_RECORD: json.dumps(about).encode()})
 
@@ -150,5 +150,5 @@ def read_index(file: Path) -> pd.DataFrame:
 def _write(file: Path, table: pa.Table, metadata: dict[bytes, bytes]) -> None:
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(metadata), buffer)
-    with in_one_stroke(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_bytes(buffer.getvalue())

@@ -39,7 +39,7 @@ from mv2mae.data.store.shards import SHARD, ShardWriter
 from mv2mae.data.store.workers import Workers
 from mv2mae.data.video import available_cores
 from mv2mae.errors import InputError
-from mv2mae.files import LEFTOVERS, in_one_stroke
+from mv2mae.files import LEFTOVERS, atomic_write
 
 MANIFEST = "manifest.parquet"
 CLASSES = "manifest.classes.json"
@@ -239,7 +239,7 @@ def _write_shard(
     record_file.unlink(missing_ok=True)
     rows: list[dict[str, object]] = []
     problems: list[tuple[int, str]] = []
-    with in_one_stroke(file) as temporary, temporary.open("wb") as target:
+    with atomic_write(file) as temporary, temporary.open("wb") as target:
         writer = ShardWriter(target)
         for row, (source, item) in enumerate(zip(sources, items, strict=True), start=first_row):
             if isinstance(item, str):
