@@ -94,6 +94,14 @@ def test_ranges_that_overlap_round_the_circle_keep_their_cameras_apart_too() -> 
         assert np.diff([*angles, angles[0] + 360]).min() >= 8
 
 
+def test_free_cameras_stand_where_they_are_told_each_with_a_lens_of_its_own() -> None:
+    config = replace(SMALL, cameras="free", azimuths=(0, 5, 90))
+    assert config.views == (1, 2, 3)
+    cameras = rig(config)
+    assert [azimuth(camera) for camera in cameras] == pytest.approx([0, 5, 90])
+    assert np.ptp([camera.focal for camera in cameras]) > 0.05
+
+
 def test_rigs_differ_between_setups_unless_they_are_to_be_the_same() -> None:
     def poses(config: SynthConfig, setup: int) -> np.ndarray:
         return np.array([[*camera.position, camera.focal] for camera in rig(config, setup)])
@@ -143,6 +151,10 @@ def test_missing_poses_are_refused(tmp_path: Path) -> None:
         ({"cameras": "free", "num_cameras": 0}, "num_cameras=0"),
         ({"cameras": "free", "azimuth_ranges": ()}, "azimuth_ranges"),
         ({"cameras": "free", "azimuth_ranges": ((30, 10),)}, "low < high"),
+        ({"azimuths": (0, 5)}, "cameras='ntu' has places of its own"),
+        ({"cameras": "free", "azimuths": (0, 5), "num_cameras": 3}, "azimuths has 2"),
+        ({"cameras": "free", "azimuths": (0, 500)}, "-360 to 360"),
+        ({"cameras": "free", "azimuths": (5, 5)}, "only once"),
         ({"cameras": "free", "num_cameras": 9, "azimuth_ranges": ((0, 20),)}, "do not fit"),
         ({"cameras": "free", "num_cameras": 60, "azimuth_ranges": ((-360, 360),)}, "do not fit"),
     ],

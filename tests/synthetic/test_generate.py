@@ -76,6 +76,27 @@ def test_draws_do_not_depend_on_order_nor_on_the_rest_of_the_set() -> None:
     assert not np.array_equal(generate_frames(replace(SMALL, seed=4), group)[1], alone[1])
 
 
+def test_with_rooms_of_their_own_performances_share_no_room_and_people_take_turns() -> None:
+    config = replace(SMALL, setups=(21,), subjects=(3, 17, 30), own_rooms=True, num_groups=14)
+    groups = config.groups()
+    assert [group.setup for group in groups] == list(range(21, 35))
+    subjects = [group.subject for group in groups]
+    assert all(set(subjects[k : k + 3]) == {3, 17, 30} for k in range(0, 12, 3))
+    assert all({a.action, b.action} == {"wave", "squat"} for a, b in zip(groups[::2], groups[1::2], strict=True))
+    assert replace(config, num_groups=5).groups() == groups[:5], "a set that grows keeps what it has"
+    assert len(replace(config, num_groups=None).groups()) == 6
+    assert replace(config, seed=9).groups() != groups
+
+
+def test_a_folder_of_before_a_setting_existed_goes_on(written: Path, tmp_path: Path) -> None:
+    recorded = json.loads((written / "synth.json").read_text())
+    del recorded["config"]["own_rooms"]
+    (tmp_path / "synth.json").write_text(json.dumps(recorded))
+    generate(tmp_path, SMALL, progress=False)
+    with pytest.raises(InputError, match="own_rooms=False, not own_rooms=True"):
+        generate(tmp_path, replace(SMALL, setups=(1,), own_rooms=True, num_groups=1), progress=False)
+
+
 def test_names_and_manifest(written: Path) -> None:
     table = pd.read_csv(written / "manifest.csv")
     assert list(table.columns) == [column for column in COLUMNS if column in table.columns]
@@ -230,6 +251,8 @@ def test_levels_rise_and_easy_is_clean() -> None:
         ({"difficulty": "evil"}, "easy, normal, hard"),
         ({"setups": (10_000,)}, "from 1 to 9999"),
         ({"num_groups": 99}, "1 to 8"),
+        ({"own_rooms": True}, "own_rooms with 2 setups; give one"),
+        ({"own_rooms": True, "setups": (9990,), "num_groups": 12}, "setups 9990 to 10001"),
         ({"num_frames": 1}, "num_frames=1"),
         ({"crf": 60}, "crf=60"),
     ],

@@ -24,6 +24,8 @@ class StreamConfig:
     """Cameras of a room, for free and ring; null = the preset's own number."""
     azimuth_ranges: tuple[tuple[float, float], ...] = ((-90.0, 90.0),)
     """Of free cameras: degrees, 0 in front of the person, positive on the person's left."""
+    azimuths: tuple[float, ...] = ()
+    """Of free cameras: where they stand, in degrees; empty = drawn from azimuth_ranges."""
     same_cameras: bool = False
     """Whether all rooms have the same camera poses, as in a laboratory."""
     difficulty: str = "normal"

@@ -114,6 +114,7 @@ class PairStream(Dataset[Pair]):
             cameras=stream.cameras,
             num_cameras=stream.num_cameras,
             azimuth_ranges=stream.azimuth_ranges,
+            azimuths=stream.azimuths,
             same_cameras=stream.same_cameras,
             difficulty=stream.difficulty,
             motions=stream.motions,

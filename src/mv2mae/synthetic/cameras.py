@@ -4,7 +4,7 @@ Azimuth 0 is in front of the subject, positive azimuths are on the subject's lef
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,19 +116,22 @@ def look_at(position: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.stack([right, np.cross(forward, right), forward])
 
 
-def count_cameras(preset: str, num_cameras: int | None, ranges: Ranges) -> int:
+def count_cameras(preset: str, num_cameras: int | None, ranges: Ranges, azimuths: Sequence[float] = ()) -> int:
     """How many cameras a setup has.
 
     Args:
         preset: one of `CAMERA_PRESETS`.
         num_cameras: of "ring" and "free"; None for their usual number, 28 and 3.
         ranges: of "free": where cameras may stand, (low, high) in degrees.
+        azimuths: of "free": where they do stand, in degrees; then `ranges` is not used.
 
     Raises:
         InputError: no such preset, or no such set of cameras is possible.
     """
     if preset not in CAMERA_PRESETS:
         raise InputError(f"cameras={preset!r} is not a preset; choose from {', '.join(CAMERA_PRESETS)}")
+    if azimuths:
+        return _count_azimuths(preset, num_cameras, azimuths)
     fixed = {"ntu": len(NTU_AZIMUTHS), "etri": len(ETRI_AZIMUTHS) * len(ETRI_HEIGHTS)}.get(preset)
     if fixed is not None:
         if num_cameras not in (None, fixed):
@@ -143,6 +146,16 @@ def count_cameras(preset: str, num_cameras: int | None, ranges: Ranges) -> int:
     if preset == "free":
         _check_free(count, ranges)
     return count
+
+
+def _count_azimuths(preset: str, num_cameras: int | None, azimuths: Sequence[float]) -> int:
+    if preset != "free":
+        raise InputError(f"azimuths={tuple(azimuths)}, but cameras={preset!r} has places of its own; set cameras free")
+    if num_cameras not in (None, len(azimuths)):
+        raise InputError(f"num_cameras={num_cameras}, but azimuths has {len(azimuths)}; leave num_cameras out")
+    if any(not -360 <= azimuth <= 360 for azimuth in azimuths) or len(set(azimuths)) != len(azimuths):
+        raise InputError(f"azimuths={tuple(azimuths)}; give degrees from -360 to 360, each only once")
+    return len(azimuths)
 
 
 def _check_free(num_cameras: int, ranges: Ranges) -> None:
@@ -160,7 +173,11 @@ def _check_free(num_cameras: int, ranges: Ranges) -> None:
 
 
 def draw_rig(
-    draw: Draw, preset: str, num_cameras: int | None = None, ranges: Ranges = ((-90.0, 90.0),)
+    draw: Draw,
+    preset: str,
+    num_cameras: int | None = None,
+    ranges: Ranges = ((-90.0, 90.0),),
+    azimuths: Sequence[float] = (),
 ) -> list[Camera]:
     """The cameras of a setup; view k + 1 is item k.
 
@@ -168,31 +185,32 @@ def draw_rig(
         draw: gives the generator of a view, and for view 0 that of what the cameras of a setup have in common.
         preset: "ntu": +45, 0 and -45 degrees at one height and distance. "etri": four positions round the front,
             views 1 to 4 at 0.7 m from the person's left to the right, 5 to 8 above them at 1.2 m. "ring": evenly all
-            round. "free": drawn from `ranges`, each camera with a lens, height and distance of its own.
-        num_cameras, ranges: as for `count_cameras`.
+            round. "free": at `azimuths`, else drawn from `ranges`, each camera with a lens, height and distance of its
+            own.
+        num_cameras, ranges, azimuths: as for `count_cameras`.
 
     Raises:
         InputError: as `count_cameras`.
     """
-    count = count_cameras(preset, num_cameras, ranges)
+    count = count_cameras(preset, num_cameras, ranges, azimuths)
     common = draw(0)
     if preset == "free":
-        azimuths = _free_azimuths(common, count, ranges)
+        places = azimuths or _free_azimuths(common, count, ranges)
         own = [draw(view) for view in range(1, count + 1)]
-        return [_place(rng, k + 1, a, _Habit.draw(rng)) for k, (rng, a) in enumerate(zip(own, azimuths, strict=True))]
+        return [_place(rng, k + 1, a, _Habit.draw(rng)) for k, (rng, a) in enumerate(zip(own, places, strict=True))]
     habit = _Habit.draw(common)
     heights = [habit.height] * count
     if preset == "ntu":
-        azimuths = list(NTU_AZIMUTHS)
+        places = list(NTU_AZIMUTHS)
     elif preset == "etri":
-        azimuths = list(ETRI_AZIMUTHS) * len(ETRI_HEIGHTS)
+        places = list(ETRI_AZIMUTHS) * len(ETRI_HEIGHTS)
         heights = [h for h in ETRI_HEIGHTS for _ in ETRI_AZIMUTHS]
     else:
         start = float(common.uniform(-180, 180)) / count
-        azimuths = [(start + 360 * k / count + 180) % 360 - 180 for k in range(count)]
+        places = [(start + 360 * k / count + 180) % 360 - 180 for k in range(count)]
     loose = min(5.0, 54 / count)  # degrees: tripods are not set up to the dot, but keep their order
     cameras = []
-    for k, (azimuth, height) in enumerate(zip(azimuths, heights, strict=True)):
+    for k, (azimuth, height) in enumerate(zip(places, heights, strict=True)):
         rng = draw(k + 1)
         cameras.append(_place(rng, k + 1, azimuth + float(rng.uniform(-loose, loose)), habit.varied(rng, height)))
     return cameras

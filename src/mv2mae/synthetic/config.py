@@ -17,6 +17,8 @@ from mv2mae.synthetic.truth import check_truth
 # What a draw is for: the second word of every seed, so that no two purposes share random numbers.
 ROOM, RIG, CAMERA, STYLE, FILM, CHOICE, DISTRACTOR = range(1, 8)
 
+_MOST_SETUPS = 9999
+
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
@@ -66,11 +68,16 @@ class SynthConfig:
         setups: ids of setups; each is a room with its light and cameras, drawn from (seed, id).
         repetitions: how often each combination is performed.
         cameras: "ntu" (views 1, 2, 3 at +45, 0, -45 degrees), "etri" (eight: four positions round the front at two
-            heights), "ring" (`num_cameras` evenly all round) or "free" (`num_cameras` drawn from `azimuth_ranges`).
+            heights), "ring" (`num_cameras` evenly all round) or "free" (`num_cameras` drawn from `azimuth_ranges`, or
+            one at each of `azimuths`).
         num_cameras: of "ring" (28 if not given) and "free" (3 if not given).
         azimuth_ranges: of "free"; in degrees, 0 in front of the subject, positive on the subject's left.
+        azimuths: of "free": where its cameras stand, in degrees, instead of drawn places.
         same_cameras: whether all setups have the same camera poses, as in a laboratory whose rig stays while
             rooms and light change; otherwise every setup has its own.
+        own_rooms: every performance has a room and cameras of its own, numbered from the one setup that `setups` gives;
+            people and actions take turns, in shuffled order, and `num_groups` may be any number of rooms. Of a model
+            that trains on them nothing can be known by heart of a room that is tested on.
         num_groups: draw this many of the combinations instead of making all.
         num_frames, fps: length of a video and its rate; actions take about two seconds, short ones repeat.
         size: side of the square frames in pixels, even.
@@ -89,7 +96,9 @@ class SynthConfig:
     cameras: str = "ntu"
     num_cameras: int | None = None
     azimuth_ranges: tuple[tuple[float, float], ...] = ((-90.0, 90.0),)
+    azimuths: tuple[float, ...] = ()
     same_cameras: bool = False
+    own_rooms: bool = False
     num_groups: int | None = None
     num_frames: int = 64
     fps: float = 30
@@ -112,6 +121,7 @@ class SynthConfig:
             if not value or len(set(value)) != len(value):
                 raise InputError(f"{name}={value}; give at least one, and each only once")
         object.__setattr__(self, "azimuth_ranges", tuple((float(a), float(b)) for a, b in self.azimuth_ranges))
+        object.__setattr__(self, "azimuths", tuple(float(azimuth) for azimuth in self.azimuths))
         object.__setattr__(self, "truth", check_truth(self.truth))
         self._check_choices()
         self._check_numbers()
@@ -126,7 +136,7 @@ class SynthConfig:
                 raise InputError(f"subject {subject} does not exist; the baked people are 1 to {NUM_SUBJECTS}")
         if self.difficulty not in DIFFICULTIES:
             raise InputError(f"difficulty={self.difficulty!r} is unknown; choose from {', '.join(DIFFICULTIES)}")
-        count_cameras(self.cameras, self.num_cameras, self.azimuth_ranges)
+        count_cameras(self.cameras, self.num_cameras, self.azimuth_ranges, self.azimuths)
 
     def _check_numbers(self) -> None:
         if self.size % 2 or not 32 <= self.size <= 480:
@@ -143,9 +153,15 @@ class SynthConfig:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name}={value}; expected {low} to {high}")
-        if not 1 <= min(self.setups) <= max(self.setups) <= 9999:
-            raise InputError(f"setups {min(self.setups)} to {max(self.setups)}; setups are numbered from 1 to 9999")
         total = len(self.actions) * len(self.subjects) * len(self.setups) * self.repetitions
+        first, last = min(self.setups), max(self.setups)
+        if self.own_rooms:
+            if len(self.setups) > 1:
+                raise InputError(f"own_rooms with {len(self.setups)} setups; give one, the number of the first room")
+            last = first + (total if self.num_groups is None else self.num_groups) - 1
+            total = max(total, _MOST_SETUPS)
+        if not 1 <= first <= last <= _MOST_SETUPS:
+            raise InputError(f"setups {first} to {last}; setups are numbered from 1 to {_MOST_SETUPS}")
         if self.num_groups is not None and not 1 <= self.num_groups <= total:
             raise InputError(
                 f"num_groups={self.num_groups}; actions x subjects x setups x repetitions give 1 to {total}"
@@ -154,7 +170,7 @@ class SynthConfig:
     @property
     def views(self) -> tuple[int, ...]:
         """The ids of the cameras, from 1."""
-        return tuple(range(1, count_cameras(self.cameras, self.num_cameras, self.azimuth_ranges) + 1))
+        return tuple(range(1, count_cameras(self.cameras, self.num_cameras, self.azimuth_ranges, self.azimuths) + 1))
 
     @property
     def quality(self) -> int:
@@ -175,6 +191,8 @@ class SynthConfig:
 
     def groups(self) -> list[Group]:
         """The performances, sorted by setup (so that a room is drawn once)."""
+        if self.own_rooms:
+            return self._groups_with_own_rooms()
         combinations = list(product(self.setups, self.subjects, range(1, self.repetitions + 1), self.actions))
         if self.num_groups is not None:
             chosen = self.rng(CHOICE).choice(len(combinations), self.num_groups, replace=False)
@@ -184,6 +202,27 @@ class SynthConfig:
             Group(setup=s, subject=p, repetition=r, action=a, captured_id=captured.get(a))
             for s, p, r, a in combinations
         ]
+
+    def _groups_with_own_rooms(self) -> list[Group]:
+        """A room each. The first ones stay the same however many there are, so that a set can grow."""
+        count = self.num_groups or len(self.actions) * len(self.subjects) * self.repetitions
+        subjects, actions = (self._turns(len(names), count, k) for k, names in enumerate((self.subjects, self.actions)))
+        captured = self.captured
+        return [
+            Group(
+                setup=self.setups[0] + number,
+                subject=self.subjects[subject],
+                repetition=1,
+                action=self.actions[action],
+                captured_id=captured.get(self.actions[action]),
+            )
+            for number, (subject, action) in enumerate(zip(subjects, actions, strict=True))
+        ]
+
+    def _turns(self, choices: int, count: int, which: int) -> list[int]:
+        """`count` indices below `choices`: one shuffled round after the other."""
+        rounds = [self.rng(CHOICE, which, number).permutation(choices) for number in range(-(-count // choices))]
+        return [int(index) for index in np.concatenate(rounds)[:count]]
 
     def rng(self, purpose: int, *key: int) -> np.random.Generator:
         """A generator that depends on (seed, purpose, key) and on nothing else."""

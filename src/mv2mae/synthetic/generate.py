@@ -47,7 +47,7 @@ def plan_setup(config: SynthConfig, setup: int) -> tuple[list[Camera], Room]:
     def draw(view: int) -> np.random.Generator:
         return config.rng(CAMERA, rig, view) if view else config.rng(RIG, rig)
 
-    cameras = draw_rig(draw, config.cameras, config.num_cameras, config.azimuth_ranges)
+    cameras = draw_rig(draw, config.cameras, config.num_cameras, config.azimuth_ranges, config.azimuths)
     return cameras, draw_room(config.rng(ROOM, setup), cameras, DIFFICULTIES[config.difficulty].occluders)
 
 
@@ -142,7 +142,8 @@ def _check_resumable(recorded: Path, config: SynthConfig) -> None:
     """Videos that are kept must look as the new ones will; which and how many performances there are may change."""
     if not recorded.exists():
         return
-    old, new = json.loads(recorded.read_text())["config"], json.loads(json.dumps(config.to_json()))
+    usual, new = (json.loads(json.dumps(each.to_json())) for each in (SynthConfig(), config))
+    old = usual | json.loads(recorded.read_text())["config"]  # settings that came later had their usual value
     for name in set(new) - {"actions", "subjects", "setups", "repetitions", "num_groups"}:
         if old.get(name) != new[name]:
             raise InputError(
