@@ -19,11 +19,11 @@ from mv2mae.synthetic.config import Group
 from mv2mae.synthetic.difficulty import DIFFICULTIES
 from mv2mae.synthetic.encode import write_video
 from mv2mae.synthetic.generate import build_setup, film_group
-from mv2mae.synthetic.mesh import Mover
-from mv2mae.synthetic.performance import animate
-from mv2mae.synthetic.scene import Batch, Take, film
-from mv2mae.synthetic.stage import MARGIN, SUPERSAMPLE, Stage
-from mv2mae.synthetic.truth import TRUTH
+from mv2mae.synthetic.people.performance import animate
+from mv2mae.synthetic.render.film import Batch, Take, film
+from mv2mae.synthetic.render.stage import MARGIN, SUPERSAMPLE, Stage
+from mv2mae.synthetic.render.truth import TRUTH
+from mv2mae.synthetic.world.mesh import Mover
 
 
 def numpy_film(stage: Stage, mover: Mover) -> np.ndarray:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mv2mae.synthetic import SynthConfig, generate_frames
-from mv2mae.synthetic.actions import ACTIONS
+from mv2mae.synthetic.people.actions import ACTIONS
 
 SIZE, NUM_FRAMES, FPS = 64, 16, 7
 TWELVE = "drink,phone_call,clap,rub_hands,wave,salute,squat,sit_down,bow,kick,throw,turn_around"

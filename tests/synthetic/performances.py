@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from mv2mae.synthetic.actions import ACTIONS
-from mv2mae.synthetic.bodies import NUM_SUBJECTS, load_body
-from mv2mae.synthetic.performance import Performance, stage_performance
+from mv2mae.synthetic.people.actions import ACTIONS
+from mv2mae.synthetic.people.bodies import NUM_SUBJECTS, load_body
+from mv2mae.synthetic.people.performance import Performance, stage_performance
 
 
 @lru_cache(maxsize=1024)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from performances import performed
 
-from mv2mae.synthetic.actions import ACTIONS
-from mv2mae.synthetic.kinematics import rotation
-from mv2mae.synthetic.performance import Performance
-from mv2mae.synthetic.props import KINDS
+from mv2mae.synthetic.people.actions import ACTIONS
+from mv2mae.synthetic.people.performance import Performance
+from mv2mae.synthetic.people.props import KINDS
+from mv2mae.synthetic.rotations import rotation
 
 SEEDS = 14  # 0.79 by motion, 0.13 by the first frame when this was written
 THINGS = (*KINDS, "chair")

@@ -9,11 +9,11 @@ import pytest
 from performances import on_head, palms, performed, prop
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic.actions import ACTIONS
-from mv2mae.synthetic.bodies import load_body
-from mv2mae.synthetic.performance import stage_performance
-from mv2mae.synthetic.performing import Style, perform, standing
-from mv2mae.synthetic.skeleton import Skeleton
+from mv2mae.synthetic.people.actions import ACTIONS
+from mv2mae.synthetic.people.bodies import load_body
+from mv2mae.synthetic.people.performance import stage_performance
+from mv2mae.synthetic.people.skeleton import Skeleton
+from mv2mae.synthetic.people.style import Style, perform, standing
 
 
 def test_ids_are_for_ever_and_names_plain() -> None:

@@ -9,9 +9,9 @@ import pytest
 from bvh_files import STYLES, Person, write_bvh
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic import bvh
-from mv2mae.synthetic.bvh import read_bvh
-from mv2mae.synthetic.bvh_names import find_joints
+from mv2mae.synthetic.capture import bvh
+from mv2mae.synthetic.capture.bvh import read_bvh
+from mv2mae.synthetic.capture.joint_names import find_joints
 
 ODD = (
     "\ufeffhierarchy\r\n# exported by hand\r\nROOT Bip01 Pelvis {\r\n\tOFFSET  1 2   3\r\n"

@@ -11,8 +11,8 @@ import pytest
 
 from mv2mae.errors import InputError
 from mv2mae.synthetic import SynthConfig, read_cameras
-from mv2mae.synthetic.cameras import ETRI_HEIGHTS, Camera
 from mv2mae.synthetic.generate import plan_setup
+from mv2mae.synthetic.world.cameras import ETRI_HEIGHTS, Camera
 
 SMALL = SynthConfig(
     actions=("wave", "squat"), subjects=(3, 17), setups=(1, 4), num_frames=6, fps=5, size=48, num_groups=5, seed=3

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mv2mae.synthetic import SynthConfig
-from mv2mae.synthetic.distractors import KINDS, draw_distractors
 from mv2mae.synthetic.generate import plan_setup
-from mv2mae.synthetic.mesh import PARTS, Mover
-from mv2mae.synthetic.rooms import CEILING
-from mv2mae.synthetic.solids import ball, cuboid, drum
+from mv2mae.synthetic.world.distractors import KINDS, draw_distractors
+from mv2mae.synthetic.world.mesh import PARTS, Mover
+from mv2mae.synthetic.world.rooms import CEILING
+from mv2mae.synthetic.world.solids import ball, cuboid, drum
 
 SECONDS = np.arange(32) / 15
 

@@ -20,10 +20,10 @@ from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
 from mv2mae.synthetic import SynthConfig, contact_sheet, generate, generate_frames, read_cameras
 from mv2mae.synthetic import encode as encoding
-from mv2mae.synthetic.actions import ACTIONS
-from mv2mae.synthetic.bodies import load_body
 from mv2mae.synthetic.generate import build_setup, make_group
-from mv2mae.synthetic.performance import animate
+from mv2mae.synthetic.people.actions import ACTIONS
+from mv2mae.synthetic.people.bodies import load_body
+from mv2mae.synthetic.people.performance import animate
 from mv2mae.synthetic.preview import estimate
 
 SMALL = SynthConfig(

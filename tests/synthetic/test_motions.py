@@ -14,10 +14,10 @@ from bvh_files import Person, write_bvh
 from mv2mae.cli import main
 from mv2mae.errors import InputError
 from mv2mae.synthetic import SynthConfig, generate, generate_frames
-from mv2mae.synthetic.actions import ACTIONS
-from mv2mae.synthetic.bodies import load_body
-from mv2mae.synthetic.motions import perform_capture, read_motions
-from mv2mae.synthetic.performance import animate
+from mv2mae.synthetic.capture.library import perform_capture, read_motions
+from mv2mae.synthetic.people.actions import ACTIONS
+from mv2mae.synthetic.people.bodies import load_body
+from mv2mae.synthetic.people.performance import animate
 
 
 def lifting(joint: str, axis: str, degrees: float, num_frames: int = 40) -> Person:

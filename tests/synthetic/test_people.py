@@ -7,10 +7,9 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from mv2mae.synthetic.bodies import NUM_SUBJECTS, load_body
-from mv2mae.synthetic.kinematics import two_bone
-from mv2mae.synthetic.motion import Motion
-from mv2mae.synthetic.skeleton import Skeleton, measure_face, measure_hand
+from mv2mae.synthetic.people.bodies import NUM_SUBJECTS, load_body
+from mv2mae.synthetic.people.skeleton import Skeleton, measure_face, measure_hand, two_bone
+from mv2mae.synthetic.people.targets import Motion
 
 
 def test_forty_people_of_both_sexes_and_many_ages_stand_on_the_floor() -> None:
@@ -22,7 +21,7 @@ def test_forty_people_of_both_sexes_and_many_ages_stand_on_the_floor() -> None:
     for chosen in (people[:10], people):
         assert {p.sex for p in chosen} == {"f", "m"}
         assert max(p.age for p in chosen) - min(p.age for p in chosen) > 35
-    with resources.as_file(resources.files("mv2mae.synthetic") / "bodies.npz") as file:
+    with resources.as_file(resources.files("mv2mae.synthetic.people") / "bodies.npz") as file:
         assert file.stat().st_size < 1_000_000
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from performances import palms, performed, prop
 
-from mv2mae.synthetic.actions import ACTIONS
-from mv2mae.synthetic.bodies import load_body
-from mv2mae.synthetic.mesh import Model
-from mv2mae.synthetic.props import HANDY, KINDS, make_chair, make_prop
-from mv2mae.synthetic.skeleton import measure_face
+from mv2mae.synthetic.people.actions import ACTIONS
+from mv2mae.synthetic.people.bodies import load_body
+from mv2mae.synthetic.people.props import HANDY, KINDS, make_chair, make_prop
+from mv2mae.synthetic.people.skeleton import measure_face
+from mv2mae.synthetic.world.mesh import Model
 
 
 def made(kind: str, seed: int) -> Model:
@@ -56,7 +56,7 @@ def test_things_change_hands_without_a_jump(name: str) -> None:
     for seed in range(6):
         performance = performed(name, seed)
         mover, use = performance.movers[1], performance.skeleton.motion.uses[0]
-        switch = int(np.searchsorted(np.arange(64) / 30, use.stages[1].since))
+        switch = int(np.searchsorted(np.arange(64) / 30, use.holds[1].since))
         steps = np.linalg.norm(np.diff(mover.positions[:, 0], axis=0), axis=1)
         # The step into the new carrier is no longer than the steps round it.
         assert steps[switch - 1] < 1.5 * max(steps[switch - 2], steps[switch]) + 0.01, seed

@@ -7,7 +7,7 @@ import pytest
 import torch
 from filming import DEVICES
 
-from mv2mae.synthetic.render import FACE_BITS, SUBPIXEL, empty_keys, faces_of, rasterize, snap
+from mv2mae.synthetic.render.rasterizer import FACE_BITS, SUBPIXEL, empty_keys, faces_of, rasterize, snap
 
 
 def slow_rasterize(xy: np.ndarray, depth: np.ndarray, faces: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -10,11 +10,11 @@ import pytest
 from bvh_files import CMU, Person, write_bvh
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic.bodies import Body, load_body
-from mv2mae.synthetic.bvh import read_bvh
-from mv2mae.synthetic.mesh import Mover
-from mv2mae.synthetic.retarget import RADIUS_M, Actor, Retargeted, retarget
+from mv2mae.synthetic.capture.bvh import read_bvh
+from mv2mae.synthetic.capture.retarget import RADIUS_M, Actor, Retargeted, retarget
+from mv2mae.synthetic.people.bodies import Body, load_body
 from mv2mae.synthetic.rotations import about, axis_angle, between, blend, limit, split_twist
+from mv2mae.synthetic.world.mesh import Mover
 
 BONES = [
     (side + a, side + b)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mv2mae.synthetic import SynthConfig
-from mv2mae.synthetic.backdrop import cast
-from mv2mae.synthetic.cameras import Camera, look_at
-from mv2mae.synthetic.furniture import KINDS, Box, Piece, draw_piece
 from mv2mae.synthetic.generate import plan_setup
-from mv2mae.synthetic.rooms import MOST_HIDDEN, Room, draw_room, hidden
-from mv2mae.synthetic.surfaces import noise, plain
+from mv2mae.synthetic.world.backdrop import cast
+from mv2mae.synthetic.world.cameras import Camera, look_at
+from mv2mae.synthetic.world.furniture import KINDS, Box, Piece, draw_piece
+from mv2mae.synthetic.world.rooms import MOST_HIDDEN, Room, draw_room, hidden
+from mv2mae.synthetic.world.surfaces import noise, plain
 
 CONFIG = SynthConfig(difficulty="hard", seed=9)
 

@@ -12,12 +12,12 @@ from filming import DEVICES, SHAKEN, STILL, bare_room, camera, carried, cuboid, 
 
 from mv2mae.errors import InputError
 from mv2mae.synthetic import SynthConfig, generate
-from mv2mae.synthetic.mesh import PARTS
-from mv2mae.synthetic.performance import animate
-from mv2mae.synthetic.scene import Batch, Take, film
-from mv2mae.synthetic.sensor import Draws
-from mv2mae.synthetic.stage import MARGIN, Stage
-from mv2mae.synthetic.truth import TRUTH, read_truth, write_truth
+from mv2mae.synthetic.people.performance import animate
+from mv2mae.synthetic.render.film import Batch, Take, film
+from mv2mae.synthetic.render.sensor import Draws
+from mv2mae.synthetic.render.stage import MARGIN, Stage
+from mv2mae.synthetic.render.truth import TRUTH, read_truth, write_truth
+from mv2mae.synthetic.world.mesh import PARTS
 
 PROP = PARTS.index("prop")
 

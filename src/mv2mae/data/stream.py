@@ -18,13 +18,13 @@ from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.views import Pair, reading_size
 from mv2mae.errors import InputError
-from mv2mae.synthetic.cameras import Camera
 from mv2mae.synthetic.config import Group, SynthConfig
 from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
-from mv2mae.synthetic.mesh import Mover
-from mv2mae.synthetic.rooms import Room
-from mv2mae.synthetic.scene import film
-from mv2mae.synthetic.stage import Stage
+from mv2mae.synthetic.render.film import film
+from mv2mae.synthetic.render.stage import Stage
+from mv2mae.synthetic.world.cameras import Camera
+from mv2mae.synthetic.world.mesh import Mover
+from mv2mae.synthetic.world.rooms import Room
 
 STREAM = "synthetic-stream"
 """The manifest's name that stands for this source."""

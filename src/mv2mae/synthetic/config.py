@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic.actions import ACTIONS
-from mv2mae.synthetic.bodies import NUM_SUBJECTS
-from mv2mae.synthetic.cameras import count_cameras
+from mv2mae.synthetic.capture.library import MotionLibrary, read_motions
 from mv2mae.synthetic.difficulty import DIFFICULTIES
-from mv2mae.synthetic.motions import MotionLibrary, read_motions
-from mv2mae.synthetic.truth import check_truth
+from mv2mae.synthetic.people.actions import ACTIONS
+from mv2mae.synthetic.people.bodies import NUM_SUBJECTS
+from mv2mae.synthetic.render.truth import check_truth
+from mv2mae.synthetic.world.cameras import count_cameras
 
 # What a draw is for: the second word of every seed, so that no two purposes share random numbers.
 ROOM, RIG, CAMERA, STYLE, FILM, CHOICE, DISTRACTOR = range(1, 8)

@@ -20,17 +20,17 @@ from mv2mae.data.protocols.synthetic import PROTOCOL
 from mv2mae.data.videos import ProblemLog
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, write_json
-from mv2mae.synthetic.cameras import Camera, draw_rig
 from mv2mae.synthetic.config import CAMERA, DISTRACTOR, FILM, RIG, ROOM, Group, SynthConfig
 from mv2mae.synthetic.difficulty import DIFFICULTIES
-from mv2mae.synthetic.distractors import draw_distractors
 from mv2mae.synthetic.encode import room_on_disk, write_video
-from mv2mae.synthetic.mesh import Mover
-from mv2mae.synthetic.performance import animate
-from mv2mae.synthetic.rooms import Room, draw_room
-from mv2mae.synthetic.scene import Footage, Take, film
-from mv2mae.synthetic.stage import Stage
-from mv2mae.synthetic.truth import write_truth
+from mv2mae.synthetic.people.performance import animate
+from mv2mae.synthetic.render.film import Footage, Take, film
+from mv2mae.synthetic.render.stage import Stage
+from mv2mae.synthetic.render.truth import write_truth
+from mv2mae.synthetic.world.cameras import Camera, draw_rig
+from mv2mae.synthetic.world.distractors import draw_distractors
+from mv2mae.synthetic.world.mesh import Mover
+from mv2mae.synthetic.world.rooms import Room, draw_room
 
 
 @lru_cache(maxsize=2)

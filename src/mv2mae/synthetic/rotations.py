@@ -1,15 +1,41 @@
-"""Rotation matrices [..., 3, 3] and what retargeting asks of them."""
+"""Rotation matrices [..., 3, 3], and directions, as the pure functions under all that moves.
+
+Axes x right, y front, z up; radians.
+"""
 
 import numpy as np
 
-from mv2mae.synthetic.kinematics import unit
+
+def unit(v: np.ndarray) -> np.ndarray:
+    """Vectors [..., 3] scaled to length 1."""
+    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
 
 
-def frame(bone: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Right-handed frames whose first axis is along bones [..., 3], the second nearest to normals [..., 3]."""
-    bone = unit(bone)
-    normal = unit(normal - bone * (bone * normal).sum(-1, keepdims=True))
-    return np.stack([bone, normal, np.cross(bone, normal)], axis=-1)
+def rotation(axis: int, angle: np.ndarray | float) -> np.ndarray:
+    """Rotation matrices [..., 3, 3] about x, y or z (0, 1, 2)."""
+    out = np.zeros((*np.shape(angle), 3, 3))
+    j, k = (axis + 1) % 3, (axis + 2) % 3
+    out[..., axis, axis] = 1
+    out[..., j, j] = out[..., k, k] = np.cos(angle)
+    out[..., k, j], out[..., j, k] = np.sin(angle), -np.sin(angle)
+    return out
+
+
+def tilt(angles: np.ndarray) -> np.ndarray:
+    """Rotation [t, 3, 3] of (forward, right, left turn) angles [t, 3]."""
+    return rotation(2, angles[:, 2]) @ rotation(0, -angles[:, 0]) @ rotation(1, angles[:, 1])
+
+
+def turn(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Vectors [3] or [t, 3] turned by matrices [t, 3, 3]."""
+    return (matrices @ np.broadcast_to(vectors, matrices.shape[:-1])[..., None])[..., 0]
+
+
+def frame(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Right-handed orthonormal axes as columns [..., 3, 3]: along `first`, towards `second`, and square to both."""
+    first = unit(first)
+    second = unit(second - first * (first * second).sum(-1, keepdims=True))
+    return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
 def about(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:

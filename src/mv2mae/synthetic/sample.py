@@ -6,9 +6,9 @@ python -m mv2mae.synthetic.sample OUT
 import sys
 from pathlib import Path
 
-from mv2mae.synthetic.actions import ACTIONS
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.synthetic.generate import generate
+from mv2mae.synthetic.people.actions import ACTIONS
 
 
 def sample_config() -> SynthConfig:

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
-from mv2mae.synthetic.cameras import Camera
 from mv2mae.synthetic.config import Group, SynthConfig
 from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
-from mv2mae.synthetic.mesh import PARTS
-from mv2mae.synthetic.scene import film
-from mv2mae.synthetic.stage import Stage
+from mv2mae.synthetic.render.film import film
+from mv2mae.synthetic.render.stage import Stage
+from mv2mae.synthetic.world.cameras import Camera
+from mv2mae.synthetic.world.mesh import PARTS
 
 BODY = ("none", "head", "torso", "left arm", "right arm", "left leg", "right leg")
 """What a token may show; a number is an index into this list. The room, props and passers-by are `none`."""

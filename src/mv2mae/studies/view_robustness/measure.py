@@ -32,7 +32,7 @@ from mv2mae.studies.view_robustness.metrics import (
     similarity,
 )
 from mv2mae.studies.view_robustness.trained_views import manifest_file, views_of_training
-from mv2mae.synthetic.cameras import read_cameras
+from mv2mae.synthetic.world.cameras import read_cameras
 from mv2mae.wording import counted
 
 MEASURES = {"recall_at_1": "recall@1", "map": "mAP"}

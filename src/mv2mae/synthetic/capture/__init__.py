@@ -1,0 +1,1 @@
+"""Motion capture: BVH files as actions of the baked bodies."""

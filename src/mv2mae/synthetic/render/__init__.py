@@ -1,0 +1,1 @@
+"""From moving people in rooms to frames and their ground truth."""

@@ -1,0 +1,1 @@
+"""The world: rooms, furniture, cameras, and what moves on its own."""
