@@ -51,6 +51,11 @@ def test_the_first_of_two_words_lists_what_may_follow(capsys):
     )  # fmt: skip
 
 
+def test_a_verb_under_its_old_name_says_the_new_one(capsys):
+    status, _, err = run(capsys, "views", "runs/pretrain")
+    assert (status, err) == (1, "mv2mae: views is called robustness now: `mv2mae robustness`, with the same options\n")
+
+
 def parsed(name, *words):
     return parse(name, list(words))
 
@@ -110,7 +115,7 @@ def test_a_list_is_written_with_commas_or_in_brackets():
 
 
 def test_what_only_trainings_heed_is_no_option_of_a_test(capsys):
-    for verb in ("evaluate", "probe", "views", "extract"):
+    for verb in ("evaluate", "probe", "robustness", "extract"):
         with pytest.raises(SystemExit):
             main([verb, "--help"])
         said = capsys.readouterr().out

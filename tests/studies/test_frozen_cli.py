@@ -64,8 +64,8 @@ def test_a_probe_writes_beside_its_run(run, capsys):
         (["probe", "RUN", "--probe.k", "0"], "k=0 must be at least 1"),
         (["probe", "RUN", "--layer", "9"], "layer=9, but the encoder of"),
         (["probe", "synthetic-small", "--data", "sample"], "nothing says which videos the probes learn from"),
-        (["views", "RUN", "--method", "svm"], "method='svm' is unknown; choose linear or knn"),
-        (["views", "RUN", "--cameras", "none.json"], "no file at none.json"),
+        (["robustness", "RUN", "--method", "svm"], "method='svm' is unknown; choose linear or knn"),
+        (["robustness", "RUN", "--cameras", "none.json"], "no file at none.json"),
         (["extract", "RUN", "--out", "f.csv"], "f.csv ends in .csv"),
         (["extract", "RUN", "--out", "f.parquet", "--part", "val"], "part='val' is unknown; choose train or test"),
         (
@@ -98,7 +98,7 @@ def test_a_run_without_an_encoder_is_refused(run, capsys):
 
 def test_weights_without_an_encoder_are_refused(run, tiny, capsys):
     save_weights(run / "model.safetensors", torch.nn.Linear(4, 3), CLASSIFIER, tiny, classes=["a", "b", "c"])
-    for words in (["probe"], ["views"], ["extract", "--out", str(run / "f.parquet")]):
+    for words in (["probe"], ["robustness"], ["extract", "--out", str(run / "f.parquet")]):
         assert main([words[0], str(run), *words[1:]]) == 1
         said = capsys.readouterr().err
         assert "no tensor embed.weight, which this model needs" in said

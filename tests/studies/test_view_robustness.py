@@ -245,22 +245,22 @@ def test_a_pre_training_saw_the_views_that_it_paired(tmp_path):
 
 def test_the_whole_command(weights, tmp_path, capsys):
     manifest = few_videos(tmp_path / "m.csv", broken=[2, 27])  # one for training, one for testing
-    words = ["views", str(weights), "--data", str(manifest), "--data.split", "synthetic/xsub", "--method", "knn"]
+    words = ["robustness", str(weights), "--data", str(manifest), "--data.split", "synthetic/xsub", "--method", "knn"]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "all others" in said
     assert "2 videos cannot be read: left out of training, counted as errors in testing" in said
     assert "retrieval and similarity leave out 1 test video that cannot be read" in said
     assert "which views the encoder was trained on is not known: no config.yaml tells how" in said
-    out = tmp_path / "views"
-    assert {path.name for path in out.iterdir()} == {"views.json", "views.csv", "views.png"}
-    table = pd.read_csv(out / "views.csv")
+    out = tmp_path / "robustness"
+    assert {path.name for path in out.iterdir()} == {"robustness.json", "robustness.csv", "robustness.png"}
+    table = pd.read_csv(out / "robustness.csv")
     assert set(table["encoder"]) == {str(weights), "untrained"}
     top1 = table[table["measure"] == "top-1"]
     assert len(top1) == 2 * (3 * 3 + 3 + 3)
     assert (top1["chance"] == 0.5).all()
     assert (top1["num"] == 4).all()
-    figures = json.loads((out / "views.json").read_text())
+    figures = json.loads((out / "robustness.json").read_text())
     assert (figures["num_broken"], len(figures["broken"])) == (1, 2)
     assert figures["encoders"]["untrained"]["retrieval"]["all"]["num"] == 6 * 4 - 4  # two pairs of views, both ways
 
@@ -279,7 +279,7 @@ def test_one_view_that_can_be_read_is_not_enough(weights, tmp_path, capsys, brok
     rows = read_manifest(few_videos(tmp_path / "whole.csv"))
     lost = rows.index[(rows["subject"] > 3) & broken(rows)]
     manifest = few_videos(tmp_path / "m.csv", broken=lost)
-    assert main(["views", str(weights), "--data", str(manifest), "--data.split", "synthetic/xsub"]) == 1
+    assert main(["robustness", str(weights), "--data", str(manifest), "--data.split", "synthetic/xsub"]) == 1
     error = capsys.readouterr().err
     assert f"{said} (first broken: {tmp_path / f'cut{lost[0]}.mp4'}: " in error
     assert len(error.strip().splitlines()) == 1

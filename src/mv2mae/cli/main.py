@@ -26,11 +26,13 @@ GROUPS = {
     "data": ("index", "check", "prepare", "synth"),
     "train": ("recipes", "pretrain", "finetune"),
     "test and use": ("evaluate", "predict", "extract"),
-    "what an encoder has learnt": ("probe", "views", "geometry"),
+    "what an encoder has learnt": ("probe", "robustness", "geometry"),
     "look": ("visualize", "view", "report"),
     "measure speed": ("bench data", "bench model"),
 }
 """The order in which verbs are listed."""
+RENAMED = {"views": "robustness"}
+"""Verbs that had another name."""
 
 
 def usage(first_word: str = "") -> str:
@@ -99,6 +101,10 @@ def _list_verbs(words: Sequence[str]) -> int:
         print(usage(words[0]))
         return 0
     asked = " ".join(words[: 2 if several else 1])
+    if words[0] in RENAMED:
+        new = RENAMED[words[0]]
+        print(f"mv2mae: {words[0]} is called {new} now: `mv2mae {new}`, with the same options", file=sys.stderr)
+        return 1
     close = difflib.get_close_matches(asked, VERBS, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     print(f"mv2mae: {asked} is not a verb; {hint}`mv2mae --help` lists all", file=sys.stderr)

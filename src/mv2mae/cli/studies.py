@@ -1,4 +1,4 @@
-"""The verbs about frozen features: extract, probe, views."""
+"""The verbs about frozen features: extract, probe, robustness."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def _probe(args: Any) -> None:
     write_pages(out)
 
 
-def _views_options(parser: ArgumentParser) -> None:
+def _robustness_options(parser: ArgumentParser) -> None:
     from mv2mae.config import ProbeConfig
 
     _options(parser, _ENCODER)
-    parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/views")
+    parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/robustness")
     parser.add_argument("--method", type=str, default="linear", help="probe that tells actions: linear or knn")
     parser.add_argument("--cameras", type=str, default="", help="cameras.json, if it does not lie beside the manifest")
     parser.add_argument("--num_groups", type=int, default=1000, help="most test performances to retrieve and compare")
@@ -97,24 +97,24 @@ def _views_options(parser: ArgumentParser) -> None:
     parser.add_class_arguments(ProbeConfig, "probe", skip={"probes"})
 
 
-def _views(args: Any) -> None:
+def _robustness(args: Any) -> None:
     from mv2mae.errors import InputError
     from mv2mae.evaluate.evaluate import best_device
     from mv2mae.studies.view_robustness.figure import robustness_figure
-    from mv2mae.studies.view_robustness.measure import print_views, view_robustness, write_views
+    from mv2mae.studies.view_robustness.measure import print_robustness, view_robustness, write_robustness
 
     if args.method not in ("linear", "knn"):
         raise InputError(f"method={args.method!r} is unknown; choose linear or knn")
-    out = out_folder(args, "views")
+    out = out_folder(args, "robustness")
     figures = view_robustness(
         args.weights, args.data, _features(args), args.probe, probe=args.method, cameras=args.cameras,
         num_groups=args.num_groups, floor=args.floor, device=best_device(args.device),
     )  # fmt: skip
-    print_views(figures)
-    for path in write_views(figures, out):
+    print_robustness(figures)
+    for path in write_robustness(figures, out):
         print(f"  wrote {path}")
-    robustness_figure(figures).savefig(out / "views.png", dpi=150)
-    print(f"  wrote {out / 'views.png'}")
+    robustness_figure(figures).savefig(out / "robustness.png", dpi=150)
+    print(f"  wrote {out / 'robustness.png'}")
 
 
 VERBS = {
@@ -133,11 +133,11 @@ VERBS = {
         _probe,
         takes_settings=True,
     ),
-    "views": Verb(
+    "robustness": Verb(
         "measure how far features depend on the camera",
-        "mv2mae views runs/pretrain --data manifest.parquet --data.split synthetic/xsub",
-        _views_options,
-        _views,
+        "mv2mae robustness runs/pretrain --data manifest.parquet --data.split synthetic/xsub",
+        _robustness_options,
+        _robustness,
         takes_settings=True,
     ),
 }

@@ -25,7 +25,7 @@ def robustness_figure(figures: Mapping[str, Any]) -> Figure:
     """Accuracy across views and by angle, retrieval across views, similarity of features, beside the untrained encoder.
 
     Args:
-        figures: what `mv2mae views` writes to views.json.
+        figures: what `mv2mae robustness` writes to robustness.json.
     """
     encoders = figures["encoders"]
     colours = dict(zip(encoders, COLOURS, strict=False))

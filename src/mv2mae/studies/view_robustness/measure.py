@@ -1,4 +1,4 @@
-"""What a camera that moves does to a frozen encoder's features: `mv2mae views`."""
+"""What a camera that moves does to a frozen encoder's features: `mv2mae robustness`."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def view_robustness(
         floor: whether the untrained encoder is measured too.
 
     Returns:
-        what goes to `views.json`; by encoder `accuracy` (for each training and test view), `accuracy_by_angle`,
+        what goes to `robustness.json`; by encoder `accuracy` (for each training and test view), `accuracy_by_angle`,
         `retrieval` (by gallery: over all pairs of views, each pair, by angle) and `similarity`. The `num_broken` test
         videos that cannot be read are errors in accuracy; retrieval and similarity leave them out.
 
@@ -223,15 +223,15 @@ def _line(cell: Figures, chance: float) -> Figures:
     return {"value": cell["value"], "low": low, "high": high, "num": cell["num"], "chance": chance}
 
 
-def write_views(figures: Figures, out: Path) -> list[Path]:
-    """`views.json` and `views.csv` in a folder."""
+def write_robustness(figures: Figures, out: Path) -> list[Path]:
+    """`robustness.json` and `robustness.csv` in a folder."""
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "views.json", figures)
-    long_table(figures).to_csv(out / "views.csv", index=False, float_format="%.6g")
-    return [out / "views.json", out / "views.csv"]
+    write_json(out / "robustness.json", figures)
+    long_table(figures).to_csv(out / "robustness.csv", index=False, float_format="%.6g")
+    return [out / "robustness.json", out / "robustness.csv"]
 
 
-def print_views(figures: Figures) -> None:
+def print_robustness(figures: Figures) -> None:
     """The figures on the terminal, the floor in brackets."""
     console = Console()
     _print_accuracy(console, figures)
