@@ -38,8 +38,8 @@ def step_flops(config: ModelConfig, num_views: int = 2) -> StepFlops:
     visible = n - masked
     wide, narrow = config.encoder_width, config.decoder_width
     encoder = config.encoder_depth * _block(visible, wide) + visible * wide * narrow
-    # in a decoder's last block only masked tokens ask and go on, though all tokens answer
-    last = _attention(masked, n, narrow) + 2 * n * narrow**2 + masked * (2 + 8) * narrow**2
+    # in a decoder's last block only masked tokens ask and go on, though all have queries, keys and values
+    last = _attention(masked, n, narrow) + 3 * n * narrow**2 + masked * (1 + 8) * narrow**2
     decoder = (config.decoder_depth - 1) * _block(n, narrow) + last + masked * narrow * config.tubelet_dim
     memory = (num_views - 1) * visible
     cross = _attention(n, memory, narrow) + 2 * (n + memory) * narrow**2

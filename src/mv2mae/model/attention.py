@@ -1,4 +1,4 @@
-"""Attention's softmax(q k^T / sqrt(d)) v: torch's fused one, and one by hand where torch's is slow.
+"""Attention's softmax(q k^T / sqrt(d)) v: torch's fused one, and plain products where torch's is slow.
 
 In bfloat16 on a CPU the way back of torch's fused attention takes two to eight times as long as four plain products
 (benchmarks/RESULTS.md), so there, in training, the weights are made, kept and used again. Their memory grows with the
@@ -9,15 +9,11 @@ are not: where attention is sharp, results are off by 1 %, gradients by 2 to 3 %
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-
-from mv2mae.model.products import computed_in
 
 _MOST = 512 * 512
 """Weights of a head and clip that are kept at most; they are then two thirds of what else a block keeps."""
@@ -25,34 +21,21 @@ _MOST = 512 * 512
 
 def attend(q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"], v: Float[Tensor, "b h m d"]) -> Tensor:
     """What the queries take from the values, [b, h, n, d]."""
-    trained = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
-    short = q.shape[-2] * k.shape[-2] <= _MOST
-    if trained and short and q.dtype == torch.bfloat16 == computed_in(q):
-        return _ByHand.apply(q, k, v)
-    return F.scaled_dot_product_attention(q, k, v)
+    return _by_products(q, k, v) if _slow_if_fused(q, k, v) else F.scaled_dot_product_attention(q, k, v)
 
 
 def attention_maps(q: Float[Tensor, "b h n d"], k: Float[Tensor, "b h m d"]) -> Float[Tensor, "b h n m"]:
     """Softmax of the scaled products of queries and keys; each row sums to 1."""
-    return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)
+    return torch.softmax(q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1), dim=-1)
 
 
-class _ByHand(torch.autograd.Function):
-    """Attention by products, all in the dtype of what comes in."""
+def _slow_if_fused(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    trained = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    short = q.shape[-2] * k.shape[-2] <= _MOST
+    bfloat16_on_cpu = q.dtype == torch.bfloat16 and q.device.type == "cpu"
+    return trained and short and bfloat16_on_cpu and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
 
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = (x.contiguous() for x in (q, k, v))  # or every product makes its own copies
-        weights = torch.softmax((q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1), dim=-1)
-        ctx.save_for_backward(q, k, v, weights)
-        return weights @ v
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v, weights = ctx.saved_tensors
-        grad = grad.contiguous()
-        grad_v = weights.transpose(-2, -1) @ grad
-        grad_scores = torch.ops.aten._softmax_backward_data(grad @ v.transpose(-2, -1), weights, -1, weights.dtype)
-        scale = 1 / math.sqrt(q.shape[-1])
-        return (grad_scores @ k).mul_(scale), (grad_scores.transpose(-2, -1) @ q).mul_(scale), grad_v
+def _by_products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    q, k, v = (x.contiguous() for x in (q, k, v))  # or every product makes its own copies
+    return attention_maps(q, k) @ v

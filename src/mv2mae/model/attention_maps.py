@@ -143,7 +143,7 @@ def encoder_attention_maps(
     maps = {}
     for number, block, (x, *_) in zip(numbers, blocks, inputs, strict=True):
         assert isinstance(block, Block)
-        q, k, _ = block.attention.project(x, block.norm1)
+        q, k, _ = block.attention.project(block.norm1(x))
         asked = queries[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3])
         maps[number] = attention_maps(q.gather(2, asked), k)
     return torch.stack([maps[layer % depth] for layer in layers])

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.layers import NORM_EPS, Block, Blocks, CrossBlock, init_weights
-from mv2mae.model.products import normed_product
 
 
 class SelfViewDecoder(nn.Module):
@@ -27,8 +26,7 @@ class SelfViewDecoder(nn.Module):
         Args:
             tokens: visible tokens, then mask tokens, positions added; their order carries no meaning.
         """
-        tokens = self.blocks(tokens, num_last=num_masked)
-        return normed_product(tokens, self.norm, self.head.weight, self.head.bias)
+        return self.head(self.norm(self.blocks(tokens, num_last=num_masked)))
 
 
 class CrossViewDecoder(nn.Module):
@@ -51,5 +49,4 @@ class CrossViewDecoder(nn.Module):
             tokens: the target's visible tokens, then its mask tokens, positions added.
             memory: visible tokens of the source view or views, positions added.
         """
-        tokens = self.blocks(tokens, memory, num_last=num_masked)
-        return normed_product(tokens, self.norm, self.head.weight, self.head.bias)
+        return self.head(self.norm(self.blocks(tokens, memory, num_last=num_masked)))

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.layers import NORM_EPS, Block, Blocks, init_weights, interpolate_positions, position_table
-from mv2mae.model.products import Linear
 from mv2mae.model.tubelets import colour_scale, grid_of, take_tubelets, tubelets
 
 
@@ -24,7 +23,7 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig, *, final_norm: bool = True, drop_path: float = 0.0) -> None:
         super().__init__()
         self.config = config
-        self.embed = Linear(config.tubelet_dim, config.encoder_width)
+        self.embed = nn.Linear(config.tubelet_dim, config.encoder_width)
         table_grid = config.position_grid or config.grid
         table = position_table(config.positions, table_grid, config.encoder_width)
         if table_grid != config.grid:

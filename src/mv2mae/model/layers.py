@@ -15,7 +15,6 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 
 from mv2mae.config import Positions
 from mv2mae.model.attention import attend, attention_maps
-from mv2mae.model.products import Linear, gelu_product, normed_product, product
 from mv2mae.model.tubelets import Size3
 
 NORM_EPS = 1e-6
@@ -61,33 +60,22 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(width))
         self.v_bias = nn.Parameter(torch.zeros(width))
-        self.proj = Linear(width, width)
+        self.proj = nn.Linear(width, width)
 
-    def project(
-        self, x: Float[Tensor, "b n d"], norm: nn.LayerNorm | None = None, num_asking: int | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each [b, heads, n, d / heads].
-
-        Args:
-            norm: what is still to be done to x.
-            num_asking: if given, queries are made for the last so many tokens alone.
-        """
+    def project(self, x: Float[Tensor, "b n d"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each [b, heads, n, d / heads]."""
+        qkv = self.qkv(x)
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        if num_asking is not None:
-            x, width = x if norm is None else norm(x), x.shape[-1]
-            q = product(x[:, -num_asking:], self.qkv.weight[:width], self.q_bias)
-            kv = product(x, self.qkv.weight[width:], bias[width:])
-            (queries,), (keys, values) = by_head(q, 1, self.heads), by_head(kv, 2, self.heads)
-            return queries, keys, values
-        qkv = product(x, self.qkv.weight, bias) if norm is None else normed_product(x, norm, self.qkv.weight, bias)
-        queries, keys, values = by_head(qkv, 3, self.heads)
+        # in the dtype of the product, or under autocast the sum would be float32
+        queries, keys, values = by_head(qkv + bias.to(qkv.dtype), 3, self.heads)
         return queries, keys, values
 
-    def forward(
-        self, x: Float[Tensor, "b n d"], norm: nn.LayerNorm | None = None, num_asking: int | None = None
-    ) -> Float[Tensor, "b m d"]:
+    def forward(self, x: Float[Tensor, "b n d"], num_asking: int | None = None) -> Float[Tensor, "b m d"]:
         """All of the tokens to all, m = n; or the last m = `num_asking` to all."""
-        out = attend(*self.project(x, norm, num_asking))
+        queries, keys, values = self.project(x)
+        if num_asking is not None:
+            queries = queries[:, :, -num_asking:]
+        out = attend(queries, keys, values)
         return self.proj(out.transpose(1, 2).flatten(2))
 
     def maps(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b heads n n"]:
@@ -102,16 +90,16 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.q = Linear(width, width)
+        self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width, bias=False)
         self.v_bias = nn.Parameter(torch.zeros(width))
-        self.proj = Linear(width, width)
+        self.proj = nn.Linear(width, width)
 
     def project(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [b, heads, n, d / heads], keys and values [b, heads, m, d / heads]."""
+        kv = self.kv(memory)
         bias = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
-        kv = product(memory, self.kv.weight, bias)
-        (queries,), (keys, values) = by_head(self.q(x), 1, self.heads), by_head(kv, 2, self.heads)
+        (queries,), (keys, values) = by_head(self.q(x), 1, self.heads), by_head(kv + bias.to(kv.dtype), 2, self.heads)
         return queries, keys, values
 
     def forward(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> Float[Tensor, "b n d"]:
@@ -132,17 +120,11 @@ def by_head(x: Float[Tensor, "b n kd"], kinds: int, heads: int) -> tuple[Tensor,
     return tuple(part.transpose(1, 2) for part in x.unflatten(-1, (kinds, heads, -1)).unbind(2))
 
 
-class MLP(nn.ModuleList):
-    """Linear to four times the width, GELU, linear back; of normalised tokens."""
+class MLP(nn.Sequential):
+    """Linear to four times the width, GELU, linear back."""
 
     def __init__(self, width: int) -> None:
-        super().__init__([nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)])
-
-    def forward(self, x: Float[Tensor, "b n d"], norm: nn.LayerNorm) -> Float[Tensor, "b n d"]:
-        first, _, second = self
-        assert isinstance(first, nn.Linear)
-        assert isinstance(second, nn.Linear)
-        return gelu_product(normed_product(x, norm, first.weight, first.bias), second.weight, second.bias)
+        super().__init__(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
 
 class DropPath(nn.Module):
@@ -175,8 +157,8 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "b n d"], num_last: int | None = None) -> Float[Tensor, "b m d"]:
         """All tokens, m = n; or the last m = `num_last`: the others are looked at, but not computed any further."""
         kept = x if num_last is None else x[:, -num_last:]
-        x = kept + self.drop_attention(self.attention(x, self.norm1, num_last))
-        return x + self.drop_mlp(self.mlp(x, self.norm2))
+        x = kept + self.drop_attention(self.attention(self.norm1(x), num_last))
+        return x + self.drop_mlp(self.mlp(self.norm2(x)))
 
 
 class CrossBlock(nn.Module):

@@ -1,4 +1,4 @@
-"""Attention by hand in bfloat16 is as near the truth as torch's own, and is used in nothing else."""
+"""Attention by plain products in bfloat16 is as near the truth as torch's own, and is used in nothing else."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def written_out(q, k, v):
 
 
 @pytest.mark.parametrize(("num_queries", "num_keys"), [(20, 20), (30, 7), (1, 5)])
-def test_even_attention_by_hand_is_as_near_the_truth_as_torchs_own(num_queries, num_keys):
+def test_even_attention_by_products_is_as_near_the_truth_as_torchs_own(num_queries, num_keys):
     given = heads(num_queries, num_keys)
     truth = with_gradients(written_out, *(x.double() for x in given))
     ours = with_gradients(attend, *given)
@@ -38,7 +38,7 @@ def test_even_attention_by_hand_is_as_near_the_truth_as_torchs_own(num_queries, 
         assert off(found, true) < max(2 * off(theirs, true), 0.01)
 
 
-def test_sharp_attention_by_hand_is_off_by_the_rounding_of_its_scores():
+def test_sharp_attention_by_products_is_off_by_the_rounding_of_its_scores():
     q, *others = heads(200, 200, width=64)
     given = [10 * q, *others]
     out, *slopes = with_gradients(attend, *given)
@@ -52,15 +52,17 @@ def off(found, true):
     return (found.double() - true).norm() / true.norm()
 
 
-@pytest.mark.parametrize("case", ["float32", "long", "compiled", "frozen", "not trained"])
+@pytest.mark.parametrize("case", ["float32", "long", "compiled", "traced", "frozen", "not trained"])
 def test_elsewhere_it_is_torchs(case, monkeypatch):
-    monkeypatch.setattr(attention._ByHand, "apply", lambda *_: pytest.fail("by hand"))
+    monkeypatch.setattr(attention, "_by_products", lambda *_: pytest.fail("by products"))
     q, k, v, _ = heads(8, 8, torch.float32 if case == "float32" else torch.bfloat16)
     q.requires_grad_(case != "frozen")
     if case == "long":
         monkeypatch.setattr(attention, "_MOST", 63)
     if case == "compiled":
         monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    if case == "traced":
+        monkeypatch.setattr(torch.jit, "is_tracing", lambda: True)
     with torch.set_grad_enabled(case != "not trained"):
         assert torch.equal(attend(q, k, v), F.scaled_dot_product_attention(q, k, v))
 
