@@ -11,13 +11,22 @@ def precision_of(compute: ComputeConfig) -> str:
     """Lightning's name of the precision that a run takes; `auto` is decided by what this machine has."""
     if compute.precision != "auto":
         return compute.precision
+    return "bf16-mixed" if multiplies_bf16(device_type(compute)) else "32-true"
+
+
+def device_type(compute: ComputeConfig) -> str:
+    """`cuda` or `cpu`: what a run computes on."""
     on_gpu = compute.accelerator in ("gpu", "cuda") or (compute.accelerator == "auto" and torch.cuda.is_available())
-    return "bf16-mixed" if (_gpus_multiply_bf16() if on_gpu else _cpu_multiplies_bf16()) else "32-true"
+    return "cuda" if on_gpu else "cpu"
 
 
-def _gpus_multiply_bf16() -> bool:
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+def multiplies_bf16(device_type: str) -> bool:
+    """Whether a kind of device has instructions for products in bfloat16, and does not emulate them.
 
-
-def _cpu_multiplies_bf16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    That is what the machine has, not a timing, so that a run which goes on computes as it did before.
+    """
+    if device_type == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    # oneDNN makes the products; what it may use can be limited (ONEDNN_MAX_CPU_ISA)
+    has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return has_instructions and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mv2mae.config import OptimConfig
+from mv2mae.train.muon import Muon
 
 Groups = list[dict[str, Any]]
 
@@ -64,7 +65,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
     """
 
     def __init__(self, muon_groups: Groups, adamw_groups: Groups, betas: tuple[float, float]) -> None:
-        self.muon = torch.optim.Muon(muon_groups)
+        self.muon = Muon(muon_groups)
         self.adamw = torch.optim.AdamW(adamw_groups, betas=betas, fused=True)
         super().__init__([*self.muon.param_groups, *self.adamw.param_groups], {})
         self._share_groups()
