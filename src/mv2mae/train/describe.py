@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mv2mae.config import DataConfig
+import torch
+
+from mv2mae.config import ComputeConfig, DataConfig, OptimConfig
+from mv2mae.model.precision import device_type, precision_of
+from mv2mae.train.muon import iterated_in
 from mv2mae.wording import counted
 
 _SINGULAR = {
@@ -32,3 +36,11 @@ def describe_warmup(steps: int, warmup: int) -> str:
     if steps > warmup:
         return f"{warmup:,} of them warm-up"
     return f"all of them within the warm-up of {warmup:,}, so that the rate stays below its peak"
+
+
+def describe_precision(optim: OptimConfig, compute: ComputeConfig) -> str:
+    """What a step is computed in, and Muon's iterations with it."""
+    precision = precision_of(compute)
+    if optim.optimizer != "muon":
+        return precision
+    return f"{precision}, Muon in {str(iterated_in(torch.device(device_type(compute)))).removeprefix('torch.')}"

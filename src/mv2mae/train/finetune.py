@@ -22,9 +22,8 @@ from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.layers import checkpoint_activations
-from mv2mae.model.precision import precision_of
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_json
-from mv2mae.train.describe import describe_data, describe_warmup
+from mv2mae.train.describe import describe_data, describe_precision, describe_warmup
 from mv2mae.train.draws import draw_drop_paths
 from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.log import ProgressBar, Speed
@@ -314,7 +313,7 @@ def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule,
         f"steps   {module.total_steps:,} of {optim.batch_size} clips ({counted(videos, 'video')} x "
         f"{counted(config.num_repeats, 'augmentation')}), {describe_warmup(module.total_steps, warmup)}; "
         f"{module.shares.format('clips')}",
-        f"rate    {optim.describe()}, layer decay {optim.layer_decay}, {precision_of(config.compute)}",
+        f"rate    {optim.describe()}, layer decay {optim.layer_decay}, {describe_precision(optim, config.compute)}",
         f"clips   {_augmentations(config)}",
         *_limits(config, clip.encoder_depth),
     ]

@@ -19,10 +19,9 @@ from mv2mae.data.views import collate_pairs
 from mv2mae.errors import InputError
 from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.layers import checkpoint_activations
-from mv2mae.model.precision import precision_of
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
-from mv2mae.train.describe import describe_data, describe_warmup
+from mv2mae.train.describe import describe_data, describe_precision, describe_warmup
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
@@ -225,7 +224,7 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule)
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
         f"{describe_warmup(steps, warmup)}; "
         f"{module.shares.format('pairs')}",
-        f"rate    {optim.describe()}, weight decay {optim.weight_decay}, {precision_of(config.compute)}",
+        f"rate    {optim.describe()}, weight decay {optim.weight_decay}, {describe_precision(optim, config.compute)}",
     ]
 
 
