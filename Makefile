@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: setup demo test lint types clean
+.PHONY: setup demo test newest lint types clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about twelve minutes on two cores)"
 	@echo "make test    run the tests"
+	@echo "make newest  tests of what touches dependencies, with the newest versions of all"
 	@echo "make setup   install the package, the viewer and the tools for tests into .venv"
 	@echo "make lint    style;  make types   static types"
 
@@ -30,6 +31,9 @@ demo: .venv/base
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+newest: .venv/dev
+	scripts/test_newest.sh
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -19,7 +19,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -29,20 +28,16 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mv2mae import files
 from mv2mae.errors import InputError
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
-
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
 PROBLEMS_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME = "problems.jsonl", "non_finite.jsonl", "slow_items.jsonl"
 SNAPSHOTS_FOLDER, SNAPSHOTS_NAME = "snapshots", "snapshots.json"
-REPORT_NAME, ENVIRONMENT_NAME = "report.html", "environment.json"
+REPORT_NAME, ENVIRONMENT_NAME, LOCK_NAME = "report.html", "environment.json", ".lock"
 TRAINING_VIDEOS_NAME = "training_videos.json"
 """Paths of the labelled videos that a classifier was trained on, so that a test can tell if it tests on them."""
 _SECTIONS = ("model", "data", "optim", "compute", "log", "test")
@@ -63,37 +58,27 @@ def spared(path: Path) -> Iterator[None]:
 def held(run: Path, patience: float = 20.0) -> Iterator[None]:
     """Hold a run's folder while a training writes into it, so that a second start does not mix with the first.
 
-    Without effect on all but the first process of a run, and where platform or file system have no locks.
+    Without effect on all but the first process of a run, and where the file system has no locks.
 
     Args:
-        patience: seconds to wait for another to end; the readers of a process that was killed live a little longer.
+        patience: seconds to wait for another to end.
 
     Raises:
         InputError: another training holds it.
     """
-    if getattr(rank_zero_only, "rank", 0) > 0 or fcntl is None:
-        yield
-        return
-    handle = os.open(run, os.O_RDONLY)  # the folder itself: files in it are replaced
+    lock = FileLock(run / LOCK_NAME, poll_interval=0.2)
     try:
-        end = time.monotonic() + patience
-        while not _locked(handle):
-            if time.monotonic() > end:
-                raise InputError(f"another training writes into {run}; stop it first, or give another folder as --run")
-            time.sleep(0.2)
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            lock.acquire(timeout=patience)
+    except Timeout as error:
+        problem = f"another training writes into {run}; stop it first, or give another folder as --run"
+        raise InputError(problem) from error
+    except (OSError, NotImplementedError):  # a file system without locks
+        _log.debug("no lock on %s", run, exc_info=True)
+    try:
         yield
     finally:
-        os.close(handle)  # and with it the lock
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
+        lock.release()
 
 
 @rank_zero_only

@@ -11,10 +11,10 @@ import os
 import posixpath
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from filelock import FileLock
 
 from mv2mae.errors import InputError
 
@@ -89,7 +89,8 @@ def _open_system(url: str) -> tuple[Any, str]:
 def _fetch(system: Any, inner: str, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     temporary = copy.with_name(f".{copy.name}.{secrets.token_hex(6)}.tmp")
-    with _one_at_a_time(copy.with_name(f".{copy.name}.lock")):
+    # loader processes that want the same shard wait for one copy; the lock goes with the process that holds it
+    with FileLock(copy.with_name(f".{copy.name}.lock")):
         if copy.exists():  # another process was faster
             return
         for left in copy.parent.glob(f".{copy.name}.*.tmp"):  # by a process that was killed
@@ -103,13 +104,3 @@ def _fetch(system: Any, inner: str, copy: Path) -> None:
             os.replace(temporary, copy)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _one_at_a_time(lock: Path) -> Iterator[None]:
-    """Loader processes that want the same shard wait for one copy; the lock goes with the process that holds it."""
-    import fcntl
-
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
+from mv2mae.data.media import open_container
 from mv2mae.data.pixels import Converter, displayed_size
 from mv2mae.data.stopwatch import timed, timed_items
 from mv2mae.errors import InputError
@@ -223,7 +224,7 @@ def _opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     if os.path.getsize(path) == 0:
         raise VideoError(path, "the file is empty")
     try:
-        with timed("open, seek")(av.open)(str(path), metadata_errors="ignore") as container:
+        with timed("open, seek")(open_container)(path) as container:
             if not container.streams.video:
                 raise VideoError(path, "holds no video stream")
             stream = container.streams.video[0]

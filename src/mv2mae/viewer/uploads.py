@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 
 import av
 
+from mv2mae.data.media import open_container
 from mv2mae.data.video import VideoError, decode_video, probe
 from mv2mae.errors import InputError
 from mv2mae.viewer.groups import WHOLE_PIXELS, Camera, Group
@@ -131,7 +132,7 @@ def _check_video(path: Path, name: str) -> None:
     try:
         # the same probing that `data.video` leaves to FFmpeg, so that what passes here is opened alike there
         options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-        with av.open(str(path), metadata_errors="ignore", options=options) as container:
+        with open_container(path, options) as container:
             if not container.streams.video:
                 raise VideoError(path, "holds no video stream")
             stream = container.streams.video[0]

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import av
 import numpy as np
 from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -16,6 +15,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from mv2mae.data.check.motion import PICTURE_SIDE, Motion, MotionTracker
+from mv2mae.data.media import open_container
 from mv2mae.data.pixels import quarter_turns, scaled_size
 from mv2mae.data.video import VideoError, VideoInfo, decode_video, frames_between, is_there, probe, read_frames
 
@@ -158,7 +158,7 @@ def _decoded(path: str, info: VideoInfo, promised: float, digest: str) -> Scan:
 
 def _promised_end(path: str, info: VideoInfo) -> float:
     """When the last frame should stop being shown, by the header of the file."""
-    with av.open(path, metadata_errors="ignore") as container:
+    with open_container(path) as container:
         stream = container.streams.video[0]
         if stream.frames or "matroska" not in container.format.name:
             return info.end
