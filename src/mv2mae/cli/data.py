@@ -37,6 +37,7 @@ def _prepare_options(parser: ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=None, help="that decode and encode; one a core by default")
     parser.add_argument("--part", type=str, default="", help="3/16: the third of 16 parts, for as many machines")
     parser.add_argument("--merge", type=bool, default=False, help="join what the parts have made")
+    parser.add_argument("--cameras", type=str, default="", help="known cameras, if not cameras.json beside MANIFEST")
     parser.add_class_arguments(StoreConfig)
 
 
@@ -45,7 +46,8 @@ def _prepare(args: Any) -> None:
     from mv2mae.data.store.prepare import prepare
 
     config = StoreConfig(**{name: getattr(args, name) for name in StoreConfig.__dataclass_fields__})
-    report = prepare(args.manifest, args.out, config, processes=args.processes, part=args.part, merge=args.merge)
+    options = {option: getattr(args, option) for option in ("processes", "part", "merge", "cameras")}
+    report = prepare(args.manifest, args.out, config, **options)
     print(report.summary())
 
 

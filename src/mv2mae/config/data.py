@@ -72,6 +72,12 @@ class DataConfig:
     """Smallest side of a crop as a share of the frame's short side."""
     flip: bool = False
     """Mirror half of the training clips (Table 16; fine-tuning only)."""
+    augment_alike: bool = False
+    """Permute and invert the colours and mirror, alike in all views of a pair, against rooms learnt by heart
+    (pre-training only; the paper: none)."""
+    cameras: str = ""
+    """File or folder of known cameras, used where model.cameras asks for them: cameras.json, OpenCV's YAML or JSON,
+    COLMAP's text or a plain table; empty = cameras.json beside the manifest, if there is one."""
     num_sources: int = 1
     """Source views of a pair, 1 to 3 (Table 10; pre-training only)."""
     target_views: tuple[int | str, ...] = ()

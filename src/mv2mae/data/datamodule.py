@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import eval_short_side
+from mv2mae.data.calibration import cameras_of
 from mv2mae.data.clips import ClipDataset, EvalDataset
 from mv2mae.data.labels import few_labels
 from mv2mae.data.manifest import check_synchronised, read_manifest
@@ -64,6 +66,7 @@ def pretrain_data(
     seed: int,
     problems_file: str | Path | None = None,
     progress: bool = True,
+    with_cameras: bool = False,
 ) -> PretrainData:
     """The pairs that a configuration names.
 
@@ -76,25 +79,29 @@ def pretrain_data(
             there is no other, the held-out pairs are training pairs, and `summary["held_out_groups"]` is 0.
         problems_file: where videos that cannot be read are listed.
         progress: show a bar while videos are decoded into memory.
+        with_cameras: whether pairs tell their cameras (`cameras_of`).
 
     Raises:
-        InputError: manifest, selection or views do not allow it.
+        InputError: manifest, selection, views or cameras do not allow it.
     """
     if config.manifest == STREAM:
-        return _stream_data(config, num_frames=num_frames, size=size, seed=seed)
+        return _stream_data(config, num_frames=num_frames, size=size, seed=seed, with_cameras=with_cameras)
     videos = _videos(config, size, problems_file)
     frame = _rows(config, "train")
     check_synchronised(frame)  # here too, before anything is decoded
     check_views(frame, config)
+    cameras = cameras_of(config) if with_cameras else None
+    if cameras is not None:
+        cameras.vectors(frame)
     total = len(frame)
     frame = _readable(frame, config, videos, progress)
-    everything = PairDataset(frame, config, num_frames=num_frames, size=size, seed=seed, videos=videos)
-    held = _held_out(everything, config.held_out_groups, seed)
-    is_held = everything.frame["group"].isin(held)
 
     def pairs(rows: pd.DataFrame) -> PairDataset:
-        return PairDataset(rows, config, num_frames=num_frames, size=size, seed=seed, videos=videos)
+        return PairDataset(rows, config, num_frames=num_frames, size=size, seed=seed, videos=videos, cameras=cameras)
 
+    everything = pairs(frame)
+    held = _held_out(everything, config.held_out_groups, seed)
+    is_held = everything.frame["group"].isin(held)
     train = pairs(everything.frame[~is_held]) if held else everything
     held_out = pairs(everything.frame[is_held]) if held else everything
     summary = {
@@ -105,6 +112,8 @@ def pretrain_data(
         "held_out_groups": len(held),
         "set_aside": total - len(frame),
     }
+    if cameras is not None:
+        summary["known_cameras"] = len(train.paths) if cameras.name else 0
     return PretrainData(train=train, held_out=held_out, problems=videos.problems, summary=summary)
 
 
@@ -244,7 +253,7 @@ def worker_deaths_told() -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int) -> PretrainData:
+def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int, with_cameras: bool) -> PretrainData:
     """Pairs that are drawn as they are asked for, and others to look at."""
     if config.num_repeats > 1:
         raise InputError(
@@ -252,8 +261,8 @@ def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int) -
         )
     if config.split or config.train_query:
         raise InputError(f"data.manifest={STREAM} takes no split and no query; choose with data.stream.subjects, ...")
-    train = PairStream(config, num_frames=num_frames, size=size, seed=seed)
-    held_out = PairStream(config, num_frames=num_frames, size=size, seed=seed, held_out=True)
+    stream = partial(PairStream, config, num_frames=num_frames, size=size, seed=seed, cameras=with_cameras)
+    train, held_out = stream(), stream(held_out=True)
     summary = {"rooms_at_a_time": config.stream.num_rooms, "views": train.num_views, "held_out_groups": len(held_out)}
     return PretrainData(train=train, held_out=held_out, problems=ProblemLog(None), summary=summary)
 

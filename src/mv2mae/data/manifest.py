@@ -193,16 +193,17 @@ def find_class_names(manifest: str | Path) -> Path | None:
     Args:
         manifest: a file or its URL, or `sample`; what lies behind a URL is copied here.
     """
+    return beside(manifest, f"{Path(str(manifest)).stem}.classes.json") or beside(manifest, "classes.json")
+
+
+def beside(manifest: str | Path, name: str) -> Path | None:
+    """The file of this name in a manifest's folder, if there is one; from behind a URL, its copy."""
     place = str(sample_manifest() if str(manifest) == "sample" else manifest)
-    folder, stem = os.path.dirname(place), Path(place).stem
-    for name in (f"{stem}.classes.json", "classes.json"):
-        try:
-            file = local_copy(os.path.join(folder, name))
-        except InputError:  # nothing at that URL
-            continue
-        if file.is_file():
-            return file
-    return None
+    try:
+        file = local_copy(os.path.join(os.path.dirname(place), name))
+    except InputError:  # nothing at that URL
+        return None
+    return file if file.is_file() else None
 
 
 def with_media_info(

@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig
+from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize, draw_box
+from mv2mae.data.cameras import crop_camera
 from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.views import Pair, reading_size
@@ -40,7 +44,7 @@ class Script:
     """A pair before it is drawn.
 
     group: who does what, in which room. views: of the target, then of the sources. boxes: how each is cropped.
-    index, seed: of the pair. movers: what moves, once it has been worked out.
+    index, seed: of the pair. alike: what is done to all clips. movers: what moves, once it has been worked out.
     """
 
     group: Group
@@ -48,6 +52,7 @@ class Script:
     boxes: tuple[Box, ...]
     index: int
     seed: int
+    alike: Alike
     movers: tuple[Mover, ...] = ()
 
 
@@ -62,11 +67,15 @@ class Rooms:
         """Cameras and room of a setup."""
         return self._entry(setup)[:2]
 
+    def camera(self, setup: int, view: int) -> Camera:
+        """One of a setup's cameras."""
+        return next(camera for camera in self.plan(setup)[0] if camera.view == view)
+
     def stage(self, setup: int, view: int) -> Stage:
         """What one camera sees of the empty room."""
-        cameras, room, stages = self._entry(setup)
+        _, room, stages = self._entry(setup)
         if view not in stages:
-            stages[view] = Stage(room, next(c for c in cameras if c.view == view), self.config.size)
+            stages[view] = Stage(room, self.camera(setup, view), self.config.size)
         return stages[view]
 
     def _entry(self, setup: int) -> tuple[list[Camera], Room, dict[int, Stage]]:
@@ -95,6 +104,7 @@ class PairStream(Dataset[Pair]):
         size: height and width of a clip in pixels.
         seed: of all draws.
         held_out: other pairs than those of training, in other rooms.
+        cameras: whether pairs tell their cameras.
 
     Raises:
         InputError: the stream's settings cannot work.
@@ -102,8 +112,17 @@ class PairStream(Dataset[Pair]):
 
     shuffled, strata = False, None
 
-    def __init__(self, config: DataConfig, *, num_frames: int, size: int, seed: int, held_out: bool = False) -> None:
-        stream = config.stream
+    def __init__(
+        self,
+        config: DataConfig,
+        *,
+        num_frames: int,
+        size: int,
+        seed: int,
+        held_out: bool = False,
+        cameras: bool = False,
+    ) -> None:
+        stream, self.with_cameras = config.stream, cameras
         self.config, self.size, self.seed = config, size, seed
         self.purpose = _LOOK if held_out else _TRAIN
         self.length = _HELD_OUT if held_out else stream.pairs_per_epoch
@@ -156,7 +175,9 @@ class PairStream(Dataset[Pair]):
         views = tuple(int(v) for v in rng.choice(self.synth.views, self.config.num_sources + 1, replace=False))
         side = self.synth.size
         boxes = tuple(draw_box(self.config.crop, side, side, rng, min_crop=self.config.min_crop) for _ in views)
-        return Script(group=group, views=views, boxes=boxes, index=index, seed=int(rng.integers(2**60)))
+        seed = int(rng.integers(2**60))
+        alike = Alike.draw(self.seed, self.purpose, number) if self.config.augment_alike else Alike()
+        return Script(group=group, views=views, boxes=boxes, index=index, seed=seed, alike=alike)
 
     def _room(self, number: int) -> int:
         """The setup of a pair: rooms retire one at a time, spread evenly over the stretch that a room lasts."""
@@ -192,11 +213,28 @@ class PairStream(Dataset[Pair]):
         videos = iter(film(takes, device=device))
         pairs: list[Pair] = []
         for script in scripts:
-            clips = [timed("crop, augment")(crop_resize)(next(videos).frames, box, self.size) for box in script.boxes]
-            pairs.append(
-                {"target": clips[0], "sources": torch.stack(clips[1:]), "index": script.index, "seed": script.seed}
-            )
+            clips = self._cut(script, [next(videos).frames for _ in script.views])
+            pair: Pair = {
+                "target": clips[0],
+                "sources": torch.stack(clips[1:]),
+                "index": script.index,
+                "seed": script.seed,
+            }
+            if self.with_cameras:
+                pair["cameras"] = self._cameras(script)
+            pairs.append(pair)
         return pairs
+
+    @timed("crop, augment")
+    def _cut(self, script: Script, frames: Sequence[Tensor]) -> list[Tensor]:
+        cut = [crop_resize(view, box, self.size) for view, box in zip(frames, script.boxes, strict=True)]
+        return [script.alike.clip(clip) for clip in cut]
+
+    def _cameras(self, script: Script) -> Float32[Tensor, "v1 16"]:
+        side, setup = self.synth.size, script.group.setup
+        whole = [self.rooms.camera(setup, view).pinhole().vector() for view in script.views]
+        seen = [crop_camera(camera, box, side, side) for camera, box in zip(whole, script.boxes, strict=True)]
+        return torch.from_numpy(np.stack([script.alike.camera(camera) for camera in seen]))
 
 
 class ScriptedPairs(Dataset[Script]):

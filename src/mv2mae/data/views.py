@@ -10,12 +10,14 @@ from typing import NotRequired, TypedDict
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig
-from mv2mae.data.augment import crop_resize, draw_box
+from mv2mae.data.alike import Alike
+from mv2mae.data.augment import Box, crop_resize, draw_box
+from mv2mae.data.cameras import Cameras, crop_camera
 from mv2mae.data.manifest import check_synchronised, seconds_or_none
 from mv2mae.data.pairing import pair_views
 from mv2mae.data.sampling import ItemKey, fingerprint_of
@@ -23,6 +25,9 @@ from mv2mae.data.stopwatch import timed
 from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.windows import aligned_times, clip_step, shared_clock, video_span
 from mv2mae.errors import InputError
+
+Cut = tuple[Box, int, int]
+"""A crop, and the height and width of the picture that it was cut from."""
 
 
 class Pair(TypedDict):
@@ -36,6 +41,8 @@ class Pair(TypedDict):
     """Rows of the source videos in `PairDataset.frame`."""
     seed: int
     """From which the masks of this item follow."""
+    cameras: NotRequired[Float32[Tensor, "v1 16"]]
+    """Of target and sources as they are cropped (`cameras.Pinhole`), where they are asked for; NaN = not known."""
 
 
 class PairBatch(TypedDict):
@@ -45,12 +52,13 @@ class PairBatch(TypedDict):
     sources: UInt8[Tensor, "b v 3 t h w"]
     index: Tensor
     seed: Tensor
+    cameras: NotRequired[Float32[Tensor, "b v1 16"]]
 
 
 class PairDataset(Dataset[Pair]):
     """Every video as target once an epoch, with `num_sources` random other views of its group as sources.
 
-    The configuration may leave fewer views to choose from (`pairing`).
+    The configuration may leave fewer views to choose from (`pairing`), and may augment all views of a pair alike.
 
     Target and sources show the same moments (`windows`); each is cropped on its own, and a crop stays
     where it is over its clip (Section 3.2; Table 15). Every draw follows from (seed, epoch, index).
@@ -66,6 +74,7 @@ class PairDataset(Dataset[Pair]):
         size: height and width of a clip in pixels.
         seed: of all draws.
         videos: where frames come from.
+        cameras: what is known of the cameras, if pairs shall say so.
 
     Attributes:
         frame: the rows in use.
@@ -73,11 +82,19 @@ class PairDataset(Dataset[Pair]):
         num_groups, num_views, skipped_groups: counts; a group with too few views for a pair is skipped.
 
     Raises:
-        InputError: no group has enough views, or they are not synchronised.
+        InputError: no group has enough views, they are not synchronised, or some of their cameras are not known.
     """
 
     def __init__(
-        self, frame: pd.DataFrame, config: DataConfig, *, num_frames: int, size: int, seed: int, videos: Videos
+        self,
+        frame: pd.DataFrame,
+        config: DataConfig,
+        *,
+        num_frames: int,
+        size: int,
+        seed: int,
+        videos: Videos,
+        cameras: Cameras | None = None,
     ) -> None:
         self.config, self.num_frames, self.size, self.seed, self.videos = config, num_frames, size, seed, videos
         check_synchronised(frame)
@@ -88,6 +105,7 @@ class PairDataset(Dataset[Pair]):
         self.paths: list[str] = self.frame["path"].tolist()
         self.groups: list[str] = self.frame["group"].iloc[self.targets].tolist()
         self.target_paths = [self.paths[row] for row in self.targets]
+        self.cameras = None if cameras is None else cameras.vectors(self.frame)
         self.shuffled, self.fingerprint = True, fingerprint_of(self.target_paths)
         self.strata = strata_of(self.frame.iloc[self.targets], config.batch_by)
         self.spans = list(
@@ -121,17 +139,38 @@ class PairDataset(Dataset[Pair]):
         # the first repeat goes on with the item's generator; number 1 of the others is taken by `candidates`
         later = [np.random.default_rng((self.seed, epoch, index, 1 + repeat)) for repeat in range(1, num_repeats)]
         draws = [rng, *later]
-        repeats = self._clips([self.targets[index], *sources], draws)
+        rows = [self.targets[index], *sources]
+        repeats = self._clips(rows, draws)
+        alike = [self._alike(epoch, index, repeat) for repeat in range(num_repeats)]
         return [
-            {
-                "target": clips[0],
-                "sources": torch.stack(clips[1:]),
-                "index": index,
-                "source_index": sources,
-                "seed": int(rng.integers(2**60)),
-            }
-            for clips, rng in zip(repeats, draws, strict=True)
+            self._pair(rows, index, clips, boxes, rng, change)
+            for (clips, boxes), rng, change in zip(repeats, draws, alike, strict=True)
         ]
+
+    def _alike(self, *words: int) -> Alike:
+        return Alike.draw(self.seed, *words) if self.config.augment_alike else Alike()
+
+    def _pair(
+        self,
+        rows: Sequence[int],
+        index: int,
+        clips: Sequence[Tensor],
+        boxes: Sequence[Cut],
+        rng: np.random.Generator,
+        alike: Alike,
+    ) -> Pair:
+        changed = [alike.clip(clip) for clip in clips]
+        pair: Pair = {
+            "target": changed[0],
+            "sources": torch.stack(changed[1:]),
+            "index": index,
+            "source_index": list(rows[1:]),
+            "seed": int(rng.integers(2**60)),
+        }
+        if self.cameras is not None:
+            seen = [crop_camera(self.cameras[row], *cut) for row, cut in zip(rows, boxes, strict=True)]
+            pair["cameras"] = torch.from_numpy(np.stack([alike.camera(camera) for camera in seen]))
+        return pair
 
     def window(self, rows: Sequence[int], offset: float) -> list[np.ndarray]:
         """Times of a clip's frames in each of the videos `rows`, the first being the target; seconds."""
@@ -140,19 +179,25 @@ class PairDataset(Dataset[Pair]):
         step = clip_step(self.config.frame_stride, self.config.fps or spans[0].fps)
         return aligned_times(spans, num_frames=self.num_frames, step=step, offset=offset)
 
-    def _clips(self, rows: Sequence[int], draws: Sequence[np.random.Generator]) -> list[list[UInt8[Tensor, "3 t h w"]]]:
-        """For each generator a clip of every row; each video is read once."""
+    def _clips(
+        self, rows: Sequence[int], draws: Sequence[np.random.Generator]
+    ) -> list[tuple[list[UInt8[Tensor, "3 t h w"]], list[Cut]]]:
+        """For each generator a clip of every row, and how it was cut; each video is read once."""
         windows = [self.window(rows, rng.random()) for rng in draws]
         side = reading_size(self.config, self.size)
         times = [np.concatenate(of_row) for of_row in zip(*windows, strict=True)]
         read = [self.videos.read(self.paths[row], t, short_side=side) for row, t in zip(rows, times, strict=True)]
         views = [frames.unflatten(0, (len(draws), self.num_frames)) for frames in read]
-        return [[self._crop(view[repeat], rng) for view in views] for repeat, rng in enumerate(draws)]
+        return [self._crop([view[repeat] for view in views], rng) for repeat, rng in enumerate(draws)]
 
     @timed("crop, augment")
-    def _crop(self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator) -> UInt8[Tensor, "3 t h w"]:
-        box = draw_box(self.config.crop, frames.shape[1], frames.shape[2], rng, min_crop=self.config.min_crop)
-        return crop_resize(frames, box, self.size)
+    def _crop(
+        self, views: Sequence[UInt8[Tensor, "t h w 3"]], rng: np.random.Generator
+    ) -> tuple[list[UInt8[Tensor, "3 t h w"]], list[Cut]]:
+        config, sizes = self.config, [(frames.shape[1], frames.shape[2]) for frames in views]
+        boxes = [draw_box(config.crop, *size, rng, min_crop=config.min_crop) for size in sizes]
+        clips = [crop_resize(frames, box, self.size) for frames, box in zip(views, boxes, strict=True)]
+        return clips, [(box, *size) for box, size in zip(boxes, sizes, strict=True)]
 
 
 def reading_size(config: DataConfig, size: int) -> int:
@@ -163,12 +208,15 @@ def reading_size(config: DataConfig, size: int) -> int:
 @timed("collate")
 def collate_pairs(items: Sequence[Pair]) -> PairBatch:
     """Stacks pairs."""
-    return {
+    batch: PairBatch = {
         "target": torch.stack([item["target"] for item in items]),
         "sources": torch.stack([item["sources"] for item in items]),
         "index": torch.tensor([item["index"] for item in items]),
         "seed": torch.tensor([item["seed"] for item in items]),
     }
+    if "cameras" in items[0]:
+        batch["cameras"] = torch.stack([item["cameras"] for item in items])
+    return batch
 
 
 def strata_of(rows: pd.DataFrame, column: str) -> np.ndarray | None:

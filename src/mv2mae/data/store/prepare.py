@@ -1,6 +1,7 @@
 """`mv2mae prepare`: from a manifest of videos to a store of small ones, and the manifest that names its items.
 
 OUT/manifest.parquet      the same rows; `path` names an item: store/shard-000000.tar#KEY
+OUT/cameras.json          the cameras of the videos, if those of the originals are known
 OUT/problems.csv          what was set aside, with the reason; only where there is something
 OUT/store/store.json      the settings
 OUT/store/shard-*.tar     the items, `shard_size` to a tar
@@ -11,6 +12,7 @@ OUT/store/parts/*         a table for each whole shard: what a killed run, or an
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 import shutil
@@ -21,6 +23,9 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import Progress, TaskID
 
+from mv2mae.config import DataConfig
+from mv2mae.data.calibration import CAMERAS_NAME, cameras_of, prepared_cameras
+from mv2mae.data.cameras import Cameras
 from mv2mae.data.manifest import find_class_names, read_manifest, seconds_or_none, write_manifest
 from mv2mae.data.store.config import StoreConfig, check_header
 from mv2mae.data.store.crop import read_boxes
@@ -39,10 +44,11 @@ from mv2mae.data.store.shards import SHARD, ShardWriter
 from mv2mae.data.store.workers import Workers
 from mv2mae.data.video import available_cores
 from mv2mae.errors import InputError
-from mv2mae.files import LEFTOVERS, atomic_write
+from mv2mae.files import LEFTOVERS, atomic_write, write_json
 
 MANIFEST = "manifest.parquet"
 CLASSES = "manifest.classes.json"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +86,7 @@ def prepare(
     part: str = "",
     merge: bool = False,
     progress: bool = True,
+    cameras: str = "",
 ) -> PrepareReport:
     """Writes the store of a manifest, or what is missing of it.
 
@@ -95,6 +102,7 @@ def prepare(
         part: `3/16`: only the third of sixteen parts of the shards, for as many machines; then `merge`.
         merge: make nothing, but the index and the manifest of what the parts made.
         progress: show a bar.
+        cameras: known cameras of the originals (`read_calibration`), if they are not cameras.json beside the manifest.
 
     Raises:
         InputError: bad input, settings other than those of an earlier run, a merge before all parts are done,
@@ -107,6 +115,7 @@ def prepare(
     if processes < 1:
         raise InputError(f"processes={processes} must be at least 1")
     frame = read_manifest(manifest)
+    known = _known_cameras(str(manifest), cameras, frame, Path(out), config)
     shards = _plan(frame, config)
     mine = _part_of(len(shards), part)
     if Path(manifest).resolve() == Path(out, MANIFEST).resolve():
@@ -123,7 +132,7 @@ def prepare(
     records = {number: _record(folder, number) for number in mine}
     made = sum(len(records[number].rows) for number in missing)
     return PrepareReport(
-        manifest=None if part else _finish(manifest, frame, Path(out), list(records.values())),
+        manifest=None if part else _finish(manifest, frame, Path(out), list(records.values()), known),
         out=Path(out),
         made=made,
         kept=sum(len(record.rows) for record in records.values()) - made,
@@ -153,6 +162,23 @@ def _plan(frame: pd.DataFrame, config: StoreConfig) -> list[list[Source]]:
         except OSError:
             sources.append(Source(f"{number:08d}-{name}", path, *part, box))
     return [sources[first : first + config.shard_size] for first in range(0, len(sources), config.shard_size)]
+
+
+def _known_cameras(manifest: str, file: str, frame: pd.DataFrame, out: Path, config: StoreConfig) -> Cameras:
+    """The cameras of the originals. Those that were not asked for and do not fit are left out, with a word."""
+    try:
+        known = cameras_of(DataConfig(manifest=manifest, cameras=file))
+        known.vectors(frame)
+    except InputError as error:
+        if file:
+            raise
+        _log.warning("cameras are left out: %s", error)
+        return Cameras()
+    if config.crop != "none" and known.name and Path(known.name).resolve() == (out / CAMERAS_NAME).resolve():
+        raise InputError(
+            f"{known.name} lies where the cameras of the cut videos will be; give another folder than {out}"
+        )
+    return known
 
 
 def _part_of(num_shards: int, part: str) -> list[int]:
@@ -251,7 +277,9 @@ def _write_shard(
     write_record(record_file, ShardRecord(rows, list(sources), problems))
 
 
-def _finish(manifest: str | Path, frame: pd.DataFrame, out: Path, records: Sequence[ShardRecord]) -> Path:
+def _finish(
+    manifest: str | Path, frame: pd.DataFrame, out: Path, records: Sequence[ShardRecord], known: Cameras
+) -> Path:
     """Index, manifest, names of the classes and list of problems of the whole store."""
     folder = out / "store"
     problems = [problem for record in records for problem in record.problems]
@@ -273,6 +301,8 @@ def _finish(manifest: str | Path, frame: pd.DataFrame, out: Path, records: Seque
     kept["path"] = paths
     for column in ("fps", "frames", "width", "height"):
         kept[column] = index[column].astype(kept[column].dtype)
+    if known.name:
+        write_json(out / CAMERAS_NAME, prepared_cameras(known, frame, index))
     _write_problems(out / "problems.csv", frame, problems)
     names = find_class_names(manifest)
     if names is not None and names.resolve() != (out / CLASSES).resolve():

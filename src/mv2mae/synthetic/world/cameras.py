@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mv2mae.data.cameras import Pinhole
 from mv2mae.errors import InputError
 
 NTU_AZIMUTHS = (45.0, 0.0, -45.0)
@@ -62,6 +63,16 @@ class Camera:
         )
         return local @ self.rotation
 
+    def pinhole(self) -> Pinhole:
+        """The same camera in the form in which cameras go with clips; sides of the picture count 1."""
+        return Pinhole(
+            focal=(self.focal, self.focal),
+            centre=(0.5, 0.5),
+            rotation=self.rotation,
+            translation=-self.rotation @ self.position,
+            size=(1.0, 1.0),
+        )
+
     def to_json(self, size: int) -> dict[str, Any]:
         """The pose for cameras.json, for square frames of `size` pixels; `read_cameras` tells what it means."""
         return {
@@ -82,6 +93,7 @@ def read_cameras(path: str | Path) -> dict[int, dict[int, Camera]]:
     +y. `rotation` [3, 3] takes the world to the camera: `x_camera = rotation @ (x_world - position_m)`, x right, y
     down, z forward. A point is seen at `focal_px * x_camera[:2] / x_camera[2] + principal_point_px`, in pixels from the
     corner of the frame (the centre of the first pixel is at 0.5, 0.5). No distortion; slight shake is not included.
+    The azimuth is NaN where the file does not say it.
 
     Raises:
         InputError: there is no such file, or it holds something else.
@@ -91,6 +103,7 @@ def read_cameras(path: str | Path) -> dict[int, dict[int, Camera]]:
         return {
             int(setup): {int(view): _from_json(int(view), pose) for view, pose in entry["cameras"].items()}
             for setup, entry in setups.items()
+            if setup
         }
     except FileNotFoundError as error:
         raise InputError(f"no file at {path}; give the cameras.json that `mv2mae synth` wrote") from error
@@ -101,10 +114,10 @@ def read_cameras(path: str | Path) -> dict[int, dict[int, Camera]]:
 def _from_json(view: int, pose: dict[str, Any]) -> Camera:
     return Camera(
         view=view,
-        azimuth=float(pose["azimuth_deg"]),
+        azimuth=float(pose.get("azimuth_deg", np.nan)),
         position=np.array(pose["position_m"], dtype=float).reshape(3),
         rotation=np.array(pose["rotation"], dtype=float).reshape(3, 3),
-        focal=float(pose["focal_px"]) / float(pose["height"]),
+        focal=float(np.ravel(pose["focal_px"])[-1]) / float(pose["height"]),
     )
 
 
