@@ -8,8 +8,8 @@ import pytest
 
 from mv2mae.cli.looking import VERBS
 from mv2mae.config import EvalConfig
-from mv2mae.demo import FINETUNED, FULL_MINUTES, MULTI_VIEW, demo
-from mv2mae.demo_report import verdict
+from mv2mae.demo.demo import FINETUNED, FULL_MINUTES, MULTI_VIEW, demo
+from mv2mae.demo.report import verdict
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.evaluate.evaluate import evaluate
 
@@ -17,7 +17,7 @@ from mv2mae.evaluate.evaluate import evaluate
 @pytest.mark.slow
 def test_the_demo_ends_with_a_page_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     one_crop = EvalConfig(num_clips=1, num_crops=1)
-    monkeypatch.setattr("mv2mae.demo.evaluate", lambda run, data, test, out: evaluate(run, data, one_crop, out))
+    monkeypatch.setattr("mv2mae.demo.demo.evaluate", lambda run, data, test, out: evaluate(run, data, one_crop, out))
     report = demo(tmp_path / "demo", minutes=0.1)
     page = report.read_text(encoding="utf-8")
     for words in ("What it scored", "How it learnt", "What it sees", "What it confuses", "times the uniform share"):
@@ -53,7 +53,7 @@ def test_a_fresh_demo_removes_an_earlier_one(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     (tmp_path / "report.json").write_text('{"seconds": 500.0}')
     (tmp_path / "report.html").touch()
-    monkeypatch.setattr("mv2mae.demo.pretrain", stop)
+    monkeypatch.setattr("mv2mae.demo.demo.pretrain", stop)
     with pytest.raises(RunStopped):
         demo(tmp_path, minutes=1, fresh=True)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
@@ -61,9 +61,9 @@ def test_a_fresh_demo_removes_an_earlier_one(tmp_path, monkeypatch):
 
 
 def test_the_time_before_a_stop_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr("mv2mae.demo.pretrain", stop)
+    monkeypatch.setattr("mv2mae.demo.demo.pretrain", stop)
     clock = iter([0.0, 100.0, 1000.0, 1020.0])
-    monkeypatch.setattr("mv2mae.demo.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("mv2mae.demo.demo.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     for seconds in (100.0, 120.0):
         with pytest.raises(RunStopped):
             demo(tmp_path, minutes=1)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mv2mae.benchmark.loading import resident_bytes
+from mv2mae.bench.loading import resident_bytes
 from mv2mae.config import DataConfig
 from mv2mae.data.datamodule import make_loader, pretrain_data, worker_deaths_told
 from mv2mae.data.manifest import write_manifest

@@ -23,7 +23,7 @@ def _data_options(parser: ArgumentParser) -> None:
 
 
 def _data(args: Any) -> None:
-    from mv2mae.benchmark.loading import bench_data, print_figures, write_figures
+    from mv2mae.bench.loading import bench_data, print_figures, write_figures
 
     figures = bench_data(config_from(args, "PretrainConfig"), num_clips=args.num_clips, num_workers=args.num_workers)
     print_figures(figures, args.want)
@@ -48,7 +48,7 @@ def _model(args: Any) -> None:
 
     import torch
 
-    from mv2mae.benchmark.model import bench_model, print_figures, write_figures
+    from mv2mae.bench.model import bench_model, print_figures, write_figures
     from mv2mae.config import ModelConfig, PretrainConfig
     from mv2mae.train.optim import build_optimizer
 

@@ -91,7 +91,7 @@ def _demo_options(parser: ArgumentParser) -> None:
 
 
 def _demo(args: Any) -> None:
-    from mv2mae.demo import demo
+    from mv2mae.demo.demo import demo
 
     demo(Path(args.out), minutes=args.minutes, fresh=args.fresh)
 

@@ -81,7 +81,7 @@ def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Pa
     Raises:
         InputError: if `minutes` is not positive, or with `fresh` the folder holds something else.
     """
-    from mv2mae.demo_report import write_demo_report  # pictures need matplotlib, which is slow to load
+    from mv2mae.demo.report import write_demo_report  # pictures need matplotlib, which is slow to load
 
     if minutes <= 0:
         raise InputError(f"minutes={minutes} must be positive")

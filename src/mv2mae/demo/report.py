@@ -26,7 +26,7 @@ from mv2mae.visualize.visualize import read_views, shown_temperatures
 from mv2mae.weights import load_pretrained
 
 if TYPE_CHECKING:
-    from mv2mae.demo import Contender
+    from mv2mae.demo.demo import Contender
 
 SEED = 3
 """Of the masks in the pictures."""

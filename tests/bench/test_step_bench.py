@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
-from mv2mae.benchmark.flops import peer_flops, step_flops
-from mv2mae.benchmark.model import StepFigures, bench_model, print_figures
+from mv2mae.bench.flops import peer_flops, step_flops
+from mv2mae.bench.model import StepFigures, bench_model, print_figures
 from mv2mae.cli import main
 from mv2mae.config import ComputeConfig, DataConfig, ModelConfig, OptimConfig, PretrainConfig
 from mv2mae.errors import InputError

@@ -16,7 +16,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from mv2mae.benchmark.flops import step_flops
+from mv2mae.bench.flops import step_flops
 from mv2mae.config import PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.model.layers import checkpoint_activations

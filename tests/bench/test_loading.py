@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from tiny_videos import even_times, write_video
 
-from mv2mae.benchmark.loading import LoaderFigures, Memory, bench_data, print_figures, verdict
+from mv2mae.bench.loading import LoaderFigures, Memory, bench_data, print_figures, verdict
 from mv2mae.cli import main
 from mv2mae.config import ComputeConfig, DataConfig, ModelConfig, PretrainConfig, StreamConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
