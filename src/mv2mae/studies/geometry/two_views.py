@@ -74,14 +74,15 @@ def draw_two_views(config: SynthConfig, number: int) -> TwoViews:
     movers = cast_group(config, group, cameras, room)
     takes = [make_take(config, group, Stage(room, cameras[i], config.size), movers) for i in chosen]
     first, second = (
-        _view(footage.frames, footage.truth, cameras[i])
+        view_of(footage.frames, footage.truth, cameras[i])
         for i, footage in zip(chosen, film(takes, truth=TRUTH), strict=True)
     )
     axes = first.camera.rotation[2] @ second.camera.rotation[2]
     return TwoViews((first, second), float(np.degrees(np.arccos(np.clip(axes, -1, 1)))))
 
 
-def _view(frames: Tensor, truth: dict[str, Tensor], camera: Camera) -> View:
+def view_of(frames: Tensor, truth: dict[str, Tensor], camera: Camera) -> View:
+    """What a camera filmed: frames [t, h, w, 3] uint8 and `TRUTH` as the renderer gives them."""
     known = {name: values.numpy() for name, values in truth.items()}
     # the renderer does not tell how the camera shook; where it shows a joint does
     steady = camera.project(known["joints"][:, 0].astype(np.float64), frames.shape[1])[0]
