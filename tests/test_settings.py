@@ -31,6 +31,14 @@ def test_a_split_and_queries_put_each_other_out_of_force(weights):
         assert stored_settings(weights, {query})["data.split"] == ""
 
 
+def test_another_manifest_puts_the_runs_test_videos_out_of_force(weights):
+    config = json.loads((weights.parent / "config.yaml").read_text())
+    config["data"]["test_manifest"] = "test.csv"
+    (weights.parent / "config.yaml").write_text(json.dumps(config))
+    assert stored_settings(weights)["data.test_manifest"] == "test.csv"
+    assert stored_settings(weights, {"data.manifest"})["data.test_manifest"] is None
+
+
 def test_weights_without_a_run_bring_their_clips(weights, tiny, tmp_path):
     (weights.parent / "config.yaml").unlink()
     assert stored_settings(weights) == stored_settings(weights.parent) == {"data.frame_stride": 3}

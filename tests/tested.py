@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -47,8 +48,9 @@ def make_videos(folder: Path) -> pd.DataFrame:
 
 
 def make_manifest(folder: Path, frame: pd.DataFrame) -> DataConfig:
-    """What tests all videos of a table."""
+    """What tests all videos of a table; the names of its classes lie beside it."""
     manifest = write_manifest(frame, folder / "manifest.csv")
+    (folder / "manifest.classes.json").write_text(json.dumps(CLASSES))
     return DataConfig(manifest=str(manifest), test_query="view == view", frame_stride=2)
 
 

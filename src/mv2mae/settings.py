@@ -38,6 +38,8 @@ def stored_settings(source: str | Path, given: Collection[str] = ()) -> dict[str
         found |= dict.fromkeys(_QUERIES, "")
     elif _QUERIES & set(given):
         found["data.split"] = ""
+    if "data.manifest" in given:  # of other videos than the run's test
+        found["data.test_manifest"] = None
     return found
 
 

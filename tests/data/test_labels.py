@@ -1,12 +1,14 @@
 """Few labels: drawn by group, alike for all classes, from the seed alone."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mv2mae.config import DataConfig
 from mv2mae.data.datamodule import finetune_data
-from mv2mae.data.labels import few_labels
+from mv2mae.data.labels import class_key, few_labels, match_labels
 from mv2mae.data.manifest import make_frame
 from mv2mae.errors import InputError
 
@@ -93,3 +95,56 @@ def test_only_training_is_cut_down():
     data = finetune_data(config, num_frames=4, size=32, num_repeats=1, seed=0)
     assert data.summary["groups"] == 2 * data.summary["classes"]
     assert data.summary["videos"] == 3 * data.summary["groups"]
+
+
+def matched(tmp_path, names, labels, known):
+    """The new number of each label of a manifest."""
+    if names is not None:
+        (tmp_path / "m.classes.json").write_text(json.dumps(names))
+    frame = make_frame({"path": f"{k}.mp4", "group": k, "view": 0, "label": label} for k, label in enumerate(labels))
+    rows, said = match_labels(frame, tmp_path / "m.csv", known)
+    assert set(rows["label"].dropna()) == set(said)
+    return rows["label"].fillna(-1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "known", "numbers"),
+    [
+        (["climb", "jump", "stand"], [0, 1, 2, None], {0: "jump", 1: "stand"}, [3, 0, 1, -1]),
+        (["jump", "climb"], [0, 1], {0: "jump", 4: "stand"}, [0, 1]),  # a number that is free is kept
+        ({"7": "stand"}, [7], {0: "jump", 1: "stand"}, [1]),
+        (None, [1, 2, 5], {1: "1", 2: "2"}, [1, 2, 5]),  # numbers on both sides
+        ({"1": "001"}, [1, 2], {1: "1", 2: "02"}, [1, 2]),
+        (["JUMP ", "gr\u0075\u0308n"], [0, 1], {3: "gr\u00fcn", 5: "jump"}, [5, 3]),
+        (["Jump", "jump"], [0, 1], {1: "Jump", 2: "jump"}, [1, 1]),
+        (["2", "1.1"], [0, 1], {0: "1.1", 1: "2", 2: "3.1"}, [1, 0]),
+    ],
+)
+def test_labels_are_numbered_as_the_model_numbers_their_names(tmp_path, names, labels, known, numbers):
+    assert matched(tmp_path, names, labels, known) == numbers
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "known", "message"),
+    [
+        (
+            None,
+            [0, 1],
+            {0: "jump", 1: "stand"},
+            "class 0 is a number without a name, and the model's class 0 is 'jump'",
+        ),
+        (["jump", "stand"], [0, 1], {0: "0", 1: "1"}, "class 0 is 'jump', and the model's class 0 is '0'"),
+        ({"0": "jump"}, [0, 1], {0: "jump", 1: "stand"}, "class 1 is a number without a name"),
+        (None, [1], {0: "1", 1: "2"}, "class 1 is a number without a name"),
+        (["a", "jump"], [1], {4: "Jump", 5: "JUMP"}, "the model has 2 classes 'jump'"),
+    ],
+)
+def test_numbers_that_clash_with_names_are_refused(tmp_path, names, labels, known, message):
+    with pytest.raises(InputError, match=message):
+        matched(tmp_path, names, labels, known)
+
+
+def test_a_name_is_told_whatever_its_case():
+    assert class_key(" Gr\u0075\u0308n") == class_key("gr\u00fcn")
+    assert class_key("007") == class_key(7)
+    assert class_key("1.1") != class_key("1.10")

@@ -121,3 +121,15 @@ def test_attention_of_other_groups_than_its_scores_is_refused():
     scores = scores_of(np.ones(4, dtype=bool))
     with pytest.raises(InputError, match=r"the 3 groups in a fused.parquet are not the 4 .*test that run again"):
         compare(scores, scores, fused_b=fused_of(np.ones(3, dtype=bool)))
+
+
+def test_tests_whose_classes_have_other_numbers_are_compared_by_name():
+    hits = np.array([1, 1, 0, 1, 0, 1], dtype=bool)
+    a, b = scores_of(hits), scores_of(~hits)
+    b = b.rename(columns={"p0": "p3", "p1": "p0"}).assign(label=3)  # what is 0 in a is 3 in b
+    a.attrs, b.attrs = {"classes": ["walk", "sit"]}, {"classes": ["sit", "walk"]}
+    same = compare(a, scores_of(~hits))
+    assert compare(a, b) == same
+    b.attrs = {"classes": ["sit", "run"]}
+    with pytest.raises(InputError, match="different labels .*: walk and run"):
+        compare(a, b)

@@ -154,7 +154,8 @@ def test_videos_of_classes_that_were_never_trained_are_errors_and_told(frame, tm
     rows = frame.copy()
     rows.loc[rows["group"] == "c", "label"] = other
     data = dataclasses.replace(make_manifest(tmp_path, rows), train_query="view == view")
-    (tmp_path / "classes.json").write_text(json.dumps({"0": "walk", "2": "jump", "9": "fall"}))
+    names = {"0": "walk", "1": "sit, down", "2": "jump", "9": "fall"}
+    (tmp_path / "manifest.classes.json").write_text(json.dumps(names))
     figures = evaluate(run, data, TEST, tmp_path / "out", progress=False, fusion=fusion)
     scores = read_scores(tmp_path / "out")
     assert numbered(scores, "p") == ["p0", "p1", "p5"]
@@ -171,6 +172,65 @@ def test_videos_of_classes_that_were_never_trained_are_errors_and_told(frame, tm
     assert f"1 video shows a class that nothing was trained on ({figures['untrained'][0]}): counted as errors" in said
     assert "chance 0.333" in said
     assert json.loads(json.dumps(figures_of(scores)))["single_view"] == json.loads(json.dumps(figures["single_view"]))
+
+
+def test_classes_are_matched_by_name_whatever_their_numbers(run, frame, tmp_path):
+    told = evaluate(run, make_manifest(tmp_path, frame), TEST, tmp_path / "out", progress=False)
+    # the same videos indexed together with two more classes, one of which is tested
+    names = ["climb", "Sit, down ", "fall", "walk", "wave"]
+    shifted = frame.assign(label=frame["label"].map({0: 3, 1: 1, 2: 4}).astype("Int64"))
+    (tmp_path / "more").mkdir()
+    data = make_manifest(tmp_path / "more", shifted)
+    (tmp_path / "more" / "manifest.classes.json").write_text(json.dumps(names))
+    again = evaluate(run, data, TEST, tmp_path / "again", progress=False)
+    assert again["single_view"] == told["single_view"]
+    assert again["untrained"] == []
+    a, b = read_scores(tmp_path / "out"), read_scores(tmp_path / "again")
+    assert a["label"].tolist() == b["label"].tolist()
+    pd.testing.assert_frame_equal(a[numbered(a, "p")], b[numbered(b, "p")])
+    shifted.loc[shifted["group"] == "c", "label"] = 0  # climb, which the model numbers nowhere: 0 is its walk
+    other = evaluate(run, make_and_name(tmp_path / "other", shifted, names), TEST, tmp_path / "o", progress=False)
+    assert (other["untrained"], other["single_view"]["num_untrained"]) == (["climb"], 1)
+    assert other["untrained_labels"][0] not in (0, 1, 2)
+
+
+def make_and_name(folder, frame, names):
+    folder.mkdir()
+    data = make_manifest(folder, frame)
+    (folder / "manifest.classes.json").write_text(json.dumps(names))
+    return data
+
+
+def test_a_manifest_of_its_own_holds_the_test_and_needs_no_query(frame, tmp_path):
+    run = make_run(tmp_path / "run")
+    train = make_and_name(tmp_path / "train", frame[frame["group"] == "a"], ["walk"])
+    test = make_and_name(tmp_path / "test", frame[frame["group"] != "a"].assign(label=[1, 1, 0]), ["wave", "sit, down"])
+    data = dataclasses.replace(train, test_query="", test_manifest=test.manifest)
+    figures = evaluate(run, data, TEST, tmp_path / "out", progress=False)
+    assert read_scores(tmp_path / "out")["label"].tolist() == [1, 1, 2]
+    assert figures["split"] == test.manifest
+    # and where the run tells what it learnt from, another manifest alone is enough
+    (run / "training_videos.json").write_text(json.dumps(frame["path"][frame["group"] == "a"].tolist()))
+    alone = dataclasses.replace(test, test_query="")
+    assert evaluate(run, alone, TEST, tmp_path / "alone", progress=False)["single_view"] == figures["single_view"]
+    with pytest.raises(InputError, match="training ones must not be among them"):
+        evaluate(run, dataclasses.replace(train, test_query=""), TEST, tmp_path / "no", progress=False)
+
+
+def test_numbers_without_names_clash_with_names(run, frame, tmp_path):
+    data = make_manifest(tmp_path, frame)
+    (tmp_path / "manifest.classes.json").unlink()
+    with pytest.raises(InputError, match=r"class 0 is a number without a name, and the model's class 0 is 'walk'"):
+        evaluate(run, data, TEST, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_people_with_names_keep_them(run, frame, tmp_path):
+    rows = frame.assign(subject=["P01", "s10", None, "P01", "P02", None])
+    data = make_manifest(tmp_path, rows)
+    figures = evaluate(run, data, EvalConfig(num_clips=1, num_crops=1), tmp_path / "out", progress=False)
+    assert set(figures["per_subject"]) == {"P01", "P02", "s10"}
+    assert read_crops(tmp_path / "out")["subject"].fillna("").tolist() == ["P01", "s10", "", "P01", "P02", ""]
 
 
 def test_nothing_to_test_on_is_refused(run, frame, tmp_path):

@@ -14,6 +14,7 @@ from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.errors import InputError
 from mv2mae.studies.features import Features
 from mv2mae.studies.probes.measure import LabelledRows, labelled_rows, print_probes, probe, run_probes
+from mv2mae.studies.view_robustness.measure import rows_of_all_views
 
 QUICK = ProbeConfig(epochs=2, min_steps=2, weight_decays=(0.1, 0.01))
 
@@ -72,6 +73,22 @@ def test_test_videos_of_a_class_without_training_are_errors_and_told(weights, tm
         labelled_rows(divided(write_manifest(rows, tmp_path / "other.csv")))
 
 
+def test_test_videos_of_another_manifest_are_matched_by_name(tmp_path):
+    rows = read_manifest(few_videos(tmp_path / "m.csv"))
+    parts = {"train": rows[rows["subject"] <= 3], "test": rows[rows["subject"] > 3]}
+    numbers = {"train": {5: 0, 7: 1}, "test": {5: 2, 7: 0}}
+    names = {"train": ["sit", "wave"], "test": ["wave", "fall", "sit"]}
+    for part, frame in parts.items():
+        write_manifest(frame.assign(label=frame["label"].map(numbers[part])), tmp_path / f"{part}.csv")
+        (tmp_path / f"{part}.classes.json").write_text(json.dumps(names[part]))
+    data = dataclasses.replace(DATA, manifest=str(tmp_path / "train.csv"), test_manifest=str(tmp_path / "test.csv"))
+    for found in (labelled_rows(data), rows_of_all_views(data)):
+        assert found.classes == ["sit", "wave"]
+        assert found.test["label"].tolist() == parts["test"]["label"].map({5: 0, 7: 1}).tolist()
+    with pytest.raises(InputError, match="18 videos are both for training and for testing"):
+        labelled_rows(dataclasses.replace(data, test_manifest=data.manifest))
+
+
 def test_tokens_that_are_too_many_leave_the_attentive_probe_out(weights, tmp_path):
     config = dataclasses.replace(QUICK, token_gigabytes=1e-6)
     data = divided(few_videos(tmp_path / "m.csv"))
@@ -95,7 +112,7 @@ def test_what_the_features_hold_is_found_whatever_the_order():
         Features(values[60:], torch.zeros(30, 1, 2), {3: "gone"}),
     )
     test.values[3] = torch.nan
-    rows = LabelledRows(frame[:60], frame[60:].reset_index(drop=True))
+    rows = LabelledRows(frame[:60], frame[60:].reset_index(drop=True), {0: "a", 1: "b", 2: "c"})
     for table, _ in run_probes(rows, train, test, ProbeConfig()).values():
         best = table[["p0", "p1", "p2"]].fillna(-1).to_numpy().argmax(axis=1)
         assert (best == table["label"])[table.index != 3].all()

@@ -17,7 +17,7 @@ from mv2mae.config import (
     LogConfig,
     OptimConfig,
 )
-from mv2mae.data.indexing import class_names
+from mv2mae.data.labels import class_names
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate, print_figures
@@ -290,6 +290,17 @@ def test_labels_with_gaps_have_an_output_each_and_keep_their_numbers(config, tmp
     assert set(figures["single_view"]["per_class"]) == {5, 7}
     assert figures["single_view"]["top1"] == 1  # learnt by heart: each output stands for the right label
     assert load_classifier(run).predict(seen[:1]).classes == about["classes"]
+
+
+def test_a_run_does_not_go_on_with_other_classes(config, tmp_path):
+    run = tmp_path / "run"
+    rows = read_manifest("sample").query("subject in [1, 2] and label in [5, 7] and setup == 1")
+    manifest = write_manifest(rows, tmp_path / "m.csv")
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, manifest=str(manifest), train_query=""))
+    finetune(config, run)
+    write_manifest(rows.assign(label=rows["label"].map({5: 6, 7: 7})), manifest)
+    with pytest.raises(InputError, match="was begun with the classes 5 = 5, 7 = 7, and the manifest now has 6 = 6"):
+        finetune(config, run)
 
 
 def test_a_test_on_training_videos_is_told(config, tmp_path, capsys):

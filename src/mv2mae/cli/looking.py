@@ -62,7 +62,7 @@ def _visualize(args: Any) -> None:
 def _embedding(args: Any, config: PictureConfig, out: Path) -> Path:
     """The map of a manifest's clips; their features are kept below the cache, as those of the probes are."""
     from mv2mae.config import DataConfig, FeatureConfig
-    from mv2mae.data.indexing import class_names
+    from mv2mae.data.labels import class_names
     from mv2mae.errors import InputError
     from mv2mae.studies.features import extract_features, frozen_encoder
     from mv2mae.visualize.embedding import require

@@ -37,8 +37,8 @@ def _extract_options(parser: ArgumentParser) -> None:
 
 
 def _extract(args: Any) -> None:
+    from mv2mae.data.datamodule import rows_of_part
     from mv2mae.data.manifest import read_manifest
-    from mv2mae.data.protocols import select
     from mv2mae.errors import InputError
     from mv2mae.evaluate.evaluate import best_device
     from mv2mae.studies.extract import extract
@@ -46,14 +46,12 @@ def _extract(args: Any) -> None:
 
     data = args.data
     query = {"train": data.train_query, "test": data.test_query}.get(args.part)
-    if query == "" and not data.split:
+    if query == "" and not (data.split or data.test_manifest):
         raise InputError(
             f"nothing says which videos are the part {args.part}; give --data.split or --data.{args.part}_query, or "
             "leave --part out for all videos"
         )
-    rows = read_manifest(data.manifest)
-    if args.part != "all":
-        rows = select(rows, split=data.split, part=args.part, query=query or "")
+    rows = read_manifest(data.manifest) if args.part == "all" else rows_of_part(data, args.part)
     features = _features(args)
     frozen = frozen_encoder(args.weights, layer=features.layer, untrained=args.untrained)
     done = extract(frozen, rows, data, features, Path(args.out), fused=args.fused, device=best_device(args.device))

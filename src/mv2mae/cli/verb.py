@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-_OF_VIDEOS = {"manifest", "split", "train_query", "test_query", "frame_stride", "fps"}
+_OF_VIDEOS = {"manifest", "split", "train_query", "test_query", "test_manifest", "frame_stride", "fps"}
 
 
 @dataclass(frozen=True)

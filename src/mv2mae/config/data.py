@@ -58,6 +58,9 @@ class DataConfig:
     """Instead of a split: a pandas query over the manifest's columns that picks the training videos."""
     test_query: str = ""
     """Instead of a split: the query that picks the test videos."""
+    test_manifest: str | None = None
+    """Another manifest, of the test videos: for training and test folders that were indexed one by one. Classes are
+    matched by name. null = they are in the one manifest."""
     labels_per_class: int | None = None
     """Use the labels of that many groups of each class, drawn by the seed (fine-tuning only); null = all."""
     label_fraction: float | None = None

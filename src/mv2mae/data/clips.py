@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -147,9 +147,10 @@ class EvalDataset(_VideoRows, Dataset[EvalItem]):
         size: int,
         test: EvalConfig,
         videos: Videos,
+        class_names: Mapping[int, str] | None = None,
     ) -> None:
         super().__init__(frame, config, num_frames, size, videos)
-        self.test = test
+        self.test, self.class_names = test, dict(class_names or {})
 
     def __getitem__(self, index: int) -> EvalItem:
         """The crops of a video, or the reason why there are none."""

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import eval_short_side
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.clips import ClipDataset, EvalDataset
-from mv2mae.data.labels import few_labels
+from mv2mae.data.labels import few_labels, match_labels
 from mv2mae.data.manifest import check_synchronised, read_manifest
 from mv2mae.data.pairing import check_views
 from mv2mae.data.protocols import select
@@ -87,7 +87,7 @@ def pretrain_data(
     if config.manifest == STREAM:
         return _stream_data(config, num_frames=num_frames, size=size, seed=seed, with_cameras=with_cameras)
     videos = _videos(config, size, problems_file)
-    frame = _rows(config, "train")
+    frame = rows_of_part(config, "train")
     check_synchronised(frame)  # here too, before anything is decoded
     check_views(frame, config)
     cameras = cameras_of(config) if with_cameras else None
@@ -133,7 +133,7 @@ def finetune_data(
         InputError: manifest, selection or labels do not allow it.
     """
     videos = _videos(config, size, problems_file)
-    train_rows = few_labels(_rows(config, "train"), config, seed)
+    train_rows = few_labels(rows_of_part(config, "train"), config, seed)
     total = len(train_rows)
     train_rows = _readable(train_rows, config, videos, progress)
     train = ClipDataset(
@@ -156,23 +156,43 @@ def eval_data(
     test: EvalConfig,
     part: str = "test",
     groups_of: Collection[str] | None = None,
+    classes: Mapping[int, str] | None = None,
     problems_file: str | Path | None = None,
     progress: bool = True,
 ) -> EvalDataset:
     """The videos of a test: a part of the split, those of `test_query`, or else the whole manifest.
 
     Broken videos stay in: their items hold `error`, so that a score can count them. `groups_of` leaves the groups alone
-    that have one of these videos, with all their views.
+    that have one of these videos, with all their views. With `classes`, a model's names of classes by its numbers,
+    labels are numbered as the model numbers them (`match_labels`).
 
     Raises:
-        InputError: manifest or selection do not allow it.
+        InputError: manifest, selection or names do not allow it.
     """
     videos = _videos(config, size, problems_file, warns=False)
-    rows = _rows(config, part)
+    rows = rows_of_part(config, part)
+    names: dict[int, str] = {}
+    if classes is not None:
+        rows, names = match_labels(rows, manifest_of_part(config, part), classes)
     if groups_of is not None:
         rows = _groups_of(rows, groups_of)
     _preload(rows, config, videos, progress)
-    return EvalDataset(rows, config, num_frames=num_frames, size=size, test=test, videos=videos)
+    return EvalDataset(rows, config, num_frames=num_frames, size=size, test=test, videos=videos, class_names=names)
+
+
+def rows_of_part(config: DataConfig, part: str) -> pd.DataFrame:
+    """The training or the test videos that a configuration chooses, as rows of their manifest.
+
+    Raises:
+        InputError: no manifest, an unknown split, a query that cannot be, or nothing left.
+    """
+    query = config.train_query if part == "train" else config.test_query
+    return select(read_manifest(manifest_of_part(config, part)), split=config.split, part=part, query=query)
+
+
+def manifest_of_part(config: DataConfig, part: str) -> str:
+    """The manifest that holds the part `train` or `test`."""
+    return (config.test_manifest if part == "test" else None) or config.manifest
 
 
 def held_out_batch(dataset: PairDataset | PairStream, num_pairs: int) -> PairBatch:
@@ -322,11 +342,6 @@ def _videos(config: DataConfig, size: int, problems_file: str | Path | None, *, 
     in_memory = config.cache == "memory"
     cache_size = (config.cache_size or eval_short_side(size)) if in_memory else None
     return Videos(problems=ProblemLog(problems_file, warns=warns), cache_size=cache_size)
-
-
-def _rows(config: DataConfig, part: str) -> pd.DataFrame:
-    query = config.train_query if part == "train" else config.test_query
-    return select(read_manifest(config.manifest), split=config.split, part=part, query=query)
 
 
 def _groups_of(rows: pd.DataFrame, paths: Collection[str]) -> pd.DataFrame:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mv2mae.data.manifest import check_ending, check_repeats, find_class_names, with_media_info, write_manifest
+from mv2mae.data.manifest import check_ending, check_repeats, with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
 from mv2mae.files import write_json
@@ -56,8 +54,11 @@ def index(
     if frame.empty:
         raise InputError(f"none of the {total} videos below {root} can be opened; first: {': '.join(broken[0])}")
     write_manifest(frame, out)
+    names = out.with_name(f"{out.stem}.classes.json")
     if found.class_names:
-        write_json(out.with_name(f"{out.stem}.classes.json"), list(found.class_names))
+        write_json(names, list(found.class_names))
+    else:  # of an earlier index, whose numbers meant other classes
+        names.unlink(missing_ok=True)
     report: dict[str, list[Any]] = {
         "unmatched": list(found.unmatched),
         "set_aside": [list(entry) for entry in found.problems],
@@ -113,24 +114,3 @@ def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
             entry = report[what][0]
             first = ": ".join(entry) if isinstance(entry, list) else entry
             print(f"  {len(report[what]):,} {meaning}, listed in {out.stem}.report.json; first: {first}")
-
-
-def class_names(manifest: str | Path, labels: Iterable[int]) -> list[str]:
-    """Names of classes of a manifest: from the file beside it, or else the numbers themselves.
-
-    Args:
-        manifest: its path or URL, or `sample`.
-        labels: the classes' numbers.
-
-    Raises:
-        InputError: a file with something else in it.
-    """
-    file = find_class_names(manifest)
-    if file is None:
-        return [str(label) for label in labels]
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        known = dict(enumerate(values)) if isinstance(values, list) else {int(k): v for k, v in values.items()}
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{file} must hold the classes' names: a JSON list, or an object by label") from error
-    return [str(known.get(label, label)) for label in labels]

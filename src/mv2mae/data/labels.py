@@ -1,16 +1,132 @@
-"""Labels: which videos of a test show a class that was trained; and training sets with few labels."""
+"""Labels: their names, and the numbers that a model gives them; training sets with few labels.
+
+A number means a class in its own manifest only: one class more, and all behind it have another number. So wherever a
+model, or a table of scores, meets a manifest, classes are told by their names.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+import json
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mv2mae.config import DataConfig
+from mv2mae.data.manifest import find_class_names
 from mv2mae.errors import InputError
 from mv2mae.wording import listed
+
+
+def read_class_names(manifest: str | Path) -> dict[int, str]:
+    """Names of a manifest's classes by number, from the file beside it; empty where there is none.
+
+    Args:
+        manifest: its path or URL, or `sample`.
+
+    Raises:
+        InputError: a file with something else in it.
+    """
+    file = find_class_names(manifest)
+    if file is None:
+        return {}
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        pairs = enumerate(values) if isinstance(values, list) else values.items()
+        return {int(label): str(name) for label, name in pairs}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{file} must hold the classes' names: a JSON list, or an object by label") from error
+
+
+def class_names(manifest: str | Path, labels: Iterable[int]) -> list[str]:
+    """Names of classes of a manifest: from the file beside it, or else the numbers themselves.
+
+    Args:
+        manifest: its path or URL, or `sample`.
+        labels: the classes' numbers.
+
+    Raises:
+        InputError: a file with something else in it.
+    """
+    known = read_class_names(manifest)
+    return [known.get(label, str(label)) for label in labels]
+
+
+def class_key(name: object) -> str:
+    """What a class is told by: its name whatever the case, the way of writing an umlaut, or leading zeros."""
+    text = unicodedata.normalize("NFC", str(name)).strip().casefold()
+    return str(int(text)) if re.fullmatch(r"-?[0-9]+", text) else text
+
+
+def match_labels(
+    rows: pd.DataFrame, manifest: str | Path, known: Mapping[int, str]
+) -> tuple[pd.DataFrame, dict[int, str]]:
+    """The rows of a manifest with their classes numbered as a model numbers them, matched by name.
+
+    Classes that the model does not know get numbers that it does not use.
+
+    Args:
+        rows: of the manifest.
+        manifest: where they are from: the names of its classes lie beside it.
+        known: names of the model's classes by number; a class without a name has its number for one.
+
+    Returns:
+        the rows, and the names of their classes by the new numbers.
+
+    Raises:
+        InputError: one side has a name for a class where the other has only its number, so that nothing tells
+            whether they are the same; or a name stands for several classes of the model.
+    """
+    names = read_class_names(manifest)
+    found = [int(label) for label in sorted(rows["label"].dropna().unique())]
+    number = {label: _number_in(known, label, names.get(label), manifest) for label in found}
+    taken = {*known, *(label for label in number.values() if label is not None)}
+    free = max((*taken, *found, -1)) + 1
+    new: dict[int, int] = {}
+    for label, own in number.items():
+        if own is None:
+            own, free = (label, free) if label not in taken else (free, free + 1)
+            taken.add(own)
+        new[label] = own
+    said = {new[label]: names.get(label, str(label)) for label in found}
+    return rows.assign(label=rows["label"].map(new, na_action="ignore").astype("Int64")), {
+        label: known.get(label, name) for label, name in said.items()
+    }
+
+
+def _number_in(known: Mapping[int, str], label: int, name: str | None, manifest: str | Path) -> int | None:
+    """The model's number of a manifest's class; None for one that it does not know."""
+    key = class_key(label if name is None else name)
+    same = [number for number, other in known.items() if class_key(other) == key]
+    if label in same:
+        return label
+    is_number = key == str(label)
+    if is_number and label in known:
+        clash = label
+    elif is_number and name is None and same:
+        clash = same[0]
+    elif not same and class_key(known.get(label, "")) == str(label):
+        clash = label
+    else:
+        exact = [number for number in same if known[number] == name] or same
+        if len(exact) > 1:
+            raise InputError(f"{manifest}: the model has {len(exact)} classes {name!r}; which one is class {label}?")
+        return exact[0] if exact else None
+    raise InputError(
+        f"{manifest}: class {label} is {'a number without a name' if is_number else repr(name)}, and the model's class "
+        f"{clash} is {known[clash]!r}; classes are matched by name. {_advice(manifest, is_number=is_number)}"
+    )
+
+
+def _advice(manifest: str | Path, *, is_number: bool) -> str:
+    file = f"{Path(str(manifest)).stem}.classes.json"
+    if is_number:
+        return f"Write the names of its classes into {file} beside it (a JSON list, or an object by label)"
+    return f"Where both count alike, take {file} away, and they are matched by number"
 
 
 def count_untrained(rows: pd.DataFrame, classes: Collection[int]) -> int:

@@ -1,10 +1,10 @@
 """The manifest: the table of videos, one row each, as CSV or Parquet.
 
 Columns: `path` (relative to the manifest's folder, or absolute), `group` (the performance), `view` (the
-camera: a number or a name), `label` (class, from 0), `subject`, `setup`, `start`, `end` (the part of the file
-to use, in seconds of its time stamps), `fps`, `frames`, `width`, `height` (as displayed), `part` (`train`, `val` or
-`test` where an official list of the data set says so), `synchronised` (false where the videos of a group do not run on
-one clock; such a group serves fusion, not pre-training pairs). Only the first three must be there.
+camera: a number or a name), `label` (class, from 0), `subject`, `setup` (numbers or names), `start`, `end` (the part
+of the file to use, in seconds of its time stamps), `fps`, `frames`, `width`, `height` (as displayed), `part` (`train`,
+`val` or `test` where an official list of the data set says so), `synchronised` (false where the videos of a group do
+not run on one clock; such a group serves fusion, not pre-training pairs). Only the first three must be there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ COLUMNS = (
 REQUIRED = ("path", "group", "view")
 PART_OF_FILE, VIEW_OF_GROUP = ["path", "start", "end"], ["group", "view"]
 """What no two rows may have in common."""
-_INTEGERS = ("label", "subject", "setup", "frames", "width", "height")
+_INTEGERS = ("label", "frames", "width", "height")
+_NUMBERS_OR_NAMES = ("subject", "setup")
 _FLOATS = ("start", "end", "fps")
 PARTS = ("train", "val", "test")
 _TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
@@ -254,6 +255,8 @@ def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     columns["view"] = _views(frame["view"].map(as_text))
     for column in _INTEGERS:
         columns[column] = _numbers(frame[column], column, name, "Int64")
+    for column in _NUMBERS_OR_NAMES:
+        columns[column] = _numbers_or_names(frame[column])
     for column in _FLOATS:
         columns[column] = _numbers(frame[column], column, name, "float64")
     columns["part"] = _words(frame["part"], "part", name, dict(zip(PARTS, PARTS, strict=True))).astype("string")
@@ -267,6 +270,16 @@ def _views(views: pd.Series) -> pd.Series:
     if all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", view) for view in names):
         return views.map({view: int(view) for view in names}).astype("Int64")
     return views
+
+
+def _numbers_or_names(values: pd.Series) -> pd.Series:
+    """Whole numbers if all that is filled in is written as one and no two ways of writing mean the same (1 and 01)."""
+    texts = values.map(lambda value: None if pd.isna(value) or str(value) == "" else as_text(value)).astype(object)
+    names = texts.dropna().unique()
+    numbers = {name: int(re.sub(r"\.0*$", "", name)) for name in names if re.fullmatch(r"-?[0-9]{1,15}(\.0*)?", name)}
+    if len(numbers) == len(names) == len(set(numbers.values())):
+        return texts.map(numbers).astype("Int64")
+    return texts.where(texts.notna(), None)
 
 
 def _numbers(values: pd.Series, column: str, name: str, dtype: str) -> pd.Series:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from mv2mae.data.labels import class_key
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import chunks_of, fuse_views, top1_hits
-from mv2mae.evaluate.scores import FUSED_NAME
+from mv2mae.evaluate.scores import FUSED_NAME, class_names_in, renumbered
 from mv2mae.evaluate.tables import interval, number, print_table
 from mv2mae.wording import counted
 
@@ -62,6 +63,10 @@ def compare(
     Raises:
         InputError: the two were not tested on the same videos, or a fused table is of other groups.
     """
+    if new := _numbers_in(a, b):
+        names = class_names_in(b)
+        fused_b = None if fused_b is None else renumbered(fused_b, new, names)
+        b = renumbered(b, new, names)
     b = _matched(a, b)
     found = {"single_view": _paired(a, b, draws, seed)}
     if a["view"].nunique() == 1 and fused_a is None and fused_b is None:
@@ -104,11 +109,26 @@ def _matched(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     other = (a["label"].to_numpy(dtype=int) != b["label"].to_numpy(dtype=int)).nonzero()[0]
     if len(other):
         k = int(other[0])
+        said = [class_names_in(table).get(int(table["label"].iloc[k]), str(table["label"].iloc[k])) for table in (a, b)]
         raise InputError(
             f"the two tests give {len(other)} videos different labels (for instance {a['path'].iloc[k]}: "
-            f"{a['label'].iloc[k]} and {b['label'].iloc[k]}); test both on the same manifest"
+            f"{' and '.join(said)}); test both on the same manifest"
         )
     return b
+
+
+def _numbers_in(a: pd.DataFrame, b: pd.DataFrame) -> dict[int, int]:
+    """For each class of b its number in a, by name; the numbers themselves where one of them has no names."""
+    known, names = class_names_in(a), class_names_in(b)
+    if not (known and names):
+        return {}
+    number = {class_key(name): label for label, name in reversed(known.items())}
+    free = max(*known, *names) + 1
+    new: dict[int, int] = {}
+    for label, name in names.items():
+        same = class_key(known.get(label, "")) == class_key(name)
+        new[label] = label if same else number.get(class_key(name), free + len(new))
+    return new
 
 
 def _paired(a: pd.DataFrame, b: pd.DataFrame, draws: int, seed: int) -> dict[str, Any]:

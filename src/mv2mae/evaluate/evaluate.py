@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +14,7 @@ from rich.console import Console
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.datamodule import eval_data
-from mv2mae.data.indexing import class_names
+from mv2mae.data.datamodule import eval_data, rows_of_part
 from mv2mae.data.labels import count_untrained
 from mv2mae.errors import InputError
 from mv2mae.evaluate.fusion import (
@@ -86,36 +86,36 @@ def evaluate(
 
     Returns:
         the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops`, `fusion`, `classes` (names of the
-        classes that were trained), `labels` (their numbers in the data set), `untrained` (names of the test's other
-        classes, whose videos count as errors) and `trained_on` (how many of the tested videos were training videos of
-        the run).
+        classes that were trained), `labels` (their numbers in training; the scores' labels count as they do, whatever
+        the number in the manifest: classes are matched by name), `untrained` and `untrained_labels` (names and numbers
+        of the test's other classes, whose videos count as errors) and `trained_on` (how many of the tested videos were
+        training videos of the run).
 
     Raises:
-        InputError: if the run holds no classifier, a video has no label, no video shows a class that was trained, or
-            there is nothing to test on.
+        InputError: if the run holds no classifier, a video has no label, no video shows a class that was trained,
+            there is nothing to test on, or a class has a name on one side and but a number on the other.
     """
     model, about = load_classifier_model(run)
-    if not (data.split or data.test_query):
-        raise InputError(
-            "nothing says which videos to test on, and training ones must not be among them; "
-            'give data.split or data.test_query ("view == view" takes all of a manifest)'
-        )
+    labels: list[int] = about["labels"]
+    classes = dict(zip(labels, about["classes"], strict=True))
+    _check_choice(run, data)
     size, frames = model.config.image_size, model.config.num_frames
-    dataset = eval_data(data, num_frames=frames, size=size, test=test, progress=progress)
-    labels = about["labels"]
+    dataset = eval_data(data, num_frames=frames, size=size, test=test, classes=classes, progress=progress)
     count_untrained(dataset.frame, labels)
     model = model.to(device)
-    attention = fusion_of(run, model, labels, data, progress=progress) if fusion == "attention" else None
+    attention = fusion_of(run, model, classes, data, progress=progress) if fusion == "attention" else None
+    untrained = sorted(set(dataset.labels) - set(labels))
     out.mkdir(parents=True, exist_ok=True)
     scores, fused = _scored(model, labels, dataset, test, out, attention, progress)
     scores.attrs = {
         "run": str(run),
-        "split": data.split or data.test_query,
+        "split": data.split or data.test_query or data.test_manifest or "",
         "num_clips": test.num_clips,
         "num_crops": test.num_crops,
         "fusion": fusion,
         "classes": about["classes"],
-        "untrained": class_names(data.manifest, sorted(set(dataset.labels) - set(labels))),
+        "untrained": [dataset.class_names[label] for label in untrained],
+        "untrained_labels": untrained,
         "trained_on": trained_on(run, dataset.paths),
     }
     write_table(scores, out / SCORES_NAME)
@@ -128,6 +128,18 @@ def evaluate(
     return figures
 
 
+def _check_choice(run: str | Path, data: DataConfig) -> None:
+    """Raises InputError where nothing says which videos to test on, and training ones may be among them."""
+    if data.split or data.test_query or data.test_manifest:
+        return
+    learnt = training_videos(run)
+    if learnt is None or set(learnt) & set(rows_of_part(data, "test")["path"]):
+        raise InputError(
+            "nothing says which videos to test on, and training ones must not be among them; give data.split, "
+            'data.test_query ("view == view" takes all of a manifest) or another manifest (data.test_manifest)'
+        )
+
+
 def _scored(
     model: Classifier,
     labels: list[int],
@@ -138,7 +150,8 @@ def _scored(
     progress: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Scores of videos, and of groups where the views are fused by attention."""
-    with CropWriter(out / CROPS_NAME, test.num_crops, labels) as crops:
+    names = [column for column in ("subject", "setup") if not pd.api.types.is_numeric_dtype(dataset.frame[column])]
+    with CropWriter(out / CROPS_NAME, test.num_crops, labels, names) as crops:
         if attention is None:
             return score_videos(
                 model, dataset, test.batch_size, num_workers=test.num_workers, progress=progress, labels=labels,
@@ -153,26 +166,29 @@ def _scored(
 
 
 def fusion_of(
-    run: str | Path, model: Classifier, labels: list[int], data: DataConfig, *, progress: bool = True
+    run: str | Path, model: Classifier, classes: Mapping[int, str], data: DataConfig, *, progress: bool = True
 ) -> ViewAttention:
     """The learned fusion of a run: the one saved beside it, or else one that is trained now and saved.
 
     It learns from the groups of the training part that the classifier was fine-tuned on, so that of a run with few
     labels it sees no more of them; and anew where these are not the groups that the saved one learned from.
 
+    Args:
+        classes: the model's, names by number.
+
     Raises:
         InputError: if nothing says on what to train it, or the training videos do not serve.
     """
-    if not (data.split or data.train_query):
+    if not (data.split or data.train_query or data.test_manifest):
         raise InputError(
             "nothing says on which videos to learn the fusion; give data.split or data.train_query, or --fusion late"
         )
-    config = model.config
+    config, labels = model.config, list(classes)
 
     def training_part(data: DataConfig) -> EvalDataset:
         return eval_data(
             data, num_frames=config.num_frames, size=config.image_size, test=TRAINING_CROPS, part="train",
-            groups_of=training_videos(run), progress=progress,
+            groups_of=training_videos(run), classes=classes, progress=progress,
         )  # fmt: skip
 
     learned_from = digest_of(training_part(replace(data, cache="none")).frame, data)  # before anything is decoded
@@ -203,9 +219,13 @@ def fusion_of(
 def figures_of(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figures:
     """All figures of a table of scores, and what it was made with; what evaluation.json holds."""
     labels = [int(name[1:]) for name in numbered(scores, "p")]
-    untrained = [str(label) for label in sorted(set(scores["label"]) - set(labels))]
+    untrained = sorted(set(scores["label"]) - set(labels))
     made_with = {str(name): value for name, value in scores.attrs.items()}
-    names = {"classes": [str(label) for label in labels], "untrained": untrained}
+    names = {
+        "classes": [str(label) for label in labels],
+        "untrained": [str(label) for label in untrained],
+        "untrained_labels": [int(label) for label in untrained],
+    }
     return {**names, **made_with, "labels": labels, **summarise(scores, fused)}
 
 

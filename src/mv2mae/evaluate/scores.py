@@ -16,13 +16,14 @@
 `fused.parquet`, only where the views were fused by attention: the columns of scores.parquet with a row a group, and
 num_views and num_fused, the views that there are and those that could be read.
 
-Tables read by `read_scores` carry in `attrs` what they were made with: run, split, classes, num_clips, num_crops.
+Tables read by `read_scores` carry in `attrs` what they were made with: run, split, classes, num_clips, num_crops, and
+names and numbers of the classes that were not trained (untrained, untrained_labels).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,6 +49,31 @@ def numbered(scores: pd.DataFrame, letter: str) -> list[str]:
     """The columns `p0, p1, ...` or `l0, l1, ...` of a table, in the order of the classes."""
     found = (name for name in scores.columns if name[:1] == letter and name[1:].isdigit())
     return sorted(found, key=lambda name: int(name[1:]))
+
+
+def class_names_in(scores: pd.DataFrame) -> dict[int, str]:
+    """Names of the classes of a table by number, as far as it carries them; the untrained ones of its test included."""
+    about, labels = scores.attrs, [int(name[1:]) for name in numbered(scores, "p")]
+    if "names" in about:
+        return dict(about["names"])
+    if len(about.get("classes", ())) != len(labels):
+        return {}
+    known = dict(zip(labels, map(str, about["classes"]), strict=True))
+    others = zip(about.get("untrained_labels", ()), about.get("untrained", ()), strict=False)
+    return {int(label): str(label) for label in scores["label"]} | {int(k): str(v) for k, v in others} | known
+
+
+def renumbered(scores: pd.DataFrame, new: Mapping[int, int], names: Mapping[int, str]) -> pd.DataFrame:
+    """A table whose classes have other numbers.
+
+    Args:
+        new: number of each class by its present one.
+        names: of the classes by their present number.
+    """
+    made = scores.rename(columns={f"p{label}": f"p{number}" for label, number in new.items()})
+    made = made.assign(label=[new[int(label)] for label in scores["label"]])
+    made.attrs = {**scores.attrs, "names": {new[label]: name for label, name in names.items()}}
+    return made
 
 
 def read_scores(source: str | Path) -> pd.DataFrame:
@@ -156,10 +182,11 @@ class CropWriter:
         path: the file; it appears when all is written.
         num_crops: crops of a clip.
         labels: the number in the data set of each class.
+        names: columns of the manifest that hold names, where they may hold numbers.
     """
 
-    def __init__(self, path: Path, num_crops: int, labels: Sequence[int]) -> None:
-        self.path, self.num_crops, self.labels = path, num_crops, labels
+    def __init__(self, path: Path, num_crops: int, labels: Sequence[int], names: Collection[str] = ()) -> None:
+        self.path, self.num_crops, self.labels, self.names = path, num_crops, labels, names
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
         self._writer: pq.ParquetWriter | None = None
         self._rows: list[dict[str, Any]] = []
@@ -178,7 +205,9 @@ class CropWriter:
         if not self._rows:
             return
         logits = np.concatenate(self._logits)
-        columns: dict[str, Any] = {name: _column(name, [row[name] for row in self._rows]) for name in self._rows[0]}
+        columns: dict[str, Any] = {
+            name: _column(name, [row[name] for row in self._rows], is_text=name in self.names) for name in self._rows[0]
+        }
         columns |= {f"l{label}": pa.array(logits[:, i]) for i, label in enumerate(self.labels)}
         table = pa.table(columns)
         if self._writer is None:
@@ -201,8 +230,10 @@ class CropWriter:
         self._temporary.unlink(missing_ok=True)
 
 
-def _column(name: str, values: Sequence[Any]) -> pa.Array:
+def _column(name: str, values: Sequence[Any], *, is_text: bool) -> pa.Array:
     """One type a column in every part of the file, whatever is empty in this one; views are names or numbers."""
+    if is_text:
+        return pa.array([None if pd.isna(value) else str(value) for value in values], pa.string())
     if name in ("label", "subject", "setup", "clip", "crop"):
         return pa.array([None if pd.isna(value) else int(value) for value in values], pa.int64())
     return pa.array([str(value) for value in values]).dictionary_encode() if name != "view" else pa.array(values)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mv2mae.config import FinetuneConfig, ModelConfig
 from mv2mae.data.clips import collate_clips
 from mv2mae.data.datamodule import FinetuneData, finetune_data
-from mv2mae.data.indexing import class_names
+from mv2mae.data.labels import class_names
 from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
@@ -40,7 +40,7 @@ from mv2mae.weights import (
     read_weights,
     save_weights,
 )
-from mv2mae.wording import counted
+from mv2mae.wording import counted, listed
 
 _RATES_LOOKED_UP = 15
 """Videos that are opened to learn their usual rate, where the manifest says nothing."""
@@ -270,13 +270,15 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
         raise InputError(
             f"all {len(data.train)} training videos have the label {labels[0]}; a classifier needs two classes at least"
         )
+    classes = class_names(config.data.manifest, labels)
+    _check_classes(run, dict(zip(labels, classes, strict=True)))
     model, origin = build_classifier(config, model_config, stored, len(labels))
     module = FinetuneModule(config, model, data, world_size)
     say("Fine-tuning", *(f"  {line}" for line in describe(config, data, module, origin)))
     start_run(run, config)
     write_json(run / TRAINING_VIDEOS_NAME, data.train.paths)
     about = {
-        "classes": class_names(config.data.manifest, labels),
+        "classes": classes,
         "labels": labels,
         "frame_stride": config.data.frame_stride,
         "fps": config.data.fps,
@@ -298,6 +300,19 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
     summary = {**about, "steps": module.total_steps, "set_aside": data.videos.problems.items()}
     write_json(run / SUMMARY_NAME, summary)
     return run
+
+
+def _check_classes(run: Path, classes: dict[int, str]) -> None:
+    """Raises InputError where a run would go on with other classes: its manifest has changed since."""
+    if not (run / WEIGHTS_NAME).is_file():
+        return
+    about = read_weights(run).about
+    before = dict(zip(about.get("labels", ()), about.get("classes", ()), strict=False))
+    if list(before.items()) != list(classes.items()):
+        known, now = (listed([f"{k} = {v}" for k, v in some.items()]) for some in (before, classes))
+        raise InputError(
+            f"{run} was begun with the classes {known}, and the manifest now has {now}; give another folder as --run"
+        )
 
 
 def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule, origin: str) -> list[str]:

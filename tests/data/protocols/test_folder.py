@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from public_names import touch
 
-from mv2mae.data.protocols import PROTOCOLS, Listing, build_index
+from mv2mae.data.protocols import PROTOCOLS, Listing, build_index, select
 from mv2mae.errors import InputError
 
 
@@ -31,9 +31,32 @@ def test_words_become_labels(tmp_path: Path) -> None:
     touch(tmp_path, "walk/p1_t1_1.avi", "walk/p1_t1_2.avi", "run/p2_t1_1.avi")
     found = build_index("folder", tmp_path, "{label}/{subject}_{group}_{view}.avi")
     assert found.class_names == ("run", "walk")
-    assert found.frame[["label", "subject", "view"]].to_numpy().tolist() == [[0, 1, 1], [1, 0, 1], [1, 0, 2]]
+    assert found.frame[["label", "subject", "view"]].to_numpy().tolist() == [[0, "p2", 1], [1, "p1", 1], [1, "p1", 2]]
     numbered = build_index("folder", tmp_path, "{label}/p{subject}_{group}_{view}.avi").frame
     assert numbered["subject"].tolist() == [2, 1, 1]
+
+
+def test_people_and_rooms_keep_their_names(tmp_path: Path) -> None:
+    people = ["P01", "P02", "P09", "P10", "s1", "s2", "s10"]
+    touch(tmp_path, *(f"{person}_a/{view}.mp4" for person in people for view in "lr"))
+    frame = build_index("folder", tmp_path, "{subject}_{group}/{view}.mp4").frame
+    assert sorted(set(frame["subject"])) == sorted(people)
+    with pytest.raises(InputError, match="subject holds names: P01, P02, P09, ..., s2; columns"):
+        select(frame, query="subject <= 8")
+    assert set(select(frame, query="subject in ['P01', 's10']")["subject"]) == {"P01", "s10"}
+    numbers = tmp_path / "numbers"
+    touch(numbers, "001_a/l.mp4", "012_a/l.mp4")
+    frame = build_index("folder", numbers, "{setup}_{group}/{view}.mp4").frame
+    assert frame["setup"].tolist() == [1, 12]
+    touch(numbers, "1_a/r.mp4")  # two ways of writing one number are two names
+    assert sorted(build_index("folder", numbers, "{setup}_{group}/{view}.mp4").frame["setup"]) == ["001", "012", "1"]
+
+
+def test_codes_of_labels_are_names(tmp_path: Path) -> None:
+    touch(tmp_path, "1.1/a_1.mp4", "1.10/b_1.mp4", "2/c_1.mp4")
+    found = build_index("folder", tmp_path, "{label}/{group}_{view}.mp4")
+    assert found.class_names == ("1.1", "1.10", "2")
+    assert found.frame["label"].tolist() == [0, 1, 2]
 
 
 def test_takes_of_one_name_are_kept_apart(tmp_path: Path) -> None:
@@ -117,7 +140,7 @@ def test_a_table_may_be_parquet_with_numbers(tmp_path: Path) -> None:
         ("path,group,view,camera\n1.mp4,g,1,x\n", "unknown columns camera"),
         ("path,view\n1.mp4,1\n", "lacks the column group"),
         ("path,group,view\n,g,1\n", "column path is empty in 1 rows"),
-        ("path,group,view,subject\n1.mp4,g,1,1.5\n", "column subject must hold whole numbers"),
+        ("path,group,view,start\n1.mp4,g,1,x\n", "column start must hold numbers"),
         ("path,group,view\n9.mp4,g,1\n", "none of the 1 videos of .* is there; paths are relative to"),
         ("path,group,view\n", "none of the 0 videos"),
         ("", "cannot be read as a table"),

@@ -13,7 +13,8 @@ from public_names import touch
 from mv2mae.cli import main
 from mv2mae.config import DataConfig
 from mv2mae.data.datamodule import pretrain_data
-from mv2mae.data.indexing import class_names, index
+from mv2mae.data.indexing import index
+from mv2mae.data.labels import class_names
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import PROTOCOLS, select
 from mv2mae.errors import InputError
@@ -124,6 +125,13 @@ def test_names_of_classes_are_found_beside_the_manifest(tmp_path: Path) -> None:
     (tmp_path / "m.classes.json").write_text("walk, run")
     with pytest.raises(InputError, match=r"m\.classes\.json must hold the classes' names"):
         class_names(str(manifest), [0, 1])
+
+
+def test_names_of_an_earlier_index_do_not_stay(tmp_path: Path) -> None:
+    touch(tmp_path, "a/walk/g_1.mp4", "b/0/g_1.mp4")
+    for folder, names in (("a", ["walk"]), ("b", ["0"])):
+        index("folder", tmp_path / folder, tmp_path / "m.csv", pattern="{label}/{group}_{view}.mp4", probe=False)
+        assert class_names(tmp_path / "m.csv", [0]) == names
 
 
 @pytest.mark.parametrize("scheme", ["memory", "file"])

@@ -94,7 +94,10 @@ def _query(frame: pd.DataFrame, query: str, what: str) -> pd.DataFrame:
         rows = frame.query(query, engine="python")
     except Exception as error:  # pandas lets through what Python's parser and its own raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{what} cannot be evaluated ({reason}); columns: {', '.join(frame.columns)}") from error
+        words = [c for c in ("view", "subject", "setup") if c in query and not pd.api.types.is_numeric_dtype(frame[c])]
+        held = "".join(f"; {c} holds names: {listed(sorted(frame[c].dropna().unique()))}" for c in words)
+        columns = ", ".join(frame.columns)
+        raise InputError(f"{what} cannot be evaluated ({reason}){held}; columns: {columns}") from error
     if rows.empty:
         names = [column for column in ("view", "subject", "setup", "label") if frame[column].notna().any()]
         filled = [f"{name} {listed(sorted(frame[name].dropna().unique()))}" for name in names]

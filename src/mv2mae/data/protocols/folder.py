@@ -46,8 +46,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 def index(listing: Listing) -> Indexed:
     """All videos whose relative path fits the pattern (default `{group}/{view}.mp4`), or that the table names.
 
-    Labels, subjects and setups written as numbers keep them; words become 0, 1, ... in sorted order, and the
-    words of the labels are returned as class names. Files that do not fit are returned as unmatched.
+    Labels written as whole numbers keep them; words and codes such as 1.1 become 0, 1, ... in sorted order, and are
+    returned as class names. Subjects and setups stay what they are. Files that do not fit are returned as unmatched.
 
     Raises:
         InputError: a wrong pattern or table, both of them, or no file that fits.
@@ -103,18 +103,15 @@ def _separate_groups(rows: list[dict[str, str]]) -> None:
 
 
 def _numbered(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Words in place of numbers become numbers; also the words of the labels, if they are words."""
-    class_names: tuple[str, ...] = ()
-    for column in ("label", "subject", "setup"):
-        if column not in frame or pd.api.types.is_numeric_dtype(frame[column]):
-            continue
-        words = sorted({str(word) for word in frame[column].dropna()})
-        if all(re.fullmatch(r"-?[0-9.]+", word) for word in words):
-            continue
-        number = {word: i for i, word in enumerate(words)}
-        frame = frame.assign(**{column: frame[column].map(lambda word, number=number: number.get(str(word)))})
-        class_names = tuple(words) if column == "label" else class_names
-    return frame, class_names
+    """Labels that are words, or codes such as 1.1, become numbers; and the words."""
+    if "label" not in frame or pd.api.types.is_numeric_dtype(frame["label"]):
+        return frame, ()
+    words = sorted({str(word) for word in frame["label"].dropna()})
+    numbers = {int(float(word)) for word in words if re.fullmatch(r"[0-9]{1,15}(\.0+)?", word)}
+    if len(numbers) == len(words):
+        return frame, ()
+    number = {word: i for i, word in enumerate(words)}
+    return frame.assign(label=frame["label"].map(lambda word: number.get(str(word)))), tuple(words)
 
 
 def _listed(names: tuple[str, ...]) -> str:

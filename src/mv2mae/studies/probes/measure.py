@@ -15,10 +15,8 @@ from rich.console import Console
 from torch import Tensor
 
 from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
-from mv2mae.data.indexing import class_names
-from mv2mae.data.labels import count_untrained
-from mv2mae.data.manifest import read_manifest
-from mv2mae.data.protocols import select
+from mv2mae.data.datamodule import rows_of_part
+from mv2mae.data.labels import class_names, count_untrained, match_labels
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import Figures, accuracy, fuse_views, top1_with_interval
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
@@ -31,7 +29,7 @@ from mv2mae.wording import counted
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Training and test videos of a manifest, all with labels; no video is in both.
+    """Training and test videos, all with labels; no video is in both. Labels count as in the training's manifest.
 
     Raises:
         InputError: a video has no label, or no test video shows a class of training.
@@ -39,6 +37,8 @@ class LabelledRows:
 
     train: pd.DataFrame
     test: pd.DataFrame
+    names: dict[int, str]
+    """Of the classes of both, by number."""
 
     def __post_init__(self) -> None:
         count_untrained(self.train, self.labels)
@@ -49,6 +49,36 @@ class LabelledRows:
         """The classes that are trained; test videos of others count as errors."""
         return [int(label) for label in sorted(self.train["label"].dropna().unique())]
 
+    @property
+    def classes(self) -> list[str]:
+        """Names of `labels`."""
+        return [self.names[label] for label in self.labels]
+
+
+def labelled(train: pd.DataFrame, test: pd.DataFrame, data: DataConfig) -> LabelledRows:
+    """Training and test rows with their classes' names; those of another manifest matched by name.
+
+    Raises:
+        InputError: as `LabelledRows` and `match_labels`.
+    """
+    known = sorted(int(label) for label in train["label"].dropna().unique())
+    learnt = dict(zip(known, class_names(data.manifest, known), strict=True))
+    if data.test_manifest:
+        test, names = match_labels(test, data.test_manifest, learnt)
+    else:
+        asked = sorted(int(label) for label in test["label"].dropna().unique())
+        names = dict(zip(asked, class_names(data.manifest, asked), strict=True))
+    return LabelledRows(train, test, {**names, **learnt})
+
+
+def check_divided(data: DataConfig, what: str) -> None:
+    """Raises InputError unless something tells training from test videos; `what` learns and is tested."""
+    if not (data.split or data.test_manifest or (data.train_query and data.test_query)):
+        raise InputError(
+            f"nothing says which {what}; give --data.split, or --data.train_query and --data.test_query, or the test "
+            "videos' own manifest as --data.test_manifest"
+        )
+
 
 def labelled_rows(data: DataConfig) -> LabelledRows:
     """The training and the test part of a split, or of two queries.
@@ -56,21 +86,18 @@ def labelled_rows(data: DataConfig) -> LabelledRows:
     Raises:
         InputError: nothing divides the videos, a part is empty, a label is missing, or a video is in both parts.
     """
-    if not data.split and not (data.train_query and data.test_query):
-        raise InputError(
-            "nothing says which videos the probes learn from and which they are tested on; give --data.split, or "
-            "--data.train_query and --data.test_query"
-        )
-    frame = read_manifest(data.manifest)
-    train = select(frame, split=data.split, part="train", query=data.train_query)
-    test = select(frame, split=data.split, part="test", query=data.test_query)
-    both = train.merge(test, on=["group", "view"])
+    check_divided(data, "videos the probes learn from and which they are tested on")
+    train, test = (rows_of_part(data, part) for part in ("train", "test"))
+    both = train.merge(test, on=["path", "start", "end"] if data.test_manifest else ["group", "view"])
     if len(both):
         raise InputError(
-            f"{len(both)} videos are both for training and for testing (first: view {both['view'][0]} of group "
-            f"{both['group'][0]}); change the queries"
+            f"{len(both)} videos are both for training and for testing (first: {_first_of(both)}); change the queries"
         )
-    return LabelledRows(train, test)
+    return labelled(train, test, data)
+
+
+def _first_of(both: pd.DataFrame) -> str:
+    return str(both["path"][0]) if "path" in both else f"view {both['view'][0]} of group {both['group'][0]}"
 
 
 def score_table(rows: pd.DataFrame, scores: Tensor, good: np.ndarray, labels: Sequence[int]) -> pd.DataFrame:
@@ -165,12 +192,12 @@ def probe(
     figures = {
         "run": str(source),
         "manifest": data.manifest,
-        "split": data.split or f"{data.train_query} | {data.test_query}",
-        "classes": class_names(data.manifest, rows.labels),
+        "split": data.split or data.test_manifest or f"{data.train_query} | {data.test_query}",
+        "classes": rows.classes,
         "num_train": len(rows.train),
         "num_test": len(rows.test),
         **chance_of(rows),
-        **untrained_of(rows, data.manifest),
+        **untrained_of(rows),
         "features": dataclasses.asdict(features),
         "left_out": left_out,
         "encoders": results,
@@ -212,10 +239,13 @@ def chance_of(rows: LabelledRows) -> dict[str, float]:
     }
 
 
-def untrained_of(rows: LabelledRows, manifest: str) -> Figures:
+def untrained_of(rows: LabelledRows) -> Figures:
     """How many test videos show a class that is not in training, and the names of these classes."""
     other = sorted(set(rows.test["label"]) - set(rows.labels))
-    return {"num_untrained": count_untrained(rows.test, rows.labels), "untrained": class_names(manifest, other)}
+    return {
+        "num_untrained": count_untrained(rows.test, rows.labels),
+        "untrained": [rows.names[int(label)] for label in other],
+    }
 
 
 def print_probes(figures: Figures) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,22 @@ from rich.console import Console
 from torch import Tensor
 
 from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
+from mv2mae.data.datamodule import manifest_of_part, rows_of_part
 from mv2mae.data.manifest import read_manifest
-from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import Figures
 from mv2mae.evaluate.tables import number, print_table, print_untrained
 from mv2mae.runs import write_json
 from mv2mae.studies.features import UNTRAINED, Features, extract_features, frozen_encoder
-from mv2mae.studies.probes.measure import LabelledRows, broken_videos, chance_of, print_broken, untrained_of
+from mv2mae.studies.probes.measure import (
+    LabelledRows,
+    broken_videos,
+    chance_of,
+    check_divided,
+    labelled,
+    print_broken,
+    untrained_of,
+)
 from mv2mae.studies.view_robustness.metrics import (
     ALL,
     OTHERS,
@@ -50,23 +58,28 @@ def rows_of_all_views(data: DataConfig) -> LabelledRows:
         InputError: nothing divides the videos, both parts have the same performances, labels are missing, or there
             is one view only.
     """
-    if not data.split and not (data.train_query and data.test_query):
-        raise InputError(
-            "nothing says which performances the probe learns from and which it is tested on; give --data.split, or "
-            "--data.train_query and --data.test_query"
-        )
-    frame = read_manifest(data.manifest)
-    known = set(select(frame, split=data.split, part="train", query=data.train_query)["group"])
-    asked = set(select(frame, split=data.split, part="test", query=data.test_query)["group"]) - known
+    check_divided(data, "performances the probe learns from and which it is tested on")
+    known, asked = (set(rows_of_part(data, part)["group"]) for part in ("train", "test"))
+    if not data.test_manifest:
+        asked -= known
     if not asked:
         raise InputError(
             f"{data.split or 'the queries'}: every test performance is a training one too, seen by another camera; "
             "give a split by people, such as synthetic/xsub or ntu60/xsub"
         )
-    train, test = (frame[frame["group"].isin(groups)].reset_index(drop=True) for groups in (known, asked))
+    train, test = _of_groups(data, "train", known), _of_groups(data, "test", asked)
+    both = train.merge(test, on=["path", "start", "end"])
+    if len(both):
+        raise InputError(f"{len(both)} videos are both for training and for testing (first: {both['path'][0]})")
+    manifest = manifest_of_part(data, "test")
     if test["view"].nunique() < 2:
-        raise InputError(f"{data.manifest}: the test performances have one view only, {test['view'][0]}; two are asked")
-    return LabelledRows(train, test)
+        raise InputError(f"{manifest}: the test performances have one view only, {test['view'][0]}; two are asked")
+    return labelled(train, test, data)
+
+
+def _of_groups(data: DataConfig, part: str, groups: Collection[str]) -> pd.DataFrame:
+    frame = read_manifest(manifest_of_part(data, part))
+    return frame[frame["group"].isin(groups)].reset_index(drop=True)
 
 
 def with_azimuths(rows: pd.DataFrame, manifest: str, cameras: str = "") -> pd.DataFrame:
@@ -122,7 +135,10 @@ def view_robustness(
     if floor:
         encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))
     rows = rows_of_all_views(data)
-    train, test = (with_azimuths(part, data.manifest, cameras) for part in (rows.train, rows.test))
+    train, test = (
+        with_azimuths(videos, manifest_of_part(data, part), cameras)
+        for part, videos in (("train", rows.train), ("test", rows.test))
+    )
     results, unread, broken = {}, {}, {}
     for frozen in encoders:
         known, asked = (extract_features(frozen, part, data, features, device=device, progress=progress)
@@ -136,7 +152,7 @@ def view_robustness(
     return {
         "run": str(source),
         "manifest": data.manifest,
-        "split": data.split or f"{data.train_query} | {data.test_query}",
+        "split": data.split or data.test_manifest or f"{data.train_query} | {data.test_query}",
         "views": [str(view) for view in sorted(test["view"].unique())],
         "views_of_training": seen,
         "unknown_training": unknown,
@@ -144,7 +160,7 @@ def view_robustness(
         "test_performances": int(test["group"].nunique()),
         "probe": probe,
         **chance_of(rows),
-        **untrained_of(rows, data.manifest),
+        **untrained_of(rows),
         "encoders": results,
         "num_broken": len(unread),
         "broken": sorted(broken.items()),
