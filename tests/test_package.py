@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "files": set(),
     "ranks": set(),
     "runs": {"errors", "files"},
-    "weights": {*COMMON, "model"},
+    "weights": {*COMMON, "model", "interop"},  # which reads what others wrote
     "settings": {"errors", "runs", "weights"},
     # packages
     "config": {"errors"},
@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "viewer": {*COMMON, "model", "data", "weights", "runs", "visualize"},
     "reports": {*COMMON, "data", "runs", "evaluate", "visualize", "studies"},
     "bench": {*COMMON, "model", "data", "runs"},
+    "interop": {*COMMON, "model", "data", "weights", "runs"},
     "demo": {*COMMON, "model", "data", "recipes", "train", "weights", "runs", "evaluate", "visualize", "reports"},
 }
 """Whom each package and module may know. The command line may know all, and nobody knows it."""

@@ -25,6 +25,10 @@ from mv2mae.model.encoder import Encoder
 from mv2mae.model.pretraining import MV2MAE
 
 WEIGHTS_NAME = "model.safetensors"
+WEIGHTS_NAMES = (WEIGHTS_NAME, "model.safetensors.index.json", "pytorch_model.bin")
+"""How weights are called in a folder; the last two are transformers' names."""
+HUB = "hf:"
+"""What a name on the Hugging Face hub begins with."""
 HEADER = "mv2mae"
 """Key of the file's metadata under which the description stands, as JSON."""
 _DAMAGED = "the description in its header is damaged"
@@ -53,14 +57,20 @@ def packaged_weights() -> dict[str, Path]:
 
 
 def find_weights(source: str | Path) -> Path:
-    """The weights file of a run folder, a file's path, or the name of packaged weights.
+    """The weights file of a run's or another model's folder, a file's path, or the name of packaged weights.
+
+    What begins with `hf:` is brought from the Hugging Face hub, or from what was brought before.
 
     Raises:
         InputError: if there is none.
     """
+    if str(source).startswith(HUB):
+        from mv2mae.interop.hub import fetch
+
+        return fetch(str(source))
     path = Path(source)
     if path.is_dir():
-        path = path / WEIGHTS_NAME
+        path = next((path / name for name in WEIGHTS_NAMES if (path / name).is_file()), path)
     if path.is_file():
         return path
     packaged = packaged_weights()
@@ -96,12 +106,14 @@ def whole_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def read_weights(source: str | Path) -> StoredWeights:
-    """Read a weights file of this project.
+    """Read a weights file, this project's or one of VideoMAE's (`mv2mae.interop.foreign`).
 
     Raises:
-        InputError: if it is missing, damaged or not of this project.
+        InputError: if it is missing, damaged or of another model.
     """
     path = find_weights(source)
+    if path.suffix != ".safetensors":
+        return _foreign(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -109,7 +121,7 @@ def read_weights(source: str | Path) -> StoredWeights:
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from error
     if HEADER not in header:
-        raise InputError(f"{path}: a safetensors file, but not one that mv2mae wrote (no such mark in its header)")
+        return _foreign(path)
     try:
         stored = json.loads(header[HEADER])
         kind, values, about = str(stored["kind"]), dict(stored["config"]), dict(stored["about"])
@@ -126,6 +138,12 @@ def read_weights(source: str | Path) -> StoredWeights:
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {_DAMAGED} ({error})") from error
     return StoredWeights(path, kind, config, tensors, about)
+
+
+def _foreign(path: Path) -> StoredWeights:
+    from mv2mae.interop.foreign import read_foreign  # which makes use of this module
+
+    return read_foreign(path)
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -11,13 +11,25 @@ from typing import Any
 import jsonargparse
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli import bench, data, geometry, looking, predicting, reporting, studies, testing, training, viewing
+from mv2mae.cli import (
+    bench,
+    data,
+    exporting,
+    geometry,
+    looking,
+    predicting,
+    reporting,
+    studies,
+    testing,
+    training,
+    viewing,
+)
 from mv2mae.cli.verb import Verb
 from mv2mae.cli.words import given_options, positionals, spelled_out, tell_aliases
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.ranks import alone, is_first
 
-_KINDS = (data, training, testing, predicting, studies, geometry, looking, viewing, reporting, bench)
+_KINDS = (data, training, testing, predicting, exporting, studies, geometry, looking, viewing, reporting, bench)
 VERBS = {name: verb for kind in _KINDS for name, verb in kind.VERBS.items()}
 
 
@@ -25,7 +37,7 @@ GROUPS = {
     "to begin with": ("demo",),
     "data": ("index", "check", "prepare", "synth"),
     "train": ("recipes", "pretrain", "finetune"),
-    "test and use": ("evaluate", "predict", "extract"),
+    "test and use": ("evaluate", "predict", "extract", "export"),
     "what an encoder has learnt": ("probe", "robustness", "geometry"),
     "look": ("visualize", "view", "report"),
     "measure speed": ("bench data", "bench model"),

@@ -46,6 +46,10 @@ class ModelConfig:
     """Fixed position table: VideoMAE's over the flattened tokens, or a separable one over (t, h, w)."""
     position_grid: tuple[int, int, int] | None = None
     """Token grid for which the encoder's table is made, then interpolated to the clip's; null = the clip's own."""
+    norm_eps: float = 1e-6
+    """What LayerNorms add to the variance (VideoMAE: 1e-6; its weights in transformers: 1e-12)."""
+    head_norm_eps: float = 1e-6
+    """The same in the norm before an output layer (transformers: 1e-5)."""
     mask_ratio: float = 0.7
     """Share of tokens that is removed and predicted, rho (Table 7)."""
     masking: Masking = "random"
@@ -80,6 +84,8 @@ class ModelConfig:
             )
         depths = (self.encoder_depth, self.decoder_depth)
         require(min(depths) >= 1, f"encoder_depth={depths[0]}, decoder_depth={depths[1]}: both must be at least 1")
+        for name in ("norm_eps", "head_norm_eps"):
+            require(getattr(self, name) > 0, f"{name}={getattr(self, name)} must be positive")
         require(0 < self.mask_ratio < 1, f"mask_ratio={self.mask_ratio} must lie between 0 and 1")
         require(self.num_masked >= 1, f"mask_ratio={self.mask_ratio} masks none of {self.num_tokens} tokens")
         require(self.cross_view_weight >= 0, f"cross_view_weight={self.cross_view_weight} must not be negative")

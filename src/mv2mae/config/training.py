@@ -245,7 +245,8 @@ class FinetuneConfig:
     """Supervised fine-tuning of an encoder (Section 3.4, Table 16)."""
 
     init: str | None = None
-    """Run folder or safetensors file whose encoder is the start; null = from scratch."""
+    """What holds the encoder to start from: run, safetensors file, VideoMAE of transformers (folder or hf:OWNER/NAME)
+    or an official .pth; null = from scratch."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model from scratch, its decoders left out; with `init` the stored model takes its place."""
     num_frames: int | None = None

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.encoder import Encoder
-from mv2mae.model.layers import NORM_EPS
 
 
 class Classifier(nn.Module):
@@ -21,7 +20,7 @@ class Classifier(nn.Module):
         self.config = config
         self.num_classes = num_classes
         self.encoder = Encoder(config, final_norm=False, drop_path=drop_path)
-        self.norm = nn.LayerNorm(config.encoder_width, eps=NORM_EPS)
+        self.norm = nn.LayerNorm(config.encoder_width, eps=config.head_norm_eps)
         self.head = nn.Linear(config.encoder_width, num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)

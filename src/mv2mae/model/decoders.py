@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
-from mv2mae.model.layers import NORM_EPS, Block, Blocks, CrossBlock, init_weights
+from mv2mae.model.layers import Block, Blocks, CrossBlock, init_weights, set_norm_eps
 
 
 class SelfViewDecoder(nn.Module):
@@ -16,7 +16,8 @@ class SelfViewDecoder(nn.Module):
         super().__init__()
         width = config.decoder_width
         self.blocks = Blocks(Block(width, config.decoder_heads) for _ in range(config.decoder_depth))
-        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        set_norm_eps(self.blocks, config.norm_eps)
+        self.norm = nn.LayerNorm(width, eps=config.head_norm_eps)
         self.head = nn.Linear(width, config.tubelet_dim)
         self.apply(init_weights)
 
@@ -36,7 +37,8 @@ class CrossViewDecoder(nn.Module):
         super().__init__()
         width = config.decoder_width
         self.blocks = Blocks(CrossBlock(width, config.decoder_heads) for _ in range(config.decoder_depth))
-        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        set_norm_eps(self.blocks, config.norm_eps)
+        self.norm = nn.LayerNorm(width, eps=config.head_norm_eps)
         self.head = nn.Linear(width, config.tubelet_dim)
         self.apply(init_weights)
 

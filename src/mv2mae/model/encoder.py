@@ -7,7 +7,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
-from mv2mae.model.layers import NORM_EPS, Block, Blocks, init_weights, interpolate_positions, position_table
+from mv2mae.model.layers import Block, Blocks, init_weights, interpolate_positions, position_table, set_norm_eps
 from mv2mae.model.tubelets import colour_scale, grid_of, take_tubelets, tubelets
 
 
@@ -38,8 +38,9 @@ class Encoder(nn.Module):
         last = max(1, config.encoder_depth - 1)
         chances = [drop_path * block / last for block in range(config.encoder_depth)]
         self.blocks = Blocks(Block(config.encoder_width, config.encoder_heads, chance) for chance in chances)
-        self.norm = nn.LayerNorm(config.encoder_width, eps=NORM_EPS) if final_norm else nn.Identity()
+        self.norm = nn.LayerNorm(config.encoder_width) if final_norm else nn.Identity()
         self.apply(init_weights)
+        set_norm_eps(self, config.norm_eps)
 
     def forward(
         self, clip: Shaped[Tensor, "b c t h w"], visible_idx: Int[Tensor, "b k"] | None = None

@@ -220,6 +220,13 @@ def checkpoint_activations(model: nn.Module) -> None:
             module.checkpointed = True
 
 
+def set_norm_eps(module: nn.Module, eps: float) -> None:
+    """What all LayerNorms in a module add to the variance, where weights were trained with another value."""
+    for part in module.modules():
+        if isinstance(part, nn.LayerNorm):
+            part.eps = eps
+
+
 def init_weights(module: nn.Module) -> None:
     """VideoMAE's first weights: Xavier-uniform matrices, zero biases, norms of 1."""
     if isinstance(module, nn.Linear):

@@ -224,7 +224,8 @@ def build_classifier(
         return model, "from scratch"
     used = {name: tensor for name, tensor in encoder_tensors(stored).items() if not name.startswith("norm.")}
     fill(model.encoder, used, stored.path)
-    return model, f"encoder from {stored.path} ({_transferred(stored, used)})"
+    notes = "".join(f"; {note}" for note in stored.about.get("notes", ()))
+    return model, f"encoder from {stored.path} ({_transferred(stored, used)}{notes})"
 
 
 def _transferred(stored: StoredWeights, used: Collection[str]) -> str:

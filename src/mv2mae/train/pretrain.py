@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import ComputeConfig, ModelConfig, PretrainConfig
@@ -27,8 +28,18 @@ from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.snapshots import Snapshots
 from mv2mae.train.trainer import StepModule, fit, num_devices, say
-from mv2mae.weights import ENCODER, PRETRAINING, WEIGHTS_NAME, fill, read_weights, save_weights
+from mv2mae.weights import (
+    ENCODER,
+    PRETRAINING,
+    WEIGHTS_NAME,
+    StoredWeights,
+    fill,
+    read_weights,
+    save_weights,
+)
 from mv2mae.wording import counted
+
+_log = logging.getLogger(__name__)
 
 Batch = dict[str, Any]
 
@@ -192,12 +203,22 @@ def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
         if other:
             have, want = getattr(stored.config, other[0]), getattr(config.model, other[0])
             raise InputError(f"{stored.path} has {other[0]}={have}, but model.{other[0]} is {want}; make them equal")
-        fill(model, stored.tensors, stored.path)
+        fill(model, {**_fresh_cross_decoder(model, stored), **stored.tensors}, stored.path)
     if config.compute.checkpoint_activations:
         checkpoint_activations(model)
     if config.compute.compile:
         model.compile()
     return model
+
+
+def _fresh_cross_decoder(model: nn.Module, stored: StoredWeights) -> dict[str, Tensor]:
+    """The first weights of a cross-view decoder that starts from scratch beside a stored single-view model."""
+    prefix = "cross_decoder."
+    fresh = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefix)}
+    if not fresh or any(name.startswith(prefix) for name in stored.tensors):
+        return {}
+    _log.warning("%s has no cross-view decoder, which starts from scratch", stored.path)
+    return fresh
 
 
 TASK_SETTINGS = (

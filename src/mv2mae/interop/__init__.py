@@ -1,0 +1,1 @@
+"""Models of other software in and out: names of tensors, files, folders and the hub."""

@@ -1,0 +1,181 @@
+"""VideoMAE's tensors under other names: transformers' and those of the official releases, both ways.
+
+The layers are the same ones. What differs beside names: the embedding is a strided convolution there, query, key and
+value are three matrices in transformers, and a mask token has two axes more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mv2mae.model.tubelets import Size3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """Names in other software, by ours; all are prefixes up to `.weight` or `.bias`."""
+
+    embed: str
+    stacks: Mapping[str, str]
+    """Rows of blocks."""
+    block: Mapping[str, str]
+    """Layers in a block."""
+    parts: Mapping[str, str]
+    """All other layers."""
+    attention: str
+    """Where in a block query, key and value are."""
+    split: bool
+    """Whether these are three matrices."""
+
+
+OFFICIAL = Dialect(
+    embed="encoder.patch_embed.proj",
+    stacks={"encoder.blocks": "encoder.blocks", "self_decoder.blocks": "decoder.blocks"},
+    block={"norm1": "norm1", "norm2": "norm2", "attention.proj": "attn.proj", "mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"},
+    parts={
+        "encoder.norm": "encoder.norm",
+        "projector": "encoder_to_decoder",
+        "self_decoder.norm": "decoder.norm",
+        "self_decoder.head": "decoder.head",
+        "norm": "fc_norm",
+        "head": "head",
+    },
+    attention="attn",
+    split=False,
+)
+"""MCG-NJU's VideoMAE and OpenGVLab's VideoMAE V2; fine-tuned ones are without the `encoder.` in front."""
+
+TRANSFORMERS = Dialect(
+    embed="videomae.embeddings.patch_embeddings.projection",
+    stacks={"encoder.blocks": "videomae.encoder.layer", "self_decoder.blocks": "decoder.decoder_layers"},
+    block={
+        "norm1": "layernorm_before",
+        "norm2": "layernorm_after",
+        "attention.proj": "attention.output.dense",
+        "mlp.0": "intermediate.dense",
+        "mlp.2": "output.dense",
+    },
+    parts={
+        "encoder.norm": "videomae.layernorm",
+        "projector": "encoder_to_decoder",
+        "self_decoder.norm": "decoder.norm",
+        "self_decoder.head": "decoder.head",
+        "norm": "fc_norm",
+        "head": "classifier",
+    },
+    attention="attention.attention",
+    split=True,
+)
+"""transformers' `VideoMAEForPreTraining`, `VideoMAEForVideoClassification`; `VideoMAEModel` is without `videomae.`."""
+
+
+def from_dialect(tensors: Mapping[str, Tensor], dialect: Dialect) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors under our names, in float32, and the names of those that have no place with us.
+
+    Biases of keys are left out in silence: they change all scores of a query alike, and attention not at all.
+    """
+    made: dict[str, Tensor] = {}
+    left: list[str] = []
+    for name, tensor in tensors.items():
+        ours = _our_name(name, dialect)
+        if ours is None:
+            left.append(name)
+        elif ours == "encoder.embed.weight":
+            made[ours] = tensor.float().permute(0, 2, 3, 4, 1).flatten(1) if tensor.ndim == 5 else tensor.float()
+        elif not ours.endswith("k_bias"):
+            made[ours] = tensor.float().flatten() if ours == "mask_token" else tensor.float()
+    return _joined(made), left
+
+
+def to_dialect(tensors: Mapping[str, Tensor], dialect: Dialect, tubelet_size: Size3) -> dict[str, Tensor]:
+    """Our tensors under their names; those of the cross-view decoder, which nobody else has, are left out."""
+    made: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("cross_decoder."):
+            continue
+        theirs = _their_name(name, dialect)
+        if name == "encoder.embed.weight":
+            made[theirs] = as_convolution(tensor, tubelet_size)
+        elif name == "mask_token":
+            made[theirs] = tensor[None, None]
+        elif dialect.split and name.endswith("attention.qkv.weight"):
+            stem = theirs.removesuffix("qkv.weight")
+            for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                made[f"{stem}{part}.weight"] = rows
+        else:
+            made[theirs] = tensor
+    return {name: tensor.contiguous() for name, tensor in made.items()}
+
+
+def as_convolution(weight: Float[Tensor, "d n"], tubelet_size: Size3) -> Float[Tensor, "d c t h w"]:
+    """The embedding of flat tubelets, colours last, as the kernel of a strided convolution."""
+    return weight.unflatten(1, (*tubelet_size, -1)).permute(0, 4, 1, 2, 3)
+
+
+def _our_name(name: str, dialect: Dialect) -> str | None:
+    if name == "mask_token":
+        return name
+    stem, _, leaf = name.rpartition(".")
+    if stem == dialect.embed:
+        return f"encoder.embed.{leaf}"
+    for ours, theirs in dialect.stacks.items():
+        if name.startswith(theirs + "."):
+            number, _, rest = name[len(theirs) + 1 :].partition(".")
+            inside = _in_our_block(rest, dialect)
+            return f"{ours}.{number}.{inside}" if inside and number.isdigit() else None
+    return next((f"{ours}.{leaf}" for ours, theirs in dialect.parts.items() if theirs == stem), None)
+
+
+def _in_our_block(name: str, dialect: Dialect) -> str | None:
+    """A name within a block; `attention.query.weight` and its like are joined later."""
+    stem, _, leaf = name.rpartition(".")
+    for ours, theirs in dialect.block.items():
+        if stem == theirs:
+            return f"{ours}.{leaf}"
+    if not name.startswith(dialect.attention + "."):
+        return None
+    inside = name[len(dialect.attention) + 1 :]
+    if inside in ("q_bias", "k_bias", "v_bias") or (inside == "qkv.weight" and not dialect.split):
+        return f"attention.{inside}"
+    part, _, leaf = inside.partition(".")
+    if not dialect.split or part not in ("query", "key", "value"):
+        return None
+    # transformers 5 has biases in the Linear, files and earlier versions have them beside it
+    return f"attention.{part}.weight" if leaf == "weight" else f"attention.{part[0]}_bias"
+
+
+def _their_name(name: str, dialect: Dialect) -> str:
+    if name == "mask_token":
+        return name
+    stem, _, leaf = name.rpartition(".")
+    if stem == "encoder.embed":
+        return f"{dialect.embed}.{leaf}"
+    for ours, theirs in dialect.stacks.items():
+        if name.startswith(ours + "."):
+            number, _, rest = name[len(ours) + 1 :].partition(".")
+            inside, _, leaf = rest.rpartition(".")
+            layer = dialect.block.get(inside) or rest.replace("attention", dialect.attention, 1).rpartition(".")[0]
+            return f"{theirs}.{number}.{layer}.{leaf}"
+    return f"{dialect.parts[stem]}.{leaf}"
+
+
+def _joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Query, key and value one below the other; biases that are not there are zero."""
+    made: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        stem, _, leaf = name.rpartition("attention.")
+        if leaf == "query.weight":
+            parts = [tensors.get(f"{stem}attention.{part}.weight") for part in ("query", "key", "value")]
+            if all(part is not None for part in parts):  # else whoever needs it will say that it is missing
+                made[f"{stem}attention.qkv.weight"] = torch.cat([part for part in parts if part is not None])
+        elif leaf not in ("key.weight", "value.weight"):
+            made[name] = tensor
+    for name in [name for name in made if name.endswith("attention.qkv.weight")]:
+        for bias in ("q_bias", "v_bias"):
+            made.setdefault(name.replace("qkv.weight", bias), torch.zeros(made[name].shape[1]))
+    return made
