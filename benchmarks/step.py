@@ -166,7 +166,7 @@ def own_step(name: str, args: argparse.Namespace) -> tuple[Callable[[], None], f
     from mv2mae.model.pretraining import MV2MAE
 
     before = resident()
-    simple = {} if name == "full" else {"cross_view_weight": 0.0, "motion_temperature": None}
+    simple = {} if name == "full" else {"cross_view_weight": 0.0, "motion_temperature": None, "effective_tokens": None}
     config = ModelConfig.of_size(**{**SIZES[args.sizes[0]], **simple})
     torch.manual_seed(0)
     model = MV2MAE(config).to(args.device)

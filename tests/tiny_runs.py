@@ -15,6 +15,7 @@ TINY = ModelConfig(
     decoder_width=24,
     decoder_depth=2,
     decoder_heads=2,
+    effective_tokens=None,
 )
 _MODEL = dataclasses.replace(TINY, decoder_depth=1, positions="sincos-3d")
 _COMPUTE = ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1)

@@ -1,5 +1,7 @@
 """Tubelets, masks, motion weights, targets and losses against slow references."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import reference
@@ -8,10 +10,17 @@ from clips import moving_blobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
 from mv2mae.model.masking import random_masking, token_noise, tube_masking
-from mv2mae.model.motion import effective_number, motion_energy, motion_weights, solve_temperature
+from mv2mae.model.motion import (
+    configured_weights,
+    effective_number,
+    motion_energy,
+    motion_weights,
+    solve_temperature,
+)
 from mv2mae.model.tubelets import denormalised, normalised_target, take_tokens, tubelets, untubelets
 
 SIZE = (2, 8, 8)
@@ -46,6 +55,37 @@ def test_motion_weights_equal_algorithm_1(clip, temperature):
         wanted = reference.motion_weights(clip[i].numpy(), SIZE, temperature)
         np.testing.assert_allclose(weights[i].numpy(), wanted, rtol=1e-6)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(3, dtype=weights.dtype))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 60.0])
+def test_motion_weights_on_the_scale_of_bytes(clip, temperature):
+    """60 in 0-255 leaves a few tokens, on normalised frames nearly all."""
+    differences = np.diff(clip[0].numpy(), axis=1, prepend=2 * clip[0, :, :1] - clip[0, :, 1:2]) * 255
+    norms = [np.sqrt((part**2).sum()) for part in reference.tubelets(differences, SIZE)]
+    energy = motion_energy(clip[:1], SIZE, "0-255")
+    np.testing.assert_allclose(energy[0].numpy(), norms, rtol=1e-9)
+    weights = motion_weights(clip[:1], SIZE, temperature, scale="0-255")
+    torch.testing.assert_close(weights, torch.softmax(energy / temperature, dim=1))
+    assert effective_number(weights) < 0.5 * effective_number(motion_weights(clip[:1], SIZE, temperature))
+
+
+def test_a_configuration_names_its_weights(clip, tiny):
+    shares = dataclasses.replace(tiny, effective_tokens=0.5)
+    torch.testing.assert_close(
+        effective_number(configured_weights(clip[:, :, :4], shares)).mean().item(), 16.0, rtol=1e-3, atol=0
+    )
+    literal = dataclasses.replace(tiny, motion_temperature=30.0, motion_scale="0-255")
+    wanted = motion_weights(clip[:, :, :4], SIZE, 30.0, scale="0-255")
+    assert torch.equal(configured_weights(clip[:, :, :4], literal), wanted)
+
+
+@pytest.mark.parametrize("changes", [{"motion_temperature": 30.0}, {"motion_scale": "0-255"}])
+def test_a_temperature_without_effect_is_refused(changes):
+    with pytest.raises(
+        InputError, match="has no effect while effective_tokens=0.5 decides; set effective_tokens to null"
+    ):
+        ModelConfig(**changes)
+    ModelConfig(**changes, effective_tokens=None)
 
 
 def test_motion_weights_of_bytes_equal_those_of_unit_floats():

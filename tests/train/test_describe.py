@@ -3,9 +3,10 @@
 import dataclasses
 
 import pytest
+from clips import moving_blobs
 
 from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig
-from mv2mae.train.describe import describe_data, describe_warmup
+from mv2mae.train.describe import describe_data, describe_motion, describe_warmup
 from mv2mae.train.pretrain import pretrain
 
 
@@ -39,4 +40,22 @@ def test_a_run_names_the_split_in_use(tiny, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "; from sample, training part of synthetic/xsub; " in said
     assert "all of them within the warm-up of 3" in said
+    assert "motion  weights are worth " in said
     assert "1 held out group;" in said or "1 held out group," in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "worth", "warned"),
+    [
+        ({}, "(1.00)", True),  # temperature 60 on normalised frames
+        ({"effective_tokens": 0.5}, "16.0 of 32 tokens (0.50)", False),
+        ({"motion_temperature": None}, "32.0 of 32 tokens (1.00)", False),  # uniform is what was asked for
+    ],
+)
+def test_what_the_motion_weights_are_worth_is_measured(tiny, changes, worth, warned):
+    batch = {"target": moving_blobs(3, seed=1), "sources": moving_blobs(3, seed=2)[:, None]}
+    first, *rest = describe_motion(dataclasses.replace(tiny, **changes), batch)
+    assert worth in first
+    assert "measured on 6 clips of 3 pairs" in first
+    assert [line for line in rest if "warning" in line] == rest
+    assert bool(rest) == warned

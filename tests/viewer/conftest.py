@@ -25,7 +25,7 @@ def small() -> ModelConfig:
     """32 tokens: 2 x 4 x 4."""
     return ModelConfig(
         num_frames=4, image_size=32, tubelet_size=(2, 8, 8), encoder_width=32, encoder_depth=1, encoder_heads=2,
-        decoder_width=24, decoder_depth=2, decoder_heads=2, motion_temperature=5.0,
+        decoder_width=24, decoder_depth=2, decoder_heads=2, motion_temperature=5.0, effective_tokens=None,
     )  # fmt: skip
 
 

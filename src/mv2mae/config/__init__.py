@@ -8,7 +8,7 @@ Frozen, keyword-only dataclasses, one a topic. A recipe (``mv2mae recipes``) is 
 from mv2mae.config.data import Crop, DataConfig, EvalConfig, StreamConfig
 from mv2mae.config.features import FeatureConfig, Level, Probe, ProbeConfig
 from mv2mae.config.geometry import GeometryConfig
-from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, Positions
+from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, MotionScale, Positions
 from mv2mae.config.training import (
     AugmentConfig,
     ComputeConfig,
@@ -34,6 +34,7 @@ __all__ = [
     "LogConfig",
     "Masking",
     "ModelConfig",
+    "MotionScale",
     "OptimConfig",
     "Optimizer",
     "Positions",

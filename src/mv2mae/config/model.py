@@ -10,6 +10,7 @@ from mv2mae.errors import InputError
 
 Positions = Literal["sinusoid-1d", "sincos-3d"]
 Masking = Literal["random", "tube"]
+MotionScale = Literal["normalised", "0-255"]
 
 ENCODER_SIZES = {  # name -> width, depth, heads
     "tiny": (192, 12, 3),
@@ -56,10 +57,14 @@ class ModelConfig:
     """Masked tokens drawn over all of a clip, or the same places in every frame (tube)."""
     cross_view_weight: float = 1.0
     """Weight of the cross-view losses, lambda (Equation 3); 0 is a single-view VideoMAE."""
+    effective_tokens: float | None = 0.5
+    """Share (0-1] of the tokens that the motion weights shall be worth; each clip's temperature follows from it.
+    Null = `motion_temperature` to the letter, which on normalised frames is all but uniform (the paper names no scale).
+    """
     motion_temperature: float | None = 60.0
-    """Temperature tau of the motion weights, on ImageNet-normalised frames (Figure 4); null = uniform weights."""
-    effective_tokens: float | None = None
-    """Instead of a temperature: the share (0-1] of tokens that the weights shall be worth, per clip."""
+    """Temperature tau of the motion weights (Figure 4), if effective_tokens is null; null too = uniform weights."""
+    motion_scale: MotionScale = "normalised"
+    """Frames on whose differences motion_temperature stands: ImageNet-normalised, or in 0-255."""
     literal_loss_scale: bool = False
     """Equation 2 to the letter: weights sum to 1 over a clip. Default: they have mean 1 (N times that)."""
 
@@ -92,6 +97,11 @@ class ModelConfig:
         require(
             self.motion_temperature is None or self.motion_temperature > 0,
             f"motion_temperature={self.motion_temperature} must be positive, or null for uniform weights",
+        )
+        require(
+            self.effective_tokens is None or (self.motion_temperature in (None, 60.0) and self.motion_scale != "0-255"),
+            f"motion_temperature={self.motion_temperature} on {self.motion_scale} frames has no effect while "
+            f"effective_tokens={self.effective_tokens} decides; set effective_tokens to null",
         )
         require(
             self.effective_tokens is None or 0 < self.effective_tokens <= 1,

@@ -167,7 +167,8 @@ def _model_config(tensors: dict[str, Tensor], tubelet_size: Size3, facts: Facts,
         _check_feed_forward(tensors, "self_decoder", decoder_width, path)
         single_view = {
             "decoder_width": decoder_width, "decoder_depth": decoder_depth, "decoder_heads": facts.decoder_heads,
-            "cross_view_weight": 0.0, "motion_temperature": None, "mask_ratio": 0.9, "masking": "tube",
+            "cross_view_weight": 0.0, "motion_temperature": None, "effective_tokens": None,
+            "mask_ratio": 0.9, "masking": "tube",
         }  # fmt: skip
     try:
         return ModelConfig(

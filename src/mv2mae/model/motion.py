@@ -8,11 +8,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from mv2mae.config import ModelConfig, MotionScale
 from mv2mae.model.tubelets import IMAGENET_STD, Size3, grid_of, to_unit
 
 
-def motion_energy(clip: Shaped[Tensor, "b c t h w"], tubelet_size: Size3 = (2, 16, 16)) -> Float[Tensor, "b n"]:
-    """L2 norm of the frame differences within each tubelet, on ImageNet-normalised frames.
+def motion_energy(
+    clip: Shaped[Tensor, "b c t h w"], tubelet_size: Size3 = (2, 16, 16), scale: MotionScale = "normalised"
+) -> Float[Tensor, "b n"]:
+    """L2 norm of the frame differences within each tubelet, on ImageNet-normalised frames or those in 0-255.
 
     Algorithm 1 as printed subtracts one frame from another (`frames[:, :, 1] - frames[:, :, -1]`); what is meant
     is the difference of neighbours, the first repeated so that there are as many as frames.
@@ -25,10 +28,11 @@ def motion_energy(clip: Shaped[Tensor, "b c t h w"], tubelet_size: Size3 = (2, 1
     b, c, num_frames = clip.shape[:3]
     pixels = to_unit(clip)
     # The mean cancels in a difference, so normalising is a division. The paper does not say on which scale its
-    # temperature of 60 stands; in [0, 1] it gives uniform weights, in 0-255 a single token.
+    # temperature of 60 stands; on normalised frames it gives all but uniform weights, in 0-255 one to three tokens.
+    units = IMAGENET_STD if scale == "normalised" else (1 / 255,) * 3
     difference = pixels[:, :, 1:] - pixels[:, :, :-1]
     by_colour = difference.square().reshape(b, c, num_frames - 1, h, p1, w, p2).sum(dim=(4, 6))
-    red, green, blue = (by_colour[:, i] / std**2 for i, std in enumerate(IMAGENET_STD))
+    red, green, blue = (by_colour[:, i] / unit**2 for i, unit in enumerate(units))
     energy = red + green + blue
     energy = torch.cat([energy[:, :1], energy], dim=1)
     return energy.reshape(b, t, p0, h, w).sum(dim=2).flatten(1).sqrt()
@@ -40,24 +44,37 @@ def motion_weights(
     temperature: float | None = 60.0,
     *,
     effective_tokens: float | None = None,
+    scale: MotionScale = "normalised",
 ) -> Float[Tensor, "b n"]:
     """Softmax of the motion energy over all tokens of a clip (Algorithm 1); each row sums to 1.
 
     Args:
-        clip: pixels in [0, 1], or uint8; normalised inside.
+        clip: pixels in [0, 1], or uint8.
         temperature: tau; the higher, the more uniform the weights. None = exactly uniform.
         effective_tokens: instead of `temperature`: the share of the tokens that the weights shall be worth (see
             `effective_number`), from which each clip's temperature follows, whatever its resolution and contrast.
+        scale: on which frames the temperature stands.
 
     Raises:
         InputError: if a tubelet does not divide the clip.
     """
-    energy = motion_energy(clip, tubelet_size)
+    energy = motion_energy(clip, tubelet_size, scale)
     if effective_tokens is not None:
         return torch.softmax(energy / solve_temperature(energy, effective_tokens), dim=1)
     if temperature is None:
         return torch.full_like(energy, 1 / energy.shape[1])
     return torch.softmax(energy / temperature, dim=1)
+
+
+def configured_weights(clip: Shaped[Tensor, "b c t h w"], config: ModelConfig) -> Float[Tensor, "b n"]:
+    """The motion weights of clips as a model's configuration asks for them."""
+    return motion_weights(
+        clip,
+        config.tubelet_size,
+        config.motion_temperature,
+        effective_tokens=config.effective_tokens,
+        scale=config.motion_scale,
+    )
 
 
 def effective_number(weights: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:

@@ -16,7 +16,7 @@ from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import init_weights, position_table
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
 from mv2mae.model.masking import draw_masks
-from mv2mae.model.motion import effective_number, motion_weights
+from mv2mae.model.motion import configured_weights, effective_number
 from mv2mae.model.tubelets import normalised_target, take_tokens, take_tubelets, to_unit
 
 
@@ -158,9 +158,7 @@ class MV2MAE(nn.Module):
         config = self.config
         b, v = views.shape[:2]
         clips, masked_idx = views.flatten(0, 1), made.masks.masked_idx.flatten(0, 1)
-        weights = motion_weights(
-            clips, config.tubelet_size, config.motion_temperature, effective_tokens=config.effective_tokens
-        )
+        weights = configured_weights(clips, config)
         effective = effective_number(weights).mean()
         if not config.literal_loss_scale:
             # Equation 2 with weights that sum to 1 is 1/N of a mean squared error: too small for AdamW's eps and fp16.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
-from mv2mae.config import ComputeConfig, DataConfig, OptimConfig
+from mv2mae.config import ComputeConfig, DataConfig, ModelConfig, OptimConfig
+from mv2mae.model.motion import configured_weights, effective_number
 from mv2mae.model.precision import device_type, precision_of
 from mv2mae.train.muon import iterated_in
 from mv2mae.wording import counted
 
+_UNIFORM = 0.95
+"""Share of the tokens from which motion weights are as good as uniform."""
 _SINGULAR = {
     "groups": "group",
     "videos": "video",
@@ -44,3 +48,29 @@ def describe_precision(optim: OptimConfig, compute: ComputeConfig) -> str:
     if optim.optimizer != "muon":
         return precision
     return f"{precision}, Muon in {str(iterated_in(torch.device(device_type(compute)))).removeprefix('torch.')}"
+
+
+def describe_motion(config: ModelConfig, batch: Mapping[str, Any]) -> list[str]:
+    """How many tokens the motion weights of a batch of pairs are worth, and a warning where all count alike.
+
+    Args:
+        config: of the model.
+        batch: target [b, 3, t, h, w] and sources [b, s, 3, t, h, w].
+    """
+    clips = torch.cat([batch["target"][:, None], batch["sources"]], dim=1).flatten(0, 1)
+    effective = (
+        torch.cat([effective_number(configured_weights(part, config)) for part in clips.split(16)]).mean().item()
+    )
+    share = effective / config.num_tokens
+    line = (
+        f"motion  weights are worth {effective:.1f} of {config.num_tokens} tokens ({share:.2f}), "
+        f"measured on {counted(len(clips), 'clip')} of {counted(len(batch['target']), 'pair')}"
+    )
+    wanted = config.effective_tokens is not None or config.motion_temperature is not None
+    if not wanted or share <= _UNIFORM:
+        return [line]
+    return [
+        line,
+        "        warning: so near to all of them, moving tokens count no more than others; "
+        "set model.effective_tokens 0.5, or motion_temperature null if that is meant",
+    ]

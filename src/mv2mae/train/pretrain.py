@@ -22,7 +22,7 @@ from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.layers import checkpoint_activations
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
-from mv2mae.train.describe import describe_data, describe_precision, describe_warmup
+from mv2mae.train.describe import describe_data, describe_motion, describe_precision, describe_warmup
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
@@ -222,7 +222,8 @@ def _fresh_cross_decoder(model: nn.Module, stored: StoredWeights) -> dict[str, T
 
 
 TASK_SETTINGS = (
-    *("mask_ratio", "masking", "cross_view_weight", "motion_temperature", "effective_tokens", "literal_loss_scale"),
+    *("mask_ratio", "masking", "cross_view_weight", "motion_temperature", "motion_scale"),
+    *("effective_tokens", "literal_loss_scale"),
 )
 """What a pre-training that goes on from another may change: the task, not the model."""
 
@@ -300,6 +301,8 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
         save_weights(run / WEIGHTS_NAME, kept, kind, config.model, **about, steps=step)
 
     held_out = _held_out(config, data)
+    if config.objective == "masked":
+        say(*(f"  {line}" for line in describe_motion(config.model, held_out)))
     snapshots = [Snapshots(run, held_out)] if isinstance(module.model, MV2MAE) else []
     callbacks = [HeldOut(held_out, config.log.check_every), *snapshots, *probes, *_onlookers(config, module)]
     fit(module, run, log=config.log, save=save, callbacks=callbacks)

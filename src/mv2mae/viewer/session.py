@@ -18,6 +18,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.masking import draw_masks
 from mv2mae.model.pretraining import MV2MAE
@@ -91,7 +92,7 @@ class Session:
             "num_tokens": config.num_tokens,
             "mask_ratio": config.mask_ratio,
             "masking": config.masking,
-            "weighting": _weighting_words(config.effective_tokens, config.motion_temperature),
+            "weighting": _weighting_words(config),
             "temperature": config.motion_temperature or 60.0,
             "has_cross_view": self.model.cross_decoder is not None,
             "layers": config.decoder_depth,
@@ -279,7 +280,8 @@ def pictures(clips: UInt8[Tensor, "*v c t h w"]) -> np.ndarray:
     return np.ascontiguousarray(clips.movedim(-4, -1).numpy())
 
 
-def _weighting_words(effective_tokens: float | None, temperature: float | None) -> str:
-    if effective_tokens is not None:
-        return f"weights worth {effective_tokens:.0%} of the tokens"
-    return "uniform weights" if temperature is None else f"temperature {temperature:g}"
+def _weighting_words(config: ModelConfig) -> str:
+    if config.effective_tokens is not None:
+        return f"weights worth {config.effective_tokens:.0%} of the tokens"
+    temperature = config.motion_temperature
+    return "uniform weights" if temperature is None else f"temperature {temperature:g} on {config.motion_scale} frames"

@@ -155,7 +155,7 @@ def _weights(
     if weighting.as_trained and config.effective_tokens is not None:
         energy = motion_energy(target[None], config.tubelet_size)
         temperature = float(solve_temperature(energy, config.effective_tokens))
-    return motion_weights(target[None], config.tubelet_size, temperature), temperature
+    return motion_weights(target[None], config.tubelet_size, temperature, scale=config.motion_scale), temperature
 
 
 def _cross_attention(decoder: CrossViewDecoder) -> list[CrossAttention]:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Shaped
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mv2mae.config import MotionScale
 from mv2mae.model.motion import effective_number, motion_weights
 from mv2mae.model.pictures import greyed
 from mv2mae.model.tubelets import Size3, grid_of
@@ -32,6 +33,7 @@ def motion_strips(
     temperatures: Sequence[float | None],
     *,
     own: float | None = None,
+    scale: MotionScale = "normalised",
     frame_seconds: float | None = None,
 ) -> Strips:
     """Motion weights over the frames, a row for each temperature (Figure 2); None = uniform weights.
@@ -40,13 +42,14 @@ def motion_strips(
 
     Args:
         own: the one among the temperatures that the model was trained with, to be named so.
+        scale: of the frames on which the temperatures stand.
         frame_seconds: seconds between two frames of the clip, for the titles.
     """
     grid = grid_of(clip[None], tubelet_size)
     rows = [Strip("clip", whole(clip))]
     num_tokens = grid[0] * grid[1] * grid[2]
     for temperature in temperatures:
-        weights = motion_weights(clip[None], tubelet_size, temperature)
+        weights = motion_weights(clip[None], tubelet_size, temperature, scale=scale)
         effective, largest = float(effective_number(weights)), float(weights.max())
         shares = (weights / largest).reshape(grid).cpu().numpy()
         label = "uniform" if temperature is None else f"temperature {temperature:.3g}"

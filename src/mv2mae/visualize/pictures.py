@@ -162,7 +162,10 @@ class _Looking:
         has_own = config.motion_temperature is not None or config.effective_tokens is not None
         own = temperatures[2] if has_own else None
         shown: list[float | None] = [*temperatures] if has_own else [*temperatures, None]
-        yield "motion", motion_strips(self.target, self.size, shown, own=own, frame_seconds=self.views.frame_seconds)
+        yield "motion", motion_strips(
+            self.target, self.size, shown,
+            own=own, scale=config.motion_scale, frame_seconds=self.views.frame_seconds,
+        )  # fmt: skip
 
     def reconstructions(self) -> Iterator[Drawn]:
         every = list(self._sources()) or [0]
