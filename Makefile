@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: setup demo test newest lint types clean
+.PHONY: setup demo check test newest lint types clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about twelve minutes on two cores)"
-	@echo "make test    run the tests"
+	@echo "make check   style, types and the tests that are not slow: about two minutes, before each commit"
+	@echo "make test    run all tests: some eleven minutes on two cores"
 	@echo "make newest  tests of what touches dependencies, with the newest versions of all"
 	@echo "make setup   install the package, the viewer and the tools for tests into .venv"
 	@echo "make lint    style;  make types   static types"
@@ -29,6 +30,9 @@ setup: .venv/dev
 demo: .venv/base
 	$(BIN)/mv2mae demo
 
+check: lint types
+	$(BIN)/python -m pytest -q -m "not slow" --durations=0 --durations-min=2
+
 test: .venv/dev
 	$(BIN)/python -m pytest
 
@@ -41,7 +45,6 @@ lint: .venv/dev
 
 types: .venv/dev
 	$(BIN)/mypy
-
 
 clean:
 	rm -rf .venv runs/demo

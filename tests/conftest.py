@@ -18,7 +18,15 @@ from mv2mae.config import ModelConfig  # noqa: E402
 
 torch.set_num_threads(1)
 
+SLOW = ("train", "viewer", "bench", "test_demo.py", "test_launch.py", "test_examples.py")
+"""Folders and files whose tests train, start processes or drive a browser; `make check` leaves them out."""
 FOOTAGE = Path(os.environ.get("MV2MAE_FOOTAGE", Path(__file__).parents[2] / "shared" / "footage"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

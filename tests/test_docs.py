@@ -1,0 +1,32 @@
+"""The pages lead where they say."""
+
+import re
+from pathlib import Path
+
+import pytest
+from test_package import MAY_IMPORT
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
+FILES = re.compile(r"`((?:src/mv2mae|docs|tests|benchmarks|scripts|examples)/[\w/.-]+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_named_files_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+    missing = [link for link in links if link and "://" not in link and not (page.parent / link).exists()]
+    missing += [name for name in FILES.findall(text) if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert [
+        page.name for page in ROOT.glob("docs/*.md") if f"]({page.name})" not in index and page.stem != "README"
+    ] == []
+
+
+def test_the_contract_is_told_as_it_is_held():
+    told = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Who may import")[2]
+    assert [name for name in MAY_IMPORT if f"`{name}`" not in told] == []

@@ -1,0 +1,28 @@
+"""The scripts in examples/ run, and show what they promise."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SHOWN = {
+    "motion_weights": "temperature    60: weights worth",
+    "training_loop": "step 9: loss",
+    "nearest_clips": "nearest to group S001P001R001A001",
+    "compare_probes": "untrained        top-1 0.",
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_an_example_runs(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MV2MAE_CACHE", str(tmp_path))
+    runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    assert SHOWN[name] in capsys.readouterr().out
+
+
+def test_every_example_is_run_and_listed():
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert names == set(SHOWN)
+    assert all(f"[{name}.py]({name}.py)" in listed for name in names)
