@@ -18,14 +18,18 @@ from mv2mae.config import ModelConfig  # noqa: E402
 
 torch.set_num_threads(1)
 
-SLOW = ("train", "viewer", "bench", "test_demo.py", "test_launch.py", "test_examples.py")
-"""Folders and files whose tests train, start processes or drive a browser; `make check` leaves them out."""
+SLOW = (
+    *("bench/", "interop/", "reports/", "train/", "viewer/", "test_demo.py", "test_examples.py", "test_launch.py"),
+    *("data/check/test_check.py", "data/store/test_stops.py", "data/test_loader_processes.py", "model/test_compile.py"),
+    *("evaluate/test_testing_cli.py", "synthetic/test_generate.py", "visualize/test_visualize.py", "test_run_files.py"),
+)
+"""Where tests train, start processes or drive a browser; `make check` leaves them out."""
 FOOTAGE = Path(os.environ.get("MV2MAE_FOOTAGE", Path(__file__).parents[2] / "shared" / "footage"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in SLOW:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
 
 

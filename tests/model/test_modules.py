@@ -234,6 +234,7 @@ def train(model, clips, steps, lr=3e-3):
     return losses
 
 
+@pytest.mark.slow
 def test_one_batch_can_be_overfitted(tiny, pair):
     model = make(replace(tiny, positions="sincos-3d"))
     losses = train(model, pair, 300)

@@ -145,6 +145,7 @@ for dtype in (torch.float32, torch.bfloat16):
 """
 
 
+@pytest.mark.slow
 def test_export_and_trace(request):
     """In a process of its own, because shapes are not checked there."""
     code = f"import sys; sys.path.insert(0, {str(request.config.rootpath / 'tests')!r})\n" + SCRIPT

@@ -23,6 +23,7 @@ def rig(config: SynthConfig, setup: int = 1) -> list[Camera]:
     return plan_setup(config, setup)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
