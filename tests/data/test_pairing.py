@@ -39,6 +39,11 @@ def test_groups_with_too_few_views_are_skipped_and_counted() -> None:
     assert pair_views(frame, DataConfig(num_sources=3)).skipped_groups == 2
 
 
+def test_without_synchronisation_a_lone_view_is_paired_with_itself() -> None:
+    found = pairs(groups(a="12", b="1"), synchronised=False)
+    assert found == {"a1": {"a2"}, "a2": {"a1"}, "b1": {"b1"}}
+
+
 def test_fixed_targets_and_sources() -> None:
     frame = groups(a="1234", b="14", c="12")
     assert pairs(frame, target_views=("1",), source_views=("4",)) == {"a1": {"a4"}, "b1": {"b4"}}

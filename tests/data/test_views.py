@@ -48,6 +48,21 @@ def test_views_of_unlike_rates_show_the_same_moments(takes: pd.DataFrame, cached
     assert seen == {(a, b) for a in range(3) for b in range(3) if a != b} | {(3, 4), (4, 3)}
 
 
+def test_without_synchronisation_each_clip_has_a_moment_of_its_own(takes: pd.DataFrame) -> None:
+    apart = takes.assign(synchronised=False)
+    with pytest.raises(InputError, match="not synchronised"):
+        pairs(apart)
+    dataset = pairs(apart, synchronised=False, num_frames=4, frame_stride=2)
+    assert len(dataset) == 6  # the lone view of group c too
+    shifts = {index: [] for index in range(6)}
+    for epoch in range(10):
+        for index, shift in shifts.items():
+            item = dataset[(epoch, index)]
+            shift.append(abs(time_of(item["target"])[0] - time_of(item["sources"][0])[0]))
+    assert all(max(shift) > 0.2 for shift in shifts.values())
+    assert dataset[(0, 5)]["source_index"] == [5]
+
+
 def test_the_target_video_sets_the_rate(takes: pd.DataFrame) -> None:
     dataset = pairs(takes)
     for index, fps in ((0, 25), (1, 30), (3, 20)):

@@ -52,10 +52,10 @@ def test_base_rate_scales_with_the_batch_and_steps_with_the_epochs():
 @pytest.mark.parametrize(("held", "repeats"), [(None, 1), (24, 1), (None, 3), (24, 3)])
 def test_the_batch_that_sets_the_rate_is_the_one_over_all_nodes_devices_and_parts(nodes, devices, held, repeats):
     optim = OptimConfig(base_lr=1e-3, batch_size=768, epochs=1)
-    items, parts = accumulation(optim, ComputeConfig(device_batch_size=held), nodes * devices, repeats)
+    items, parts = accumulation(768 // repeats, ComputeConfig(device_batch_size=held), nodes * devices, repeats)
     assert items * repeats * parts * devices * nodes == 768
     assert optim.peak_lr() == pytest.approx(1e-3 * 768 / 256)
-    assert optim.describe() == "0.003 at its peak (0.001 x 768 / 256)"
+    assert optim.describe("clips") == "0.003 at its peak (0.001 x 768 clips / 256)"
 
 
 def test_what_shards_cannot_do_is_refused():
@@ -80,12 +80,12 @@ def test_optimizer_reaches_the_rate_of_each_layer(tiny):
 
 
 def test_batches_divide_over_devices_and_parts():
-    assert accumulation(OptimConfig(lr=1, batch_size=64), ComputeConfig(device_batch_size=8), 2) == (8, 4)
-    assert accumulation(OptimConfig(lr=1, batch_size=6), ComputeConfig(device_batch_size=8), 1) == (6, 1)
-    with pytest.raises(InputError, match="batch_size=7 does not divide by the 2 devices"):
-        accumulation(OptimConfig(lr=1, batch_size=7), ComputeConfig(), 2)
+    assert accumulation(64, ComputeConfig(device_batch_size=8), 2) == (8, 4)
+    assert accumulation(6, ComputeConfig(device_batch_size=8), 1) == (6, 1)
+    with pytest.raises(InputError, match=r"a step of 7 items \(optim.batch_size\) does not divide by the 2 devices"):
+        accumulation(7, ComputeConfig(), 2)
     with pytest.raises(InputError, match="device_batch_size=5 does not divide the 12 items .* try 4"):
-        accumulation(OptimConfig(lr=1, batch_size=12), ComputeConfig(device_batch_size=5), 1)
+        accumulation(12, ComputeConfig(device_batch_size=5), 1)
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,18 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused(capsys):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_overlays_change_the_recipe_below(overlay, capsys):
-    words = ["--recipe", "sample-pretrain", "--recipe", overlay, "--dry_run", "true"]
-    assert main(["pretrain", *words]) == 0
+    verb = verb_of(overlay)
+    below = {"pretrain": "sample-pretrain", "finetune": "sample-finetune"}[verb]
+    assert main([verb, "--recipe", below, "--recipe", overlay, "--dry_run", "true"]) == 0
     said = capsys.readouterr().out
-    assert {"as-videomae": "single-view", "as-contrastive": "contrastive"}[overlay] in said
+    wanted = {
+        "as-videomae": ("single-view", "228 of them masked"),  # tubes: 4 moments x int(0.9 x 64) places of 256 tokens
+        "as-single-view": ("single-view", "weights are worth 192.0"),  # three quarters of 256
+        "as-contrastive": ("contrastive", "no decoders"),
+        "as-videomae-finetune": ("crop random-resized", "erasing 0.25, mixup 0.8, cutmix 1"),
+    }[overlay]
+    for words in wanted:
+        assert words in said
 
 
 @pytest.mark.parametrize("recipe", list_recipes())

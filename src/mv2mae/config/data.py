@@ -81,6 +81,9 @@ class DataConfig:
     cameras: str = ""
     """File or folder of known cameras, used where model.cameras asks for them: cameras.json, OpenCV's YAML or JSON,
     COLMAP's text or a plain table; empty = cameras.json beside the manifest, if there is one."""
+    synchronised: bool = True
+    """Whether the clips of a pair show the same moments. Without, each is drawn on its own, where a group has one view
+    from the same video again (Table 9's single-view model, and no other: it makes nothing of the other view)."""
     num_sources: int = 1
     """Source views of a pair, 1 to 3 (Table 10; pre-training only)."""
     target_views: tuple[int | str, ...] = ()

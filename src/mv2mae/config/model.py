@@ -151,6 +151,8 @@ class HeadConfig:
 
     drop_path: float = 0.1
     """Chance that a branch of the last block is skipped; falls linearly to 0 at the first (Table 16)."""
+    init_scale: float = 1.0
+    """Factor of the classifier's first weights, whose standard deviation is 0.02 (VideoMAE: 0.001; the paper: none)."""
     label_smoothing: float = 0.1
     """Share of the label's weight that is spread over all classes (Table 16)."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -158,4 +160,5 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.drop_path < 1, f"drop_path={self.drop_path} must lie in [0, 1)")
+        require(self.init_scale > 0, f"init_scale={self.init_scale} must be positive")
         require(0 <= self.label_smoothing < 1, f"label_smoothing={self.label_smoothing} must lie in [0, 1)")

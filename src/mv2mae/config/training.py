@@ -27,7 +27,7 @@ class OptimConfig:
     base_lr: float | None = None
     """Peak learning rate at 256 items a step: lr = base_lr x batch / 256 (1e-3 in Tables 15, 16)."""
     batch_size: int = 1024
-    """Items a step over all devices and accumulated parts: pairs, or augmented clips in fine-tuning."""
+    """Items a step over all devices and accumulated parts: pairs, in fine-tuning what `batch_counts` says."""
     epochs: float | None = None
     """Passes over the data; exclusive with steps."""
     steps: int | None = None
@@ -70,11 +70,11 @@ class OptimConfig:
             raise InputError("neither optim.lr nor optim.base_lr is set; give one of them")
         return self.base_lr * self.batch_size / 256
 
-    def describe(self) -> str:
-        """The rates in words."""
+    def describe(self, counts: str) -> str:
+        """The rates in words; `counts` names what the batch size counts."""
         rate = f"{self.peak_lr():.3g} at its peak"
         if self.lr is None:
-            rate += f" ({self.base_lr:g} x {self.batch_size} / 256)"
+            rate += f" ({self.base_lr:g} x {self.batch_size} {counts} / 256)"
         return rate if self.optimizer == "adamw" else f"{self.muon_lr:.3g} (Muon) and {rate} (AdamW)"
 
     def total_steps(self, num_items: int) -> int:
@@ -193,6 +193,12 @@ class PretrainConfig:
             self.objective == "masked" or self.init is None,
             f"objective={self.objective} starts from scratch; set init to null",
         )
+        alone = self.objective == "masked" and self.model.cross_view_weight == 0
+        require(
+            self.data.synchronised or alone,
+            "data.synchronised=false is for a model of single views: what one view is to say of another must be of the "
+            "same moment; set model.cross_view_weight to 0",
+        )
         repeats = self.data.num_repeats
         require(
             self.optim.batch_size % repeats == 0,
@@ -256,6 +262,9 @@ class FinetuneConfig:
     data: DataConfig = field(default_factory=lambda: DataConfig(flip=True))
     num_repeats: int = 6
     """Augmented copies of each decoded clip in a batch (repeated augmentation, Table 16)."""
+    batch_counts: Literal["clips", "videos"] = "clips"
+    """What optim.batch_size counts, and so its learning rate and steps: augmented clips; or videos, with num_repeats
+    clips of each on top, as VideoMAE's code does (the paper does not say)."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     train_blocks: int | None = None
@@ -279,7 +288,7 @@ class FinetuneConfig:
         require(blocks is None or blocks >= 0, f"train_blocks={blocks} must be at least 0, or null for all")
         require(0 <= self.ema_decay < 1, f"ema_decay={self.ema_decay} must lie in [0, 1)")
         require(
-            self.optim.batch_size % max(1, self.num_repeats) == 0,
+            self.batch_counts == "videos" or self.optim.batch_size % max(1, self.num_repeats) == 0,
             f"optim.batch_size={self.optim.batch_size} counts augmented clips and must be a multiple of "
             f"num_repeats={self.num_repeats}",
         )
@@ -287,6 +296,11 @@ class FinetuneConfig:
             self.data.num_repeats == 1,
             f"data.num_repeats={self.data.num_repeats} is for pre-training; fine-tuning has num_repeats of its own",
         )
+
+    @property
+    def videos_per_step(self) -> int:
+        """Videos of a step, over all devices; each brings `num_repeats` clips."""
+        return self.optim.batch_size // (1 if self.batch_counts == "videos" else self.num_repeats)
 
     @property
     def mixes(self) -> bool:

@@ -88,7 +88,8 @@ def pretrain_data(
         return _stream_data(config, num_frames=num_frames, size=size, seed=seed, with_cameras=with_cameras)
     videos = _videos(config, size, problems_file)
     frame = rows_of_part(config, "train")
-    check_synchronised(frame)  # here too, before anything is decoded
+    if config.synchronised:
+        check_synchronised(frame)  # here too, before anything is decoded
     check_views(frame, config)
     cameras = cameras_of(config) if with_cameras else None
     if cameras is not None:
@@ -281,6 +282,8 @@ def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int, w
         )
     if config.split or config.train_query:
         raise InputError(f"data.manifest={STREAM} takes no split and no query; choose with data.stream.subjects, ...")
+    if not config.synchronised:
+        raise InputError(f"{STREAM} draws both views of a pair at the same moment; add --data.synchronised true")
     stream = partial(PairStream, config, num_frames=num_frames, size=size, seed=seed, cameras=with_cameras)
     train, held_out = stream(), stream(held_out=True)
     summary = {"rooms_at_a_time": config.stream.num_rooms, "views": train.num_views, "held_out_groups": len(held_out)}

@@ -29,7 +29,7 @@ def pair_views(frame: pd.DataFrame, config: DataConfig) -> Pairing:
 
     Args:
         frame: rows of a manifest, or some of its groups; `check_views` has looked at the whole.
-        config: `num_sources`, `target_views`, `source_views`, `nearest_sources`, `camera_angles`.
+        config: `synchronised`, `num_sources`, `target_views`, `source_views`, `nearest_sources`, `camera_angles`.
 
     Raises:
         InputError: no group has enough views.
@@ -48,6 +48,8 @@ def pair_views(frame: pd.DataFrame, config: DataConfig) -> Pairing:
             if angles is not None:
                 others = others[np.argsort(_apart(angles[others], angles[target]), kind="stable")]
                 others = np.sort(others[: config.nearest_sources])
+            if not config.synchronised and not len(others) and config.num_sources == 1:
+                others = np.array([target])  # another clip of the same video
             if len(others) >= config.num_sources:
                 pairs[int(target)] = others
                 kept[[target, *others]] = True

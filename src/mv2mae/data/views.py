@@ -60,8 +60,8 @@ class PairDataset(Dataset[Pair]):
 
     The configuration may leave fewer views to choose from (`pairing`), and may augment all views of a pair alike.
 
-    Target and sources show the same moments (`windows`); each is cropped on its own, and a crop stays
-    where it is over its clip (Section 3.2; Table 15). Every draw follows from (seed, epoch, index).
+    Target and sources show the same moments (`windows`), unless `synchronised` is off; each is cropped on its own, and
+    a crop stays where it is over its clip (Section 3.2; Table 15). Every draw follows from (seed, epoch, index).
 
     With `num_repeats` a batch holds so many pairs of each of its items, one after the other: the same views,
     decoded once, at moments and in crops that follow from (seed, epoch, index, repeat). (Repeated sampling, as in
@@ -97,7 +97,8 @@ class PairDataset(Dataset[Pair]):
         cameras: Cameras | None = None,
     ) -> None:
         self.config, self.num_frames, self.size, self.seed, self.videos = config, num_frames, size, seed, videos
-        check_synchronised(frame)
+        if config.synchronised:
+            check_synchronised(frame)
         pairing = pair_views(frame, config)
         self.frame, self.targets, self.others = pairing.frame, pairing.targets, pairing.sources
         self.num_groups, self.skipped_groups = self.frame["group"].nunique(), pairing.skipped_groups
@@ -179,11 +180,16 @@ class PairDataset(Dataset[Pair]):
         step = clip_step(self.config.frame_stride, self.config.fps or spans[0].fps)
         return aligned_times(spans, num_frames=self.num_frames, step=step, offset=offset)
 
+    def _windows(self, rows: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
+        if self.config.synchronised:
+            return self.window(rows, rng.random())
+        return [self.window([row], rng.random())[0] for row in rows]
+
     def _clips(
         self, rows: Sequence[int], draws: Sequence[np.random.Generator]
     ) -> list[tuple[list[UInt8[Tensor, "3 t h w"]], list[Cut]]]:
         """For each generator a clip of every row, and how it was cut; each video is read once."""
-        windows = [self.window(rows, rng.random()) for rng in draws]
+        windows = [self._windows(rows, rng) for rng in draws]
         side = reading_size(self.config, self.size)
         times = [np.concatenate(of_row) for of_row in zip(*windows, strict=True)]
         read = [self.videos.read(self.paths[row], t, short_side=side) for row, t in zip(rows, times, strict=True)]

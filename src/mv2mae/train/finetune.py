@@ -56,16 +56,18 @@ class FinetuneModule(StepModule):
     """
 
     def __init__(self, config: FinetuneConfig, model: Classifier, data: FinetuneData, world_size: int) -> None:
-        self.num_clips = len(data.train) * config.num_repeats
+        self.num_counted = len(data.train) * (1 if config.batch_counts == "videos" else config.num_repeats)
+        """What an epoch has of that which the batch size counts."""
         super().__init__(
             seed=config.seed,
             items=data.train,
             collate=collate_clips,
             optim=config.optim,
-            total_steps=config.optim.total_steps(self.num_clips),
+            total_steps=config.optim.total_steps(self.num_counted),
             num_repeats=config.num_repeats,
             compute=config.compute,
             world_size=world_size,
+            items_per_step=config.videos_per_step,
         )
         self.config, self.model = config, model
         self.places: Tensor
@@ -145,7 +147,7 @@ class FinetuneModule(StepModule):
     def configure_optimizers(self) -> Any:
         """AdamW with layer-wise decay of the rate, warm-up and cosine by step."""
         optimizer, schedule = build_optimizer(
-            self.model, self.optim, depth=self.model.config.encoder_depth, num_items=self.num_clips
+            self.model, self.optim, depth=self.model.config.encoder_depth, num_items=self.num_counted
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -220,6 +222,7 @@ def build_classifier(
     """
     torch.manual_seed(config.seed)
     model = Classifier(model_config, num_classes, drop_path=config.head.drop_path)
+    model.head.weight.data.mul_(config.head.init_scale)
     if stored is None:
         return model, "from scratch"
     used = {name: tensor for name, tensor in encoder_tensors(stored).items() if not name.startswith("norm.")}
@@ -319,17 +322,21 @@ def _check_classes(run: Path, classes: dict[int, str]) -> None:
 def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule, origin: str) -> list[str]:
     """What a run will do, in lines: data, start, steps, rate."""
     optim, clip = config.optim, module.model.config
-    videos, warmup = optim.batch_size // config.num_repeats, optim.num_warmup_steps(module.num_clips)
+    videos, warmup = config.videos_per_step, optim.num_warmup_steps(module.num_counted)
+    epochs = module.total_steps * videos / len(data.train)
     millions = sum(p.numel() for p in module.model.parameters()) / 1e6
     return [
         f"data    {describe_data(config.data, data.summary)}",
         f"model   {origin}; {millions:.2f} M parameters, clips of {clip.num_frames} x {clip.image_size} x "
         f"{clip.image_size}",
         *unused_sizes(config, clip),
-        f"steps   {module.total_steps:,} of {optim.batch_size} clips ({counted(videos, 'video')} x "
-        f"{counted(config.num_repeats, 'augmentation')}), {describe_warmup(module.total_steps, warmup)}; "
+        f"steps   {module.total_steps:,} of {videos * config.num_repeats:,} clips ({counted(videos, 'video')} x "
+        f"{counted(config.num_repeats, 'augmentation')}) = {epochs:.1f} epochs, "
+        f"{describe_warmup(module.total_steps, warmup)}; "
         f"{module.shares.format('clips')}",
-        f"rate    {optim.describe()}, layer decay {optim.layer_decay}, {describe_precision(optim, config.compute)}",
+        f"rate    {optim.describe(config.batch_counts)}, {describe_precision(optim, config.compute)}",
+        f"decay   of weights {optim.weight_decay:g}, of the rate from layer to layer {optim.layer_decay:g}; "
+        f"drop path {config.head.drop_path:g}, label smoothing {config.head.label_smoothing:g}",
         f"clips   {_augmentations(config)}",
         *_limits(config, clip.encoder_depth),
     ]

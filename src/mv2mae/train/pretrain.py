@@ -246,7 +246,8 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule)
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
         f"{describe_warmup(steps, warmup)}; "
         f"{module.shares.format('pairs')}",
-        f"rate    {optim.describe()}, weight decay {optim.weight_decay}, {describe_precision(optim, config.compute)}",
+        f"rate    {optim.describe('pairs')}, weight decay {optim.weight_decay:g}, "
+        f"{describe_precision(optim, config.compute)}",
     ]
 
 

@@ -33,7 +33,8 @@ def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
     """
     if isinstance(config.compute.devices, int):
         repeats = config.num_repeats if isinstance(config, FinetuneConfig) else config.data.num_repeats
-        accumulation(config.optim, config.compute, config.compute.devices * config.compute.num_nodes, repeats)
+        items = config.videos_per_step if isinstance(config, FinetuneConfig) else config.optim.batch_size // repeats
+        accumulation(items, config.compute, config.compute.devices * config.compute.num_nodes, repeats)
     with tempfile.TemporaryDirectory(prefix="mv2mae-dry-run-") as folder:
         run = Path(folder) / "run"
         if isinstance(config, PretrainConfig):
@@ -52,7 +53,7 @@ def rehearsal_of(config: Config, folder: Path) -> Config:
     """
     # the clips of one video, or of two where clips are mixed; or two pairs, so that there is something to contrast
     if isinstance(config, FinetuneConfig):
-        size = config.num_repeats * (2 if config.mixes else 1)
+        size = (2 if config.mixes else 1) * (1 if config.batch_counts == "videos" else config.num_repeats)
     else:
         size = 2 * config.data.num_repeats
     optim = dataclasses.replace(

@@ -44,6 +44,7 @@ class StepModule(pl.LightningModule):
         num_repeats: pairs or clips that an item brings.
         compute: devices, parts of a batch, workers.
         world_size: processes of the run.
+        items_per_step: over all processes, where the batch size does not count what items bring.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class StepModule(pl.LightningModule):
         num_repeats: int,
         compute: ComputeConfig,
         world_size: int,
+        items_per_step: int | None = None,
     ) -> None:
         super().__init__()
         self.seed, self.items, self.collate = seed, items, collate
         self.optim, self.total_steps, self.num_repeats, self.compute = optim, total_steps, num_repeats, compute
-        self.held, self.accumulate = accumulation(optim, compute, world_size, num_repeats)
+        self.items_per_step = items_per_step or optim.batch_size // num_repeats
+        self.held, self.accumulate = accumulation(self.items_per_step, compute, world_size, num_repeats)
         self.shares = f"{world_size} device(s) x {self.held * num_repeats} {{}} x {self.accumulate} part(s)"
         """How a step is shared out, in words but for what it counts."""
         self.latest: dict[str, float] = {}
@@ -77,7 +80,7 @@ class StepModule(pl.LightningModule):
         trainer = self.trainer
         sampler = StepSampler(
             len(self.items),
-            self.optim.batch_size // self.num_repeats,
+            self.items_per_step,
             self.total_steps,
             self.seed,
             shuffle=self.items.shuffled,
@@ -152,20 +155,18 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return [f"  changed: {said}; the items and their order stay the same, sums are rounded otherwise"]
 
 
-def accumulation(optim: OptimConfig, compute: ComputeConfig, world_size: int, num_repeats: int = 1) -> tuple[int, int]:
-    """Items a device holds at a time, and how many such parts make a step.
+def accumulation(items: int, compute: ComputeConfig, world_size: int, num_repeats: int = 1) -> tuple[int, int]:
+    """How many of a step's items a device holds at a time, and how many such parts make the step.
 
-    An item brings `num_repeats` of what the batch sizes count; they stay together.
+    An item brings `num_repeats` of what `device_batch_size` counts; they stay together.
 
     Raises:
         InputError: if the batch does not divide.
     """
     each = f" of {num_repeats} repeats" if num_repeats > 1 else ""
-    items = optim.batch_size // num_repeats
     if items % world_size:
-        of_items = f", {items} items{each}," if each else ""
         raise InputError(
-            f"optim.batch_size={optim.batch_size}{of_items} does not divide by the {world_size} devices of this run"
+            f"a step of {items} items{each} (optim.batch_size) does not divide by the {world_size} devices of this run"
         )
     share, size = items // world_size, compute.device_batch_size
     held = share if size is None else min(share, size // num_repeats)
