@@ -12,6 +12,7 @@ import numpy as np
 _ENCODERS = {  # name: FFmpeg's encoder, options that keep flat frames exact
     "h264": ("libx264", {"crf": "4", "preset": "veryfast"}),
     "mpeg4": ("mpeg4", {"b": "8M", "qmin": "1", "qmax": "2"}),
+    "av1": ("libsvtav1", {"crf": "30", "preset": "12", "svtav1-params": "lp=1"}),
     "vp9": ("libvpx-vp9", {"crf": "4", "deadline": "realtime", "cpu-used": "8"}),
 }
 

@@ -14,7 +14,7 @@ def _index_options(parser: ArgumentParser) -> None:
     from mv2mae.data.protocols import PROTOCOLS
 
     parser.add_argument("name", type=str, help=f"data set: {', '.join(PROTOCOLS)}")
-    parser.add_argument("root", type=str, help="folder that holds the videos")
+    parser.add_argument("root", type=str, help="folder that holds the videos; of lerobot also hf:OWNER/NAME")
     parser.add_argument("--out", type=str, required=True, help="manifest to write (.parquet or .csv)")
     parser.add_argument("--pattern", type=str, default="", help='of `folder`: "{group}/{view}.mp4", also {label} ...')
     parser.add_argument("--table", type=str, default="", help="of `folder`: a CSV of path, group, view, label ...")
@@ -26,7 +26,12 @@ def _index(args: Any) -> None:
     from mv2mae.data.indexing import index
 
     options = {option: getattr(args, option) for option in ("pattern", "table", "drop", "probe")}
-    index(args.name, args.root, Path(args.out), **options)
+    root, out = args.root, Path(args.out)
+    if args.name == "lerobot" and root.startswith("hf:"):
+        from mv2mae.interop.hub import fetch_dataset
+
+        root = str(fetch_dataset(root, out.parent))
+    index(args.name, root, out, **options)
 
 
 def _prepare_options(parser: ArgumentParser) -> None:

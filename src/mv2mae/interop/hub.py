@@ -1,4 +1,6 @@
-"""Weights by their name on the Hugging Face hub: `hf:OWNER/NAME`, `hf:OWNER/NAME@REVISION`, `hf:OWNER/NAME/FILE`."""
+"""Weights and robot data by their name on the Hugging Face hub: `hf:OWNER/NAME`, `hf:OWNER/NAME@REVISION`, weights also
+`hf:OWNER/NAME/FILE`.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +40,28 @@ def fetch(source: str) -> Path:
     if unreached:
         raise InputError(f"{source}: the hub cannot be reached, and no weights were fetched from there before")
     raise InputError(f"{source}: no weights in this repository (looked for {', '.join(WEIGHTS_NAMES)})")
+
+
+def fetch_dataset(source: str, into: Path) -> Path:
+    """Bring a LeRobotDataset from the hub: tables and videos, into a folder of its name below `into`.
+
+    Files that are there already are not brought again.
+
+    Raises:
+        InputError: huggingface_hub is not installed, or there is no such data set, or no network.
+    """
+    hub, (repository, revision, file) = _hub(), _split(source)
+    if file:
+        raise InputError(f"{source}: expected hf:OWNER/NAME, perhaps with @REVISION at its end")
+    folder = into / repository.partition("/")[2]
+    wanted = ["meta/*", "data/*", "videos/*"]
+    try:
+        hub.snapshot_download(
+            repository, repo_type="dataset", revision=revision, allow_patterns=wanted, local_dir=folder
+        )
+    except Exception as error:  # its errors come from several libraries
+        raise InputError(f"{source}: {first_line(error)}") from error
+    return folder
 
 
 def _split(source: str) -> tuple[str, str | None, str]:
