@@ -233,7 +233,7 @@ def test_a_run_tests_on_its_own_test_part_or_says_that_it_has_none(tmp_path, cap
         seen.update(data=data, test=test)
         raise InputError("seen enough")
 
-    monkeypatch.setattr("mv2mae.evaluate.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("mv2mae.evaluate.run_test.evaluate", evaluate)
     (tmp_path / "model.safetensors").touch()
     settings = {"data": {"split": "synthetic/xsub", "frame_stride": 3}, "test": {"num_clips": 2}}
     (tmp_path / "config.yaml").write_text(json.dumps(settings))

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "data": {*COMMON, "synthetic"},
     "synthetic": {*COMMON, "data"},
     "train": {*COMMON, "model", "data", "weights", "runs", "ranks"},
-    "evaluate": {*COMMON, "model", "data", "weights", "runs"},
+    "evaluate": {*COMMON, "model", "data", "weights", "runs", "visualize"},
     "visualize": {*COMMON, "model", "data", "synthetic", "weights", "runs"},
     "studies": {*COMMON, "model", "data", "synthetic", "weights", "runs", "evaluate", "visualize"},
     "viewer": {*COMMON, "model", "data", "weights", "runs", "visualize"},

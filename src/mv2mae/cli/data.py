@@ -77,7 +77,7 @@ def _check(args: Any) -> int:
 
 
 def _synth_options(parser: ArgumentParser) -> None:
-    from mv2mae.synthetic.generate import SynthConfig
+    from mv2mae.synthetic.config import SynthConfig
 
     parser.add_argument("out", type=str, help="folder to write")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the settings below")
@@ -88,27 +88,20 @@ def _synth_options(parser: ArgumentParser) -> None:
 
 
 def _synth(args: Any) -> None:
-    from mv2mae.synthetic.generate import SynthConfig, generate, missing_views
+    from mv2mae.synthetic.config import SynthConfig
+    from mv2mae.synthetic.generate import synth
     from mv2mae.synthetic.preview import estimate
     from mv2mae.visualize.preview import preview
-    from mv2mae.wording import counted
 
-    values = {name: value for name, value in vars(args).items() if name in SynthConfig.__dataclass_fields__}
-    config = SynthConfig(**values)
+    config = SynthConfig(
+        **{name: value for name, value in vars(args).items() if name in SynthConfig.__dataclass_fields__}
+    )
     if args.preview:
         print(f"wrote {preview(Path(args.preview), config)}")
-        return
-    if args.dry_run:
+    elif args.dry_run:
         print(estimate(config))
-        return
-    out, groups = Path(args.out), config.groups()
-    total, missing = len(groups) * len(config.views), sum(len(missing_views(out, config, group)) for group in groups)
-    there = f", {total - missing:,} of them there already" if missing < total else ""
-    performances, views = counted(len(groups), "performance"), counted(len(config.views), "view")
-    print(f"{performances} x {views} = {counted(total, 'video')}{there}", flush=True)
-    generate(out, config, num_processes=args.processes)
-    made = f"wrote {counted(missing, 'video')}" if missing else "no video was missing; wrote"
-    print(f"{made}{' and' if missing else ''} manifest, splits, cameras and class names to {out}")
+    else:
+        synth(Path(args.out), config, num_processes=args.processes)
 
 
 VERBS = {

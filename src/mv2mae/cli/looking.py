@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from mv2mae.cli.verb import Verb
-
-if TYPE_CHECKING:
-    from mv2mae.visualize.options import PictureConfig
 
 
 def _visualize_options(parser: ArgumentParser) -> None:
@@ -56,32 +53,10 @@ def _visualize(args: Any) -> None:
         ):
             print(f"  wrote {path}")
     if "embedding" in names or (manifest and not names):
-        print(f"  wrote {_embedding(args, config, out)}")
+        from mv2mae.studies.embedding.run import map_of_clips
 
-
-def _embedding(args: Any, config: PictureConfig, out: Path) -> Path:
-    """The map of a manifest's clips; their features are kept below the cache, as those of the probes are."""
-    from mv2mae.config import DataConfig, FeatureConfig
-    from mv2mae.data.labels import class_names
-    from mv2mae.errors import InputError
-    from mv2mae.studies.features import extract_features, frozen_encoder
-    from mv2mae.visualize.embedding import require
-    from mv2mae.visualize.inputs import manifest_rows, some_groups
-    from mv2mae.visualize.pictures import load_subject
-    from mv2mae.visualize.visualize import clip_rate, write_embedding
-
-    manifest = args.data.manifest
-    if not manifest:
-        raise InputError("embedding: a map wants many clips; give a manifest (--data MANIFEST, or --data sample)")
-    require(config.method)
-    rows = some_groups(manifest_rows(manifest, args.query), args.max_groups, seed=config.seed)
-    stride, fps = clip_rate(load_subject(args.weights).about, config.frame_stride)
-    data = DataConfig(manifest=manifest, frame_stride=stride, fps=fps)
-    features = extract_features(frozen_encoder(args.weights), rows, data, FeatureConfig())
-    labels = sorted(rows["label"].dropna().astype(int).unique())
-    classes = dict(zip(labels, class_names(manifest, labels), strict=True))
-    good = features.good
-    return write_embedding(features.of_videos()[good].numpy(), rows[good], out, config, classes=classes)
+        written = map_of_clips(args.weights, manifest, out, config, query=args.query, max_groups=args.max_groups)
+        print(f"  wrote {written}")
 
 
 def _demo_options(parser: ArgumentParser) -> None:

@@ -15,7 +15,6 @@ from mv2mae.cli import (
     bench,
     data,
     exporting,
-    geometry,
     looking,
     predicting,
     reporting,
@@ -29,7 +28,7 @@ from mv2mae.cli.words import given_options, positionals, spelled_out, tell_alias
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.ranks import alone, is_first
 
-_KINDS = (data, training, testing, predicting, exporting, studies, geometry, looking, viewing, reporting, bench)
+_KINDS = (data, training, testing, predicting, exporting, studies, looking, viewing, reporting, bench)
 VERBS = {name: verb for kind in _KINDS for name, verb in kind.VERBS.items()}
 
 

@@ -1,33 +1,12 @@
-"""The verb that writes a page about runs: report; and the page that other verbs write at their end."""
+"""The verb that writes a page about runs: report."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
 from mv2mae.cli.verb import Verb
-
-
-def write_pages(folder: Path) -> None:
-    """`report.html` of what was just done in a folder, and of the run in which it lies.
-
-    A page that cannot be written is a warning: what it is about is safe on disk by then.
-    """
-    from mv2mae.reports.write import report
-    from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, environment, write_json
-
-    try:
-        if not (folder / CONFIG_NAME).exists():  # a test or probes; a training notes what it ran on itself
-            write_json(folder / ENVIRONMENT_NAME, environment())
-        print(f"  wrote {report([folder])}", flush=True)
-        if (folder.resolve().parent / CONFIG_NAME).exists():
-            print(f"  wrote {report([folder.resolve().parent])}, with all tests of the run", flush=True)
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"  warning: no page was written ({reason}); try `mv2mae report {folder}`", file=sys.stderr)
 
 
 def _report_options(parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The verbs about frozen features: extract, probe, robustness."""
+"""The verbs that ask a trained model something: extract, probe, robustness, geometry."""
 
 from __future__ import annotations
 
@@ -37,21 +37,11 @@ def _extract_options(parser: ArgumentParser) -> None:
 
 
 def _extract(args: Any) -> None:
-    from mv2mae.data.datamodule import rows_of_part
-    from mv2mae.data.manifest import read_manifest
-    from mv2mae.errors import InputError
     from mv2mae.evaluate.evaluate import best_device
-    from mv2mae.studies.extract import extract
+    from mv2mae.studies.extract import extract, rows_to_extract
     from mv2mae.studies.features import frozen_encoder
 
-    data = args.data
-    query = {"train": data.train_query, "test": data.test_query}.get(args.part)
-    if query == "" and not (data.split or data.test_manifest):
-        raise InputError(
-            f"nothing says which videos are the part {args.part}; give --data.split or --data.{args.part}_query, or "
-            "leave --part out for all videos"
-        )
-    rows = read_manifest(data.manifest) if args.part == "all" else rows_of_part(data, args.part)
+    data, rows = args.data, rows_to_extract(args.data, args.part)
     features = _features(args)
     frozen = frozen_encoder(args.weights, layer=features.layer, untrained=args.untrained)
     done = extract(frozen, rows, data, features, Path(args.out), fused=args.fused, device=best_device(args.device))
@@ -70,8 +60,8 @@ def _probe_options(parser: ArgumentParser) -> None:
 
 
 def _probe(args: Any) -> None:
-    from mv2mae.cli.reporting import write_pages
     from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.reports.write import write_pages
     from mv2mae.studies.probes.measure import print_probes, probe
 
     out = out_folder(args, "probe")
@@ -96,23 +86,34 @@ def _robustness_options(parser: ArgumentParser) -> None:
 
 
 def _robustness(args: Any) -> None:
-    from mv2mae.errors import InputError
     from mv2mae.evaluate.evaluate import best_device
-    from mv2mae.studies.view_robustness.figure import robustness_figure
-    from mv2mae.studies.view_robustness.measure import print_robustness, view_robustness, write_robustness
+    from mv2mae.studies.view_robustness.run import run_robustness
 
-    if args.method not in ("linear", "knn"):
-        raise InputError(f"method={args.method!r} is unknown; choose linear or knn")
-    out = out_folder(args, "robustness")
-    figures = view_robustness(
-        args.weights, args.data, _features(args), args.probe, probe=args.method, cameras=args.cameras,
-        num_groups=args.num_groups, floor=args.floor, device=best_device(args.device),
+    run_robustness(
+        args.weights, args.data, _features(args), args.probe, out_folder(args, "robustness"), probe=args.method,
+        cameras=args.cameras, num_groups=args.num_groups, floor=args.floor, device=best_device(args.device),
     )  # fmt: skip
-    print_robustness(figures)
-    for path in write_robustness(figures, out):
-        print(f"  wrote {path}")
-    robustness_figure(figures).savefig(out / "robustness.png", dpi=150)
-    print(f"  wrote {out / 'robustness.png'}")
+
+
+def _geometry_options(parser: ArgumentParser) -> None:
+    from mv2mae.config import GeometryConfig
+
+    parser.add_argument("weights", type=str, help="pre-training run, weights file or name of packaged weights")
+    parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/geometry")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
+    parser.add_class_arguments(GeometryConfig)
+
+
+def _geometry(args: Any) -> None:
+    from mv2mae.config import GeometryConfig
+    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.reports.write import write_page_of_run
+    from mv2mae.studies.geometry.run import run_geometry
+
+    config = GeometryConfig(**{name: getattr(args, name) for name in GeometryConfig.__dataclass_fields__})
+    out = out_folder(args, "geometry")
+    run_geometry(args.weights, config, out, device=best_device(args.device))
+    write_page_of_run(out)
 
 
 VERBS = {
@@ -137,5 +138,11 @@ VERBS = {
         _robustness_options,
         _robustness,
         takes_settings=True,
+    ),
+    "geometry": Verb(
+        "measure whether attention falls on the same part of the body",
+        "mv2mae geometry runs/pretrain --performances 64 --cameras ntu",
+        _geometry_options,
+        _geometry,
     ),
 }

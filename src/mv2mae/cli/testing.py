@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
 from mv2mae.cli.verb import Verb, data_options
-from mv2mae.errors import InputError
 
 
 def _evaluate_options(parser: ArgumentParser) -> None:
@@ -34,48 +32,12 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 
 
 def _evaluate(args: Any) -> None:
-    from mv2mae.cli.reporting import write_pages
-    from mv2mae.evaluate.compare import compare, print_comparison
-    from mv2mae.evaluate.evaluate import (
-        RESULTS_NAME,
-        best_device,
-        evaluate,
-        figures_from,
-        fused_beside,
-        print_figures,
-    )
-    from mv2mae.evaluate.scores import CROPS_NAME, FUSED_NAME, SCORES_NAME, find_scores, read_scores
-    from mv2mae.runs import write_json
+    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.evaluate.run_test import run_test
+    from mv2mae.reports.write import write_pages
 
-    if bool(args.weights) == bool(args.scores):
-        raise InputError("give either a run to test, or --scores of an earlier test")
-    against = fused_against = None
-    if args.against:  # what is missing is told before the work, which may write over it
-        against, fused_against = read_scores(args.against), fused_beside(find_scores(args.against))
-    if args.scores:
-        file = find_scores(args.scores)
-        out = Path(args.out) if args.out else file.parent
-        figures = figures_from(file)
-        write_json(out / RESULTS_NAME, figures)
-    else:
-        where = Path(args.weights)
-        out = Path(args.out) if args.out else (where if where.is_dir() else where.parent) / "evaluation"
-        file = out / SCORES_NAME
-        device = best_device(args.device)
-        figures = evaluate(where, args.data, args.test, out, device=device, fusion=args.fusion)
-    print_figures(figures, f"{figures.get('run', file)} on {figures.get('split') or args.data.manifest}")
-    names = (RESULTS_NAME,) if args.scores else (RESULTS_NAME, SCORES_NAME, CROPS_NAME, FUSED_NAME)
-    written = [out / name for name in names if (out / name).exists()]
-    if args.pictures:
-        from mv2mae.visualize.scores import write_score_figures
-
-        written += write_score_figures(figures, out)
-    if against is not None:
-        found = compare(read_scores(file), against, fused_a=fused_beside(file), fused_b=fused_against)
-        print_comparison(found, args.weights or args.scores, args.against)
-        write_json(out / "comparison.json", {"a": str(file), "b": str(find_scores(args.against)), **found})
-        written.append(out / "comparison.json")
-    print(f"  wrote {', '.join(path.name for path in written)} into {out}")
+    options = {name: getattr(args, name) for name in ("scores", "out", "against", "fusion", "pictures")}
+    out = run_test(args.weights, args.data, args.test, device=best_device(args.device), **options)
     write_pages(out)
 
 

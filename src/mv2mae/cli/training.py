@@ -60,7 +60,7 @@ def _run(args: Any, kind: str, train: Callable[[Any, Path], object]) -> None:
     elif args.run:
         from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-        from mv2mae.cli.reporting import write_pages
+        from mv2mae.reports.write import write_pages
         from mv2mae.train.trainer import say
         from mv2mae.weights import WEIGHTS_NAME
 

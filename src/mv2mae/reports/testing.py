@@ -11,11 +11,11 @@ import pandas as pd
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import top1_with_interval
+from mv2mae.evaluate.score_figures import confusion_of, reliability_of, views_figure
 from mv2mae.reports.folder import Probed, Tested
 from mv2mae.reports.mistakes import mistake_clips, worst_mistakes
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure
 from mv2mae.visualize.report import Picture, Section, Table
-from mv2mae.visualize.scores import confusion_of, reliability_of, views_figure
 from mv2mae.wording import counted
 
 _MANY_CLASSES = 24

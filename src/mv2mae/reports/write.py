@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from mv2mae.errors import InputError
 from mv2mae.reports import comparison, training
 from mv2mae.reports.folder import RunFolder, read_folder, short_names
 from mv2mae.reports.testing import highlights_of_test, probe_section, sections_of_test, what_was_tested
-from mv2mae.runs import REPORT_NAME, read_config
+from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, REPORT_NAME, environment, read_config, write_json
 from mv2mae.studies.geometry.page import geometry_highlight, geometry_section
 from mv2mae.visualize.report import Report, Section, write_report
 
@@ -45,6 +46,29 @@ def report(runs: Sequence[str | Path], out: str | Path = "") -> Path:
     common = Path(os.path.commonpath([path.resolve() for path in paths]))
     together = dict(zip(short_names(paths), folders, strict=True))
     return write_report(wanted or common / COMPARISON_NAME, comparison_report(together))
+
+
+def write_pages(folder: Path) -> None:
+    """`report.html` of what was just done in a folder, and of the run in which it lies.
+
+    A page that cannot be written is a warning: what it is about is safe on disk by then.
+    """
+    try:
+        if not (folder / CONFIG_NAME).exists():  # a test or probes; a training notes what it ran on itself
+            write_json(folder / ENVIRONMENT_NAME, environment())
+        print(f"  wrote {report([folder])}", flush=True)
+        if (folder.resolve().parent / CONFIG_NAME).exists():
+            print(f"  wrote {report([folder.resolve().parent])}, with all tests of the run", flush=True)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"  warning: no page was written ({reason}); try `mv2mae report {folder}`", file=sys.stderr)
+
+
+def write_page_of_run(folder: Path) -> None:
+    """The page of the run in which a folder lies, if it lies in one; warns as `write_pages` does."""
+    run = folder.resolve().parent
+    if (run / CONFIG_NAME).exists():
+        write_pages(run)
 
 
 def run_report(run: RunFolder) -> Report:

@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mv2mae.config import DataConfig, FeatureConfig
+from mv2mae.data.datamodule import rows_of_part
+from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
 from mv2mae.runs import write_json
@@ -215,3 +217,18 @@ def _write_safetensors(file: Path, tables: Iterator[tuple[pd.DataFrame, Tensor]]
             tensors[name] = torch.tensor(table[name].to_numpy())
     listed = json.loads(videos.to_json(orient="records"))
     save_file(tensors, file, metadata={HEADER: json.dumps({**about, "num_rows": len(table), "videos": listed})})
+
+
+def rows_to_extract(data: DataConfig, part: str) -> pd.DataFrame:
+    """The videos of a manifest: all, or the part `train` or `test`.
+
+    Raises:
+        InputError: nothing says which videos are the part.
+    """
+    query = {"train": data.train_query, "test": data.test_query}.get(part)
+    if query == "" and not (data.split or data.test_manifest):
+        raise InputError(
+            f"nothing says which videos are the part {part}; give --data.split or --data.{part}_query, or "
+            "leave --part out for all videos"
+        )
+    return read_manifest(data.manifest) if part == "all" else rows_of_part(data, part)

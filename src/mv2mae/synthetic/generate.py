@@ -31,6 +31,7 @@ from mv2mae.synthetic.world.cameras import Camera, draw_rig
 from mv2mae.synthetic.world.distractors import draw_distractors
 from mv2mae.synthetic.world.mesh import Mover
 from mv2mae.synthetic.world.rooms import Room, draw_room
+from mv2mae.wording import counted
 
 
 @lru_cache(maxsize=2)
@@ -121,6 +122,18 @@ def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress
         write_json(out / "splits.json", describe_splits(table))
         write_manifest(table.assign(path=[str(out / path) for path in table["path"]]), out / "manifest.csv")
     return table
+
+
+def synth(out: Path, config: SynthConfig, *, num_processes: int = 1) -> None:
+    """`generate`, and say on the terminal what is made. `mv2mae synth`."""
+    groups = config.groups()
+    total, missing = len(groups) * len(config.views), sum(len(missing_views(out, config, group)) for group in groups)
+    there = f", {total - missing:,} of them there already" if missing < total else ""
+    performances, views = counted(len(groups), "performance"), counted(len(config.views), "view")
+    print(f"{performances} x {views} = {counted(total, 'video')}{there}", flush=True)
+    generate(out, config, num_processes=num_processes)
+    made = f"wrote {counted(missing, 'video')}" if missing else "no video was missing; wrote"
+    print(f"{made}{' and' if missing else ''} manifest, splits, cameras and class names to {out}")
 
 
 def describe_splits(table: pd.DataFrame) -> dict[str, dict[str, str | int]]:

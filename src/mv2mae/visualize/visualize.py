@@ -7,13 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from rich.progress import Progress
 
 from mv2mae.errors import InputError
-from mv2mae.visualize.embedding import embedding_figure
 from mv2mae.visualize.inputs import (
     Footage,
     footage_of_files,
@@ -27,7 +24,7 @@ from mv2mae.visualize.options import PictureConfig
 from mv2mae.visualize.outputs import write_picture
 from mv2mae.visualize.pictures import applicable, draw, load_subject, shown_temperatures
 
-__all__ = ["read_views", "shown_temperatures", "visualize", "write_embedding"]
+__all__ = ["read_views", "shown_temperatures", "visualize"]
 
 DEFAULT_STRIDE = 4.0
 """Frames between those of a clip, where a weights file does not say (Section 4.2)."""
@@ -73,7 +70,7 @@ def visualize(
     subject = load_subject(weights)
     asked = [name for name in config.pictures if name != "embedding"]
     if config.pictures and not asked:
-        raise InputError("embedding: a map is of features, not of one performance; see write_embedding")
+        raise InputError("embedding: a map is of features, not of one performance; see `studies.embedding`")
     names, notes = applicable(subject, len(footage.paths), asked)
     for note in notes:
         print(f"  note: {note}")
@@ -92,24 +89,6 @@ def visualize(
             bar.update(task, description=f"  drawing {name}")
             written.append(write_picture(picture, out / f"{name}.{config.format}", frame_seconds=views.frame_seconds))
     return written
-
-
-def write_embedding(
-    features: Float[np.ndarray, "v d"],
-    rows: pd.DataFrame,
-    out: Path,
-    config: PictureConfig,
-    *,
-    classes: Mapping[int, str] | None = None,
-) -> Path:
-    """Write `embedding.png` (or .svg; it cannot move).
-
-    Args:
-        features: one a video, of the videos of `rows` in their order.
-        classes: names of the actions by number.
-    """
-    figure = embedding_figure(features, rows, classes=classes, method=config.method, seed=config.seed)
-    return write_picture(figure, out / f"embedding.{config.format}")
 
 
 def clip_rate(about: Mapping[str, Any], frame_stride: float | None) -> tuple[float, float | None]:

@@ -128,9 +128,11 @@ def view_robustness(
         videos that cannot be read are errors in accuracy; retrieval and similarity leave them out.
 
     Raises:
-        InputError: no such weights, videos that do not divide, missing labels, or no test performance of which two
-            views can be read.
+        InputError: no such probe or weights, videos that do not divide, missing labels, or no test performance of which
+            two views can be read.
     """
+    if probe not in ("linear", "knn"):
+        raise InputError(f"method={probe!r} is unknown; choose linear or knn")
     encoders = [frozen_encoder(source, layer=features.layer)]
     if floor:
         encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mv2mae.visualize.scores import reliability_figure, views_figure, write_score_figures
-from mv2mae.visualize.timeline import timeline_figure
+from mv2mae.evaluate.score_figures import reliability_figure, views_figure, write_score_figures
+from mv2mae.evaluate.timeline_figure import timeline_figure
 
 ROWS = [
     {"low": 0.2, "high": 0.4, "num": 10, "confidence": 0.3, "accuracy": 0.5},

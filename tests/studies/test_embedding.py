@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from mv2mae.errors import InputError
-from mv2mae.visualize.embedding import MAX_NAMED, embedding_figure, neighbour_shares, project
+from mv2mae.studies.embedding.figure import MAX_NAMED, embedding_figure, neighbour_shares, project
 
 
 def make_rows(groups: int = 12, views: int = 2, classes: int = 3) -> pd.DataFrame:
@@ -54,7 +54,7 @@ def test_a_missing_package_is_named(monkeypatch, method: str, package: str):
     def without(name: str) -> None:
         raise ImportError(f"No module named {name}")
 
-    monkeypatch.setattr("mv2mae.visualize.embedding.import_module", without)
+    monkeypatch.setattr("mv2mae.studies.embedding.figure.import_module", without)
     with pytest.raises(InputError, match=rf"method={method} needs {package} \(pip install {package}\); or choose pca"):
         project(np.eye(5), method)
     with pytest.raises(InputError, match="a map of 3 clips says nothing"):

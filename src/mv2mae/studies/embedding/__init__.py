@@ -1,0 +1,1 @@
+"""Maps of clips: `mv2mae visualize --pictures embedding`."""

@@ -1,0 +1,26 @@
+"""The study from beginning to end: `mv2mae geometry`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mv2mae.config import GeometryConfig
+from mv2mae.runs import make_writable
+from mv2mae.studies.geometry.figure import geometry_figure
+from mv2mae.studies.geometry.summary import geometry, print_geometry, write_geometry
+from mv2mae.weights import find_weights
+
+
+def run_geometry(weights: str, config: GeometryConfig, out: Path, *, device: str = "cpu") -> None:
+    """Measure, print, and write `geometry.json` and `geometry.png`.
+
+    Raises:
+        InputError: as `geometry.measure`, or a folder that cannot be written.
+    """
+    find_weights(weights)  # or a folder would be made for results that cannot be
+    make_writable(out)
+    figures = geometry(weights, config, device=device)
+    print_geometry(figures)
+    print(f"  wrote {write_geometry(figures, out)}")
+    geometry_figure(figures).savefig(out / "geometry.png", dpi=150)
+    print(f"  wrote {out / 'geometry.png'}")

@@ -1,0 +1,29 @@
+"""The study from beginning to end: `mv2mae robustness`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
+from mv2mae.studies.view_robustness.figure import robustness_figure
+from mv2mae.studies.view_robustness.measure import print_robustness, view_robustness, write_robustness
+
+
+def run_robustness(
+    weights: str, data: DataConfig, features: FeatureConfig, config: ProbeConfig, out: Path, **options: Any
+) -> None:
+    """Measure, print, and write `robustness.json`, `.csv` and `.png`.
+
+    Args:
+        options: those of `view_robustness`.
+
+    Raises:
+        InputError: as `view_robustness`.
+    """
+    figures = view_robustness(weights, data, features, config, **options)
+    print_robustness(figures)
+    for path in write_robustness(figures, out):
+        print(f"  wrote {path}")
+    robustness_figure(figures).savefig(out / "robustness.png", dpi=150)
+    print(f"  wrote {out / 'robustness.png'}")
