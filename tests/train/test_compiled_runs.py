@@ -10,7 +10,7 @@ from clips import moving_blobs
 
 from mv2mae.model.contrastive import ContrastiveModel
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.train.pretrain import held_out_metrics
+from mv2mae.train.held_out import held_out_metrics
 
 SCRIPT = """
 import dataclasses
@@ -44,7 +44,7 @@ def test_held_out_metrics_do_not_run_compiled_code(tiny, monkeypatch, build):
         "target": moving_blobs(4, seed=2),
         "seed": torch.arange(4),
         "group": torch.arange(4),
-        "swap": torch.tensor([1, 2, 3, 0]),
+        "other_room": torch.tensor([1, 2, 3, 0]),
     }
     with pytest.raises(AssertionError, match="compiled"):
         model(batch["sources"], batch["target"])

@@ -30,7 +30,7 @@ from mv2mae.model.layers import interpolate_positions
 from mv2mae.runs import read_log
 from mv2mae.settings import stored_settings
 from mv2mae.train.finetune import FinetuneModule, finetune
-from mv2mae.train.pretrain import PretrainModule, pretrain, swap_sources
+from mv2mae.train.pretrain import PretrainModule, pretrain
 from mv2mae.weights import load_encoder, load_pretrained, read_weights
 
 FEW = "subject in [1, 2, 3] and label in [5, 7] and setup == 1"
@@ -281,10 +281,3 @@ def test_real_footage_drives_the_loss_under_the_mean_baseline(tiny, footage, tmp
     last = log.loc[150]
     for part in ("self_target", "cross_target", "self_source", "cross_source"):
         assert last[f"held_out/{part}"] < 0.9 * last[f"held_out/baseline_{part.split('_')[1]}"]
-
-
-def test_sources_are_swapped_between_groups():
-    groups = ["a", "a", "b", "b", "c"]
-    swap = swap_sources(groups, seed=0).tolist()
-    assert all(groups[i] != groups[j] for i, j in enumerate(swap))
-    assert swap == swap_sources(groups, seed=0).tolist()

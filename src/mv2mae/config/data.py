@@ -96,6 +96,9 @@ class DataConfig:
     """View -> the camera's direction in degrees, for instance {1: 45, 2: 0, 3: -45}."""
     held_out_groups: int = 0
     """Groups kept out of pre-training to look at; 0 = one in twenty, 2 at least and 32 at most."""
+    held_out_share: float = 0.1
+    """Share of the training groups that may be given up so that some performances are left whose rooms (setups) and
+    people (subjects) are not trained on; 0 = only what costs none, such as the test part of a split, unlabelled."""
     batch_by: str = ""
     """Column of the manifest whose equal values share batches (pre-training only): with `setup` a contrastive model
     cannot tell performances apart by their rooms. Empty = batches from everywhere."""
@@ -113,6 +116,8 @@ class DataConfig:
         require(share is None or 0 < share <= 1, f"data.label_fraction={share} must lie in (0, 1], or be null for all")
         require(few is None or share is None, "data.labels_per_class and data.label_fraction exclude each other")
         require(self.held_out_groups >= 0, f"held_out_groups={self.held_out_groups} must not be negative")
+        share = self.held_out_share
+        require(0 <= share < 1, f"data.held_out_share={share} must lie in [0, 1)")
         require(self.num_repeats >= 1, f"data.num_repeats={self.num_repeats} must be at least 1")
         require(self.cache_size >= 0, f"cache_size={self.cache_size} must not be negative")
         require(self.frame_stride > 0, f"frame_stride={self.frame_stride} must be positive")

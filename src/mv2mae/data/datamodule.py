@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
+import logging
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +21,11 @@ from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import eval_short_side
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.clips import ClipDataset, EvalDataset
+from mv2mae.data.held_out import draw_held_out, kept_apart
 from mv2mae.data.labels import few_labels, match_labels
+from mv2mae.data.loader_processes import end_with_parent, worker_context
 from mv2mae.data.manifest import check_synchronised, read_manifest
-from mv2mae.data.pairing import check_views
+from mv2mae.data.pairing import check_views, pair_views
 from mv2mae.data.protocols import select
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.data.stream import STREAM, PairStream
@@ -35,6 +33,8 @@ from mv2mae.data.video import is_there
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
 from mv2mae.errors import InputError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,13 @@ class PretrainData:
     train: PairDataset | PairStream
     held_out: PairDataset | PairStream
     problems: ProblemLog
+    unseen: PairDataset | None = None
+    """Pairs of setups or subjects that are not trained on, where some can be kept apart."""
+    apart: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of `held_out` and `unseen`: which of setup and subject are not trained on."""
     summary: dict[str, int] = field(default_factory=dict)
-    """Counts: groups, videos, views, skipped_groups, held_out_groups, set_aside."""
+    """Counts: groups, videos, views, skipped_groups, held_out_groups, set_aside; unseen_groups and given_up_groups
+    where there are some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,25 +102,38 @@ def pretrain_data(
     total = len(frame)
     frame = _readable(frame, config, videos, progress)
 
-    def pairs(rows: pd.DataFrame) -> PairDataset:
-        return PairDataset(rows, config, num_frames=num_frames, size=size, seed=seed, videos=videos, cameras=cameras)
-
+    pairs = partial(
+        PairDataset, config=config, num_frames=num_frames, size=size, seed=seed, videos=videos, cameras=cameras
+    )
     everything = pairs(frame)
-    held = _held_out(everything, config.held_out_groups, seed)
-    is_held = everything.frame["group"].isin(held)
-    train = pairs(everything.frame[~is_held]) if held else everything
-    held_out = pairs(everything.frame[is_held]) if held else everything
+    rest = _rest(config, frame)
+    chosen = draw_held_out(
+        everything.frame, rest, number=config.held_out_groups, share=config.held_out_share, seed=seed
+    )
+    groups = everything.frame["group"]
+    is_trained = ~groups.isin({*chosen.held_out, *chosen.unseen, *chosen.given_up})
+    train = everything if is_trained.all() else pairs(everything.frame[is_trained])
+    held_out = pairs(everything.frame[groups.isin(chosen.held_out)]) if chosen.held_out else everything
+    new = pd.concat([rows[rows["group"].isin(chosen.unseen)] for rows in (everything.frame, rest)])
+    unseen = _pairs_or_none(pairs, new, config, videos, progress)
+    apart = {"held_out": kept_apart(train.frame, held_out.frame) if chosen.held_out else ()}
+    if unseen is not None:
+        apart["unseen"] = kept_apart(train.frame, unseen.frame)
+    extra = {"unseen_groups": 0 if unseen is None else unseen.num_groups, "given_up_groups": len(chosen.given_up)}
     summary = {
         "groups": train.num_groups,
         "videos": len(train.paths),
         "views": train.num_views,
         "skipped_groups": everything.skipped_groups,
-        "held_out_groups": len(held),
+        "held_out_groups": len(chosen.held_out),
         "set_aside": total - len(frame),
+        **{name: number for name, number in extra.items() if number},
     }
     if cameras is not None:
         summary["known_cameras"] = len(train.paths) if cameras.name else 0
-    return PretrainData(train=train, held_out=held_out, problems=videos.problems, summary=summary)
+    return PretrainData(
+        train=train, held_out=held_out, unseen=unseen, apart=apart, problems=videos.problems, summary=summary
+    )
 
 
 def finetune_data(
@@ -242,8 +260,8 @@ def make_loader(
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
         prefetch_factor=4 if num_workers > 0 else None,
-        multiprocessing_context=_worker_context(dataset) if num_workers > 0 else None,
-        worker_init_fn=_end_with_parent if num_workers > 0 else None,
+        multiprocessing_context=worker_context(dataset) if num_workers > 0 else None,
+        worker_init_fn=end_with_parent if num_workers > 0 else None,
     )
 
 
@@ -287,58 +305,13 @@ def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int, w
     stream = partial(PairStream, config, num_frames=num_frames, size=size, seed=seed, cameras=with_cameras)
     train, held_out = stream(), stream(held_out=True)
     summary = {"rooms_at_a_time": config.stream.num_rooms, "views": train.num_views, "held_out_groups": len(held_out)}
-    return PretrainData(train=train, held_out=held_out, problems=ProblemLog(None), summary=summary)
+    return PretrainData(
+        train=train, held_out=held_out, apart={"held_out": ("setup",)}, problems=ProblemLog(None), summary=summary
+    )
 
 
 def _unchanged(item: Any) -> Any:
     return item
-
-
-def _worker_context(dataset: Any) -> Any:
-    """How workers start: by fork where they share decoded videos, else from a server without threads.
-
-    A forked copy of a process that has threads (Lightning, TensorBoard, CUDA) may hang on their locks. The
-    server imports torch once for all workers.
-    """
-    methods = multiprocessing.get_all_start_methods()
-    in_memory = getattr(getattr(dataset, "videos", None), "in_memory", False)
-    if in_memory and "fork" in methods:
-        return multiprocessing.get_context("fork")
-    if "forkserver" not in methods:
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mv2mae.data.worker_server", "mv2mae.data.clips"])
-    return context
-
-
-def _end_with_parent(worker: int) -> None:
-    """A worker ends with its training, and not before that wants it to.
-
-    Torch's own watch looks at the server that forked it, which outlives a training that was killed. And a signal to all
-    processes of a run (Ctrl-C, a scheduler's) must not take workers from a training that ends its step first.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    training, sentinel = parent.pid, parent.sentinel
-
-    def watch() -> None:
-        connection.wait([sentinel])
-        os._exit(1)
-
-    def obey() -> None:
-        while signal.sigwaitinfo([signal.SIGTERM]).si_pid != training:
-            pass
-        os._exit(0)
-
-    for name in ("SIGINT", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
-        # torch ends a worker that is not ready in time by SIGTERM, so that one from the training counts;
-        # blocked before any thread is started, which would take it otherwise
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        threading.Thread(target=obey, daemon=True).start()
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _videos(config: DataConfig, size: int, problems_file: str | Path | None, *, warns: bool = True) -> Videos:
@@ -376,9 +349,25 @@ def _readable(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress:
     return good.reset_index(drop=True)
 
 
-def _held_out(pairs: PairDataset, number: int, seed: int) -> list[str]:
-    """Names of the groups to hold out, drawn by the seed."""
-    groups = sorted(pairs.frame["group"].unique())
-    wanted = number or min(32, max(2, round(len(groups) / 20)))
-    order = np.random.default_rng((seed, len(groups))).permutation(len(groups))
-    return [groups[i] for i in order[: min(wanted, len(groups) - 1)]]
+def _rest(config: DataConfig, train: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of the manifest that a split or query leaves out: other groups, before cameras that are trained on."""
+    none = train.iloc[:0]
+    if not (config.split or config.train_query):
+        return none
+    rows = read_manifest(config.manifest)
+    rows = rows[~rows["group"].isin(train["group"]) & rows["view"].isin(train["view"]) & rows["synchronised"]]
+    try:
+        return pair_views(rows, config).frame
+    except InputError:  # no two views of any
+        return none
+
+
+def _pairs_or_none(
+    pairs: Callable[[pd.DataFrame], PairDataset], rows: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool
+) -> PairDataset | None:
+    """Pairs of rows that are only looked at: what is wrong with them ends no training."""
+    try:
+        return pairs(_readable(rows, config, videos, progress)) if len(rows) else None
+    except InputError as error:
+        _log.warning("nothing unseen is looked at: %s", error)
+        return None

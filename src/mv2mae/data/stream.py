@@ -159,6 +159,11 @@ class PairStream(Dataset[Pair]):
         """The performance of each item of the first epoch."""
         return [self.script((0, index)).group.name for index in range(len(self))]
 
+    @property
+    def setups(self) -> list[str]:
+        """The room of each item of the first epoch."""
+        return [str(self.script((0, index)).group.setup) for index in range(len(self))]
+
     def script(self, key: ItemKey | int) -> Script:
         """What the pair of a key (epoch, index) shows; an index alone means epoch 0."""
         epoch, index = key if isinstance(key, tuple) else (0, key)

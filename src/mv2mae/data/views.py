@@ -78,7 +78,7 @@ class PairDataset(Dataset[Pair]):
 
     Attributes:
         frame: the rows in use.
-        groups: the performance of each item.
+        groups, setups: performance and setup of each item; setup "" = not known.
         num_groups, num_views, skipped_groups: counts; a group with too few views for a pair is skipped.
 
     Raises:
@@ -105,6 +105,7 @@ class PairDataset(Dataset[Pair]):
         self.num_views = self.frame["view"].nunique()
         self.paths: list[str] = self.frame["path"].tolist()
         self.groups: list[str] = self.frame["group"].iloc[self.targets].tolist()
+        self.setups = ["" if pd.isna(s) else str(s) for s in self.frame["setup"].iloc[self.targets]]
         self.target_paths = [self.paths[row] for row in self.targets]
         self.cameras = None if cameras is None else cameras.vectors(self.frame)
         self.shuffled, self.fingerprint = True, fingerprint_of(self.target_paths)

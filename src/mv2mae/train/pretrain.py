@@ -11,18 +11,19 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import ComputeConfig, ModelConfig, PretrainConfig
-from mv2mae.data.datamodule import PretrainData, held_out_batch, pretrain_data
+from mv2mae.data.datamodule import PretrainData, pretrain_data
+from mv2mae.data.held_out import describe_held_out
 from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.views import collate_pairs
 from mv2mae.errors import InputError
-from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
+from mv2mae.model.contrastive import ContrastiveModel
 from mv2mae.model.layers import checkpoint_activations
-from mv2mae.model.pretraining import MV2MAE, PretrainOutput
+from mv2mae.model.pretraining import MV2MAE
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
 from mv2mae.train.describe import describe_data, describe_motion, describe_precision, describe_warmup
+from mv2mae.train.held_out import HeldOut, held_out_batches, loss_summary, outcome
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
@@ -92,97 +93,15 @@ class PretrainModule(StepModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+def wants_cameras(model: ModelConfig) -> bool:
+    """Whether a model is told where the cameras of its clips stand."""
+    return getattr(model, "cameras", "none") != "none"
+
+
 def draws_on_device(compute: ComputeConfig) -> bool:
     """Whether a synthetic stream is drawn on the training device: as asked, or if that is a GPU."""
     on_gpu = torch.cuda.is_available() and compute.accelerator in ("auto", "gpu", "cuda")
     return on_gpu if compute.draw_on == "auto" else compute.draw_on == "device"
-
-
-def outcome(
-    model: MV2MAE | ContrastiveModel, batch: Batch, *, training: bool = True
-) -> PretrainOutput | ContrastiveOutput:
-    """What a model says of a batch: sources [b, s, 3, t, h, w], target [b, 3, t, h, w], seed [b], group [b].
-
-    Compiled code (`compute.compile`) is for training alone: for batches of other sizes it would be compiled once more,
-    and be slower for both.
-    """
-    # one in shards has to be called
-    call: Any = model if training or isinstance(model, FSDPModule) else model.forward
-    if isinstance(model, ContrastiveModel):
-        return call(batch["sources"], batch["target"], seeds=batch["seed"], groups=batch["group"])
-    return call(batch["sources"], batch["target"], seeds=batch["seed"])
-
-
-def loss_summary(out: PretrainOutput | ContrastiveOutput) -> dict[str, Tensor]:
-    """The scalars that tell whether pre-training works, by name."""
-    names = [field.name for field in dataclasses.fields(out) if field.name != "reconstructions"]
-    return {name: getattr(out, name).detach() for name in names}
-
-
-class HeldOut(pl.Callback):
-    """Looks at performances that are never trained on: losses, baseline, and the source gain.
-
-    The source gain is the rise of the cross-view loss when each target is given the source of *another*
-    performance. A model that does not use its source has none.
-    """
-
-    def __init__(self, batch: Batch, every: int) -> None:
-        self.batch, self.every = batch, every
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look before the first step too."""
-        if trainer.global_step == 0:
-            self._look(trainer, pl_module)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Look every so many steps, once a step."""
-        done = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if done and (trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps):
-            self._look(trainer, pl_module)
-
-    def _look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, PretrainModule)
-        metrics = {name: float(value) for name, value in self._measure(module).items()}
-        module.latest.update(metrics)
-        # to the loggers themselves: Lightning would repeat the value at every later line of the log
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=trainer.global_step)
-
-    @torch.no_grad()
-    def _measure(self, module: PretrainModule) -> dict[str, Tensor]:
-        model = module.model
-        model.eval()
-        batch = {key: value.to(module.device) for key, value in self.batch.items() if isinstance(value, Tensor)}
-        metrics = held_out_metrics(model, batch, chunk=module.config.compute.device_batch_size or 32)
-        model.train()
-        return {f"held_out/{name}": value for name, value in metrics.items()}
-
-
-def held_out_metrics(model: MV2MAE | ContrastiveModel, batch: Batch, chunk: int = 32) -> dict[str, Tensor]:
-    """Losses on a batch of pairs, and the source gain if the model has a cross-view decoder.
-
-    Args:
-        batch: as `outcome` takes it, and swap [b] (for each item another one, of another performance).
-        chunk: items that are computed at a time.
-    """
-    if isinstance(model, ContrastiveModel):  # items are compared with each other, so that all must be there at once
-        return loss_summary(outcome(model, batch, training=False))
-    sums: dict[str, Tensor] = {}
-    others_source = bool((batch["swap"] != torch.arange(len(batch["swap"]), device=batch["swap"].device)).all())
-    for part in torch.arange(len(batch["target"]), device=batch["target"].device).split(chunk):
-        chosen = {name: batch[name][part] for name in ("sources", "target", "seed")}
-        values = loss_summary(outcome(model, chosen, training=False))
-        if model.cross_decoder is not None and others_source:
-            swapped = {**chosen, "sources": batch["sources"][batch["swap"][part]]}
-            values["cross_target_wrong_source"] = loss_summary(outcome(model, swapped, training=False))["cross_target"]
-        for name, value in values.items():
-            sums[name] = sums.get(name, torch.zeros_like(value)) + value * len(part)
-    metrics = {name: value / len(batch["target"]) for name, value in sums.items()}
-    if "cross_target_wrong_source" in metrics:
-        metrics["source_gain"] = metrics["cross_target_wrong_source"] - metrics["cross_target"]
-    return metrics
 
 
 def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
@@ -241,6 +160,7 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule)
     kind = _kind(module.model)
     return [
         f"data    {describe_data(config.data, data.summary)}; {counted(num_items, 'pair')} an epoch{decoded}",
+        f"looked at  {'; '.join(describe_held_out(data.summary, data.apart))}",
         f"model   {start}, {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
         f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked",
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
@@ -257,17 +177,6 @@ def _kind(model: MV2MAE | ContrastiveModel) -> str:
     return "multi-view" if model.cross_decoder is not None else "single-view (no cross-view decoder)"
 
 
-def swap_sources(groups: list[str], seed: int) -> Tensor:
-    """For each item the index of one whose performance (group) is another, as far as there is one."""
-    rng = np.random.default_rng(seed)
-    names = np.array(groups)
-    picks = []
-    for i, name in enumerate(names):
-        others = np.flatnonzero(names != name)
-        picks.append(int(rng.choice(others)) if len(others) else i)
-    return torch.tensor(picks)
-
-
 def pretrain(config: PretrainConfig, run: Path) -> Path:
     """Pre-train as configured, or go on with a run that was stopped; returns the run's folder.
 
@@ -282,6 +191,7 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
         size=config.model.image_size,
         seed=config.seed,
         problems_file=run / PROBLEMS_NAME,
+        with_cameras=wants_cameras(config.model),
     )
     probes = [OnlineKNN(config)] if config.log.probe_every else []
     module = PretrainModule(config, data, world_size)
@@ -290,6 +200,7 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
     start_run(run, config)
     about = {
         "data": {**data.summary},
+        "apart": {name: list(columns) for name, columns in data.apart.items()},
         "frame_stride": config.data.frame_stride,
         "fps": config.data.fps,
         "seed": config.seed,
@@ -301,30 +212,22 @@ def pretrain(config: PretrainConfig, run: Path) -> Path:
         kept, kind = (trained.model.encoder, ENCODER) if contrastive else (trained.model, PRETRAINING)
         save_weights(run / WEIGHTS_NAME, kept, kind, config.model, **about, steps=step)
 
-    held_out = _held_out(config, data)
+    looked_at = held_out_batches(config, data)
+    check = list(looked_at)[-1]
     if config.objective == "masked":
-        say(*(f"  {line}" for line in describe_motion(config.model, held_out)))
-    snapshots = [Snapshots(run, held_out)] if isinstance(module.model, MV2MAE) else []
-    callbacks = [HeldOut(held_out, config.log.check_every), *snapshots, *probes, *_onlookers(config, module)]
+        say(*(f"  {line}" for line in describe_motion(config.model, looked_at[check])))
+    snapshots = [Snapshots(run, looked_at[check])] if isinstance(module.model, MV2MAE) else []
+    callbacks = [HeldOut(looked_at, config.log.check_every), *snapshots, *probes, *_onlookers(config, module, check)]
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
     summary = {**about, "steps": module.total_steps, "set_aside": data.problems.items()}
     write_json(run / SUMMARY_NAME, summary)
     return run
 
 
-def _held_out(config: PretrainConfig, data: PretrainData) -> Batch:
-    """The batch to look at, with another performance's source for each item (`swap`)."""
-    batch: Batch = {**held_out_batch(data.held_out, config.log.held_out_pairs)}
-    groups = [data.held_out.groups[i] for i in batch["index"].tolist()]
-    batch["swap"] = swap_sources(groups, config.seed)
-    batch["group"] = torch.tensor(np.unique(groups, return_inverse=True)[1])
-    return batch
-
-
-def _onlookers(config: PretrainConfig, module: PretrainModule) -> list[pl.Callback]:
+def _onlookers(config: PretrainConfig, module: PretrainModule, check: str) -> list[pl.Callback]:
     shown = {"train/loss": "loss", "speed/clips_per_s": "clips/s", "speed/data_wait_share": "data wait"}
     if isinstance(module.model, MV2MAE) and module.model.cross_decoder is not None:
-        shown["held_out/source_gain"] = "source gain"
+        shown[f"{check}/cross_gain"] = "cross gain"
     if config.log.probe_every:
         shown["probe/knn_top1"] = "kNN"
     return [Speed(clips_per_item=1 + config.data.num_sources), ProgressBar("pre-training", shown)]

@@ -1,0 +1,84 @@
+"""What the second view is worth: losses of the target's masked tokens with its source, with a wrong one, with none.
+
+Pure functions of what `MV2MAE` returns; training looks at a few held-out pairs with them, `mv2mae second-view` at many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from mv2mae.config import ModelConfig
+from mv2mae.model.layers import CrossAttention
+from mv2mae.model.losses import token_errors
+from mv2mae.model.motion import motion_weights
+from mv2mae.model.pretraining import MV2MAE, PretrainOutput
+from mv2mae.model.tubelets import normalised_target, take_tokens, take_tubelets, to_unit
+
+
+@dataclass(frozen=True)
+class TargetLosses:
+    """Of the m masked tokens of each target: squared errors in the normalised scale, and how much each one counts."""
+
+    tokens: Int[Tensor, "b m"]
+    """Which tokens of the clip they are."""
+    weights: Float[Tensor, "b m"]
+    """Motion weights as the loss takes them: with mean 1 over a clip, or with sum 1 (`literal_loss_scale`)."""
+    self_view: Float[Tensor, "b m"]
+    """From the target alone."""
+    cross_view: Float[Tensor, "b m"] | None
+    """With the source; None without a cross-view decoder."""
+    baseline: Float[Tensor, "b m"]
+    """Of predicting each tubelet's mean."""
+
+    def of_items(self, errors: Float[Tensor, "b m"]) -> Float[Tensor, " b"]:
+        """The loss of each item (Equation 2)."""
+        return (self.weights * errors).mean(dim=1)
+
+
+def target_losses(out: PretrainOutput, target: Shaped[Tensor, "b c t h w"], config: ModelConfig) -> TargetLosses:
+    """The losses of the targets, token by token.
+
+    Args:
+        out: of a model that was asked for its reconstructions.
+        target: the clips that it was given, pixels in [0, 1] or uint8.
+    """
+    assert out.reconstructions is not None
+    made = out.reconstructions
+    tokens = made.masks.masked_idx[:, 0]
+    weights = motion_weights(
+        target, config.tubelet_size, config.motion_temperature, effective_tokens=config.effective_tokens
+    )
+    truth = normalised_target(to_unit(take_tubelets(target, tokens, config.tubelet_size)))
+    return TargetLosses(
+        tokens=tokens,
+        weights=take_tokens(weights * (1 if config.literal_loss_scale else config.num_tokens), tokens),
+        self_view=token_errors(made.self_view[:, 0].float(), truth),
+        cross_view=None if made.cross_view is None else token_errors(made.cross_view[:, 0].float(), truth),
+        baseline=truth.square().mean(dim=-1),
+    )
+
+
+@contextmanager
+def emptied_memory(model: MV2MAE) -> Iterator[None]:
+    """Within the block cross-attention finds nothing: what it adds to the target's tokens is 0.
+
+    The same decoder, the same target, no source at all.
+    """
+
+    def nothing(_: nn.Module, __: Any, found: Tensor) -> Tensor:
+        return torch.zeros_like(found)
+
+    found = [module for module in model.modules() if isinstance(module, CrossAttention)]
+    handles = [module.register_forward_hook(nothing) for module in found]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
