@@ -2,7 +2,7 @@
 
     python benchmarks/scaling_plan.py [--size small] [--pairs 63360] [--epochs 1600] [--utilisation 0.35 0.5]
 
-Operations are counted (`mv2mae.bench.flops`), and so is what a pair keeps for its backward pass, on the model
+Operations are counted (`mv2mae.model.flops`), and so is what a pair keeps for its backward pass, on the model
 itself. The time of a clip comes from `mv2mae bench data`, its bytes from `benchmarks/store.py`; the peak and the links
 are those of the data sheet, and the utilisation is assumed until `--utilisation` gives one that was measured. Nothing
 is timed here.
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mv2mae.bench.flops import step_flops
 from mv2mae.config import ENCODER_SIZES, ModelConfig
+from mv2mae.model.flops import step_flops
 from mv2mae.model.pretraining import MV2MAE
 
 STATE_BYTES = 16

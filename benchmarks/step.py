@@ -160,8 +160,8 @@ def own_step(name: str, args: argparse.Namespace) -> tuple[Callable[[], None], f
     """A step of this project's model, its floating-point operations, and the memory before."""
     import torch
 
-    from mv2mae.bench.flops import step_flops
     from mv2mae.config import ModelConfig
+    from mv2mae.model.flops import step_flops
     from mv2mae.model.layers import checkpoint_activations
     from mv2mae.model.pretraining import MV2MAE
 
@@ -187,8 +187,8 @@ def transformers_step(name: str, args: argparse.Namespace) -> tuple[Callable[[],
     import torch
     from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
-    from mv2mae.bench.flops import peer_flops
     from mv2mae.config import ModelConfig
+    from mv2mae.model.flops import peer_flops
 
     before = resident()
     config = ModelConfig.of_size(**SIZES[args.sizes[0]])

@@ -8,11 +8,12 @@ import torch
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
-from mv2mae.bench.flops import peer_flops, step_flops
 from mv2mae.bench.model import StepFigures, bench_model, print_figures
 from mv2mae.cli import main
 from mv2mae.config import ComputeConfig, DataConfig, ModelConfig, OptimConfig, PretrainConfig
 from mv2mae.errors import InputError
+from mv2mae.model.classifier import Classifier
+from mv2mae.model.flops import classifier_flops, peer_flops, step_flops
 from mv2mae.model.pretraining import MV2MAE
 
 PARTS = ["masks", "embed", "encoder", "self decoder", "cross decoder", "targets, loss", "backward", "optimiser"]
@@ -54,6 +55,12 @@ def test_operations_of_the_peer_are_those_that_torch_counts(tiny):
     counted = counted_flops(lambda: peer(torch.rand(1, 4, 3, 32, 32), bool_masked_pos=is_masked))
     embed = 2 * config.num_tokens * config.tubelet_dim * 48
     assert embed + (peer_flops(config) - 2 * embed) / 3 == pytest.approx(counted, rel=1e-9)
+
+
+def test_operations_of_a_classifier_are_those_that_torch_counts(tiny):
+    counted = counted_flops(lambda: Classifier(tiny, 2)(torch.rand(1, 3, 4, 32, 32)))
+    embed, head = 2 * tiny.num_tokens * tiny.tubelet_dim * 32, 2 * 2 * 32
+    assert 3 * (counted - embed - head) + 2 * embed == pytest.approx(classifier_flops(tiny), rel=1e-9)
 
 
 def adamw(model, config):

@@ -6,10 +6,12 @@ import pytest
 import yaml
 
 from mv2mae.cli import main
+from mv2mae.config import FinetuneConfig, PretrainConfig
 from mv2mae.data.protocols import PROTOCOLS, select
 from mv2mae.data.rehearsal import made_up_rows
 from mv2mae.errors import InputError
-from mv2mae.recipes import find_recipe, list_recipes
+from mv2mae.recipes import find_recipe, list_recipes, load_recipe
+from mv2mae.train.plan import plan
 
 SHALLOW = ("--model.encoder_depth", "1", "--model.decoder_depth", "1")
 OVERLAYS = [name for name in list_recipes() if name.startswith("as-")]
@@ -27,8 +29,12 @@ def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monke
     depth = SHALLOW if recipe.startswith("paper") else ()
     assert main([verb_of(recipe), "--recipe", recipe, "--dry_run", *depth]) == 0
     said = capsys.readouterr().out
-    assert "dry run done: 2 small steps" in said
+    whole, small = said.split("Two small steps of it")
+    assert whole.startswith("The whole run\n")
+    assert "dry run done: 2 small steps" in small
     assert "wrote" not in said
+    assert "at its peak" in whole
+    assert "weights worth" in whole or "drop path" in whole
     split = yaml.safe_load(find_recipe(recipe).read_text()).get("data", {}).get("split", "")
     if recipe.startswith("paper"):
         classes = len(PROTOCOLS[split.split("/")[0]].class_names)
@@ -36,6 +42,46 @@ def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monke
         assert f", training part of {split}\n" in said or f", training part of {split};" in said
     # torch's compiler makes a folder of its own wherever temporary files go
     assert [path for path in tmp_path.iterdir() if "torchinductor" not in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "lines"),
+    [
+        (
+            "paper-ntu60-xsub",
+            [
+                "data    40,320 pairs an epoch (training part of ntu60/xsub as published; here it is made up)",
+                "steps   126,000 of 1,024 pairs = 3200.0 epochs, 12,600 of them warm-up",
+                "rate    0.004 at its peak (0.001 x 1024 pairs / 256), weight decay 0.05, bf16-mixed",
+                "clips   16 x 128 x 128, every 4 frames, crop multi-scale",
+                "masks   random, 358 of 512 tokens",
+                "motion  weights worth 0.5 of the tokens",
+                "cost    1.0e+19 operations (counted): 8.1 hours of an H100 at 35 % (assumed)",
+            ],
+        ),
+        (
+            "paper-ntu60-xsub-finetune",
+            [
+                "data    40,320 videos an epoch (training part of ntu60/xsub as published; here it is made up)",
+                "steps   1,378 of 1,024 videos x 6 augmentations = 35.0 epochs, 197 of them warm-up",
+                "rate    0.004 at its peak (0.001 x 1024 videos / 256), bf16-mixed",
+                "decay   of weights 0.1, of the rate from layer to layer 0.9; drop path 0.1, label smoothing 0.1",
+                "clips   16 x 128 x 128, every 4 frames, crop multi-scale, flip, RandAugment (4 x, magnitude 7 ± 0.5)",
+                "cost    6.9e+17 operations (counted): 0.55 hours of an H100 at 35 % (assumed)",
+            ],
+        ),
+    ],
+)
+def test_the_plan_is_that_of_the_whole_run(recipe, lines):
+    kind = FinetuneConfig if recipe.endswith("-finetune") else PretrainConfig
+    assert plan(load_recipe(recipe, kind)) == lines
+
+
+def test_the_plan_counts_what_a_manifest_has():
+    config = load_recipe("sample-pretrain", PretrainConfig)
+    assert "(from sample, training part of synthetic/xsub-xview)" in plan(config)[0]
+    videos = int(plan(load_recipe("sample-finetune", FinetuneConfig))[0].split()[1])
+    assert videos == 240
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from mv2mae.bench.flops import step_flops
 from mv2mae.config import PretrainConfig
 from mv2mae.errors import InputError
+from mv2mae.model.flops import step_flops
 from mv2mae.model.layers import checkpoint_activations
 from mv2mae.model.precision import precision_of
 from mv2mae.model.pretraining import MV2MAE

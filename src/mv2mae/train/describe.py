@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mv2mae.config import ComputeConfig, DataConfig, ModelConfig, OptimConfig
+from mv2mae.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, OptimConfig
 from mv2mae.model.motion import configured_weights, effective_number
 from mv2mae.model.precision import device_type, precision_of
 from mv2mae.train.muon import iterated_in
@@ -74,3 +74,18 @@ def describe_motion(config: ModelConfig, batch: Mapping[str, Any]) -> list[str]:
         "        warning: so near to all of them, moving tokens count no more than others; "
         "set model.effective_tokens 0.5, or motion_temperature null if that is meant",
     ]
+
+
+def describe_augmentations(config: FinetuneConfig) -> str:
+    """What is done to a clip of fine-tuning."""
+    augment = config.augment
+    magnitude = f"magnitude {augment.magnitude:g} ± {augment.magnitude_std:g}"
+    done = {
+        f"crop {config.data.crop}": True,
+        "flip": config.data.flip,
+        f"RandAugment ({augment.rand_augment_ops} x, {magnitude})": augment.rand_augment_ops > 0,
+        f"erasing {augment.erase_prob:g}": augment.erase_prob > 0,
+        f"mixup {augment.mixup:g}": augment.mixup > 0,
+        f"cutmix {augment.cutmix:g}": augment.cutmix > 0,
+    }
+    return ", ".join(name for name, is_done in done.items() if is_done)

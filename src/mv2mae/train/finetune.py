@@ -23,7 +23,7 @@ from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.layers import checkpoint_activations
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_json
-from mv2mae.train.describe import describe_data, describe_precision, describe_warmup
+from mv2mae.train.describe import describe_augmentations, describe_data, describe_precision, describe_warmup
 from mv2mae.train.draws import draw_drop_paths
 from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.log import ProgressBar, Speed
@@ -337,23 +337,9 @@ def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule,
         f"rate    {optim.describe(config.batch_counts)}, {describe_precision(optim, config.compute)}",
         f"decay   of weights {optim.weight_decay:g}, of the rate from layer to layer {optim.layer_decay:g}; "
         f"drop path {config.head.drop_path:g}, label smoothing {config.head.label_smoothing:g}",
-        f"clips   {_augmentations(config)}",
+        f"clips   {describe_augmentations(config)}",
         *_limits(config, clip.encoder_depth),
     ]
-
-
-def _augmentations(config: FinetuneConfig) -> str:
-    augment = config.augment
-    magnitude = f"magnitude {augment.magnitude:g} ± {augment.magnitude_std:g}"
-    done = {
-        f"crop {config.data.crop}": True,
-        "flip": config.data.flip,
-        f"RandAugment ({augment.rand_augment_ops} x, {magnitude})": augment.rand_augment_ops > 0,
-        f"erasing {augment.erase_prob:g}": augment.erase_prob > 0,
-        f"mixup {augment.mixup:g}": augment.mixup > 0,
-        f"cutmix {augment.cutmix:g}": augment.cutmix > 0,
-    }
-    return ", ".join(name for name, is_done in done.items() if is_done)
 
 
 def _limits(config: FinetuneConfig, depth: int) -> list[str]:

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
 from mv2mae.data.datamodule import eval_data
-from mv2mae.data.rehearsal import write_rehearsal
-from mv2mae.data.stream import STREAM
+from mv2mae.data.rehearsal import is_made_up, write_rehearsal
 from mv2mae.errors import InputError
 from mv2mae.train.finetune import finetune
+from mv2mae.train.plan import plan
 from mv2mae.train.pretrain import pretrain
 from mv2mae.train.trainer import accumulation, say
 from mv2mae.weights import read_weights
@@ -23,7 +23,9 @@ STEPS = 2
 
 
 def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
-    """Runs two steps of a configuration, in a folder that is removed afterwards; of a fine-tuning one test video too.
+    """Tells what a configuration would do, and makes two steps of it, in a folder that is removed afterwards.
+
+    Of a fine-tuning one test video is read too.
 
     A manifest that was named is used; a split of a public data set without one gets a made-up index of it.
 
@@ -35,6 +37,7 @@ def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
         repeats = config.num_repeats if isinstance(config, FinetuneConfig) else config.data.num_repeats
         items = config.videos_per_step if isinstance(config, FinetuneConfig) else config.optim.batch_size // repeats
         accumulation(items, config.compute, config.compute.devices * config.compute.num_nodes, repeats)
+    say("The whole run", *(f"  {line}" for line in plan(config)), "", "Two small steps of it")
     with tempfile.TemporaryDirectory(prefix="mv2mae-dry-run-") as folder:
         run = Path(folder) / "run"
         if isinstance(config, PretrainConfig):
@@ -68,8 +71,7 @@ def rehearsal_of(config: Config, folder: Path) -> Config:
 
 
 def _data(data: DataConfig, folder: Path) -> DataConfig:
-    made_up = data.manifest in ("sample", STREAM) and data.split and not data.split.startswith("synthetic/")
-    if made_up:  # with one group of each class, from which no labels can be drawn
+    if is_made_up(data):  # with one group of each class, from which no labels can be drawn
         manifest = str(write_rehearsal(data.split, folder / "data"))
         data = dataclasses.replace(data, manifest=manifest, labels_per_class=None, label_fraction=None)
     return dataclasses.replace(data, cache="none", held_out_groups=1)

@@ -76,6 +76,8 @@ def test_split_counts_are_exact(split: str, train: int, test: int) -> None:
     frame = complete(split.split("/")[0]).frame
     training, testing = (select(frame, split=split, part=part) for part in ("train", "test"))
     assert (len(training), len(testing)) == (train, test)
+    protocol, name = split.split("/")
+    assert PROTOCOLS[protocol].splits[name].num_videos == (train, test)
     assert not set(training["path"]) & set(testing["path"])
     apart = {"xsub": "subject", "xview": "view", "xset": "setup"}[split.split("/")[1]]
     assert not set(training[apart]) & set(testing[apart])
@@ -242,6 +244,8 @@ def test_synthetic_splits_share_nothing_that_they_must_not(split: str, train: in
     frame = indexed("synthetic", names).frame
     training, testing = (select(frame, split=f"synthetic/{split}", part=p) for p in ("train", "test"))
     assert (len(training), len(testing)) == (train, test)
+    protocol, name = split.split("/")
+    assert PROTOCOLS[protocol].splits[name].num_videos == (train, test)
     shared = {"xsub": "subject", "xview": "view", "xset": "setup", "xsub-xview": "subject"}[split]
     assert not set(training[shared]) & set(testing[shared])
     if split == "xsub-xview":

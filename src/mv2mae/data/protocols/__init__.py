@@ -15,7 +15,7 @@ from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split, list_f
 from mv2mae.errors import InputError
 from mv2mae.wording import listed
 
-__all__ = ["PROTOCOLS", "Indexed", "Listing", "Protocol", "Split", "build_index", "select"]
+__all__ = ["PROTOCOLS", "Indexed", "Listing", "Protocol", "Split", "build_index", "published_size", "select"]
 
 PROTOCOLS: dict[str, Protocol] = {
     module.PROTOCOL.name: module.PROTOCOL
@@ -71,6 +71,15 @@ def select(frame: pd.DataFrame, *, split: str = "", part: str = "train", query: 
     if query:
         frame = _query(frame, query, f"the query {query!r}")
     return frame.reset_index(drop=True)
+
+
+def published_size(split: str) -> int:
+    """Training videos of a public split as published; 0 where that is not known.
+
+    Raises:
+        InputError: unknown protocol or split.
+    """
+    return _split(split).num_videos[0]
 
 
 def _protocol(name: str) -> Protocol:

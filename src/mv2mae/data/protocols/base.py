@@ -20,6 +20,8 @@ class Split:
 
     train: str
     test: str
+    num_videos: tuple[int, int] = (0, 0)
+    """Of the training and the test part, as published; 0 = not known, or other from folder to folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,6 @@ PROTOCOL = Protocol(
         limits={"action": range(1, 56), "subject": range(1, 101), "camera": range(1, 9)},
         columns=_columns,
     ),
-    splits={"xsub": Split(train="subject % 3 != 0", test="subject % 3 == 0")},
+    splits={"xsub": Split(train="subject % 3 != 0", test="subject % 3 == 0", num_videos=(75_372, 37_248))},
     class_names=CLASS_NAMES,
 )

@@ -42,8 +42,9 @@ PROTOCOL = Protocol(
         "xsub": Split(
             train=f"subject in {list(TRAIN_SUBJECTS)}",
             test=f"subject not in {list(TRAIN_SUBJECTS)}",
+            num_videos=(63_360, 51_120),
         ),
-        "xset": Split(train="setup % 2 == 0", test="setup % 2 == 1"),
+        "xset": Split(train="setup % 2 == 0", test="setup % 2 == 1", num_videos=(54_720, 59_760)),
     },
     class_names=CLASS_NAMES,
 )

@@ -36,8 +36,9 @@ PROTOCOL = Protocol(
         "xsub": Split(
             train=f"subject in {list(TRAIN_SUBJECTS)}",
             test=f"subject not in {list(TRAIN_SUBJECTS)}",
+            num_videos=(40_320, 16_560),
         ),
-        "xview": Split(train="view in [2, 3]", test="view == 1"),
+        "xview": Split(train="view in [2, 3]", test="view == 1", num_videos=(37_920, 18_960)),
     },
     class_names=CLASS_NAMES,
 )

@@ -209,6 +209,6 @@ def _official_parts(listing: Listing, problems: Problems) -> dict[str, str] | No
 PROTOCOL = Protocol(
     name="pkummd2",
     index=index,
-    splits={"xsub": Split(train="part == 'train'", test="part == 'test'")},
+    splits={"xsub": Split(train="part == 'train'", test="part == 'test'", num_videos=(5_332, 1_613))},
     class_names=CLASS_NAMES,
 )

@@ -106,8 +106,8 @@ PROTOCOL = Protocol(
     name="rocog",
     index=index,
     splits={
-        "ground": Split(train="part in ['train', 'val']", test="part == 'test'"),
-        "ground-val": Split(train="part == 'train'", test="part == 'val'"),
+        "ground": Split(train="part in ['train', 'val']", test="part == 'test'", num_videos=(204, 100)),
+        "ground-val": Split(train="part == 'train'", test="part == 'val'", num_videos=(162, 42)),
     },
     class_names=CLASS_NAMES,
 )

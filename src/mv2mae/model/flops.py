@@ -57,11 +57,17 @@ def peer_flops(config: ModelConfig) -> float:
     return 2.0 * (3 * (blocks + rest) + 2 * n * config.tubelet_dim * wide)
 
 
-def _attention(queries: int, keys: int, width: int) -> float:
+def classifier_flops(config: ModelConfig) -> float:
+    """Of one clip in fine-tuning, forward and backward: all tokens, no decoder; the head is too small to count."""
+    n, wide = config.num_tokens, config.encoder_width
+    return 2.0 * (2 * n * config.tubelet_dim * wide + 3 * config.encoder_depth * _block(n, wide))
+
+
+def _attention(queries: int, keys: int, width: int) -> int:
     """Multiply-adds of scores and values."""
     return 2 * queries * keys * width
 
 
-def _block(tokens: int, width: int) -> float:
+def _block(tokens: int, width: int) -> int:
     """Multiply-adds of one block: queries, keys, values, projection (4 d^2 a token), MLP (8 d^2), attention."""
     return 12 * tokens * width**2 + _attention(tokens, tokens, width)
