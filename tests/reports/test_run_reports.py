@@ -17,7 +17,7 @@ from mv2mae.evaluate.evaluate import figures_from, figures_of
 from mv2mae.evaluate.metrics import fuse_views
 from mv2mae.evaluate.scores import numbered, read_scores, write_table
 from mv2mae.reports.folder import read_folder, short_names
-from mv2mae.reports.training import lead
+from mv2mae.reports.training import highlights, lead
 from mv2mae.reports.write import report
 from mv2mae.runs import plain
 
@@ -31,7 +31,8 @@ def write_log(run, values):
     pd.DataFrame(rows, columns=["step", "name", "value"]).to_csv(run / "log.csv", index=False)
 
 
-def pretraining(run, *, share=0.6, gain=0.04, steps=3, ended=True):
+def pretraining(run, *, share=0.6, gain=0.04, steps=3, ended=True, unseen=None):
+    """`gain` = by how much cross lies below self, held out; `unseen` the same in unseen rooms."""
     run.mkdir(parents=True)
     config = plain(PretrainConfig(optim=OptimConfig(lr=0.00123, batch_size=12, steps=30, warmup_steps=2), seed=4))
     (run / "config.yaml").write_text(yaml.safe_dump(config))
@@ -39,7 +40,11 @@ def pretraining(run, *, share=0.6, gain=0.04, steps=3, ended=True):
     for stage in ("train", "held_out"):
         values |= {f"{stage}/baseline_{view}": [2.0] * steps for view in ("target", "source")}
         values |= {f"{stage}/{name}": np.linspace(2.0, 2 * share, steps) for name in LOSSES}
-    values["held_out/source_gain"] = [gain * share * 2] * steps
+    for check, below in (("held_out", gain), ("unseen", unseen)):
+        if below is not None:
+            values[f"{check}/self_target"] = np.linspace(2.0, 2 * share, steps)
+            values[f"{check}/cross_target"] = (1 - below) * values[f"{check}/self_target"]
+            values[f"{check}/source_gain"] = 3 * below * values[f"{check}/cross_target"]
     write_log(run, values)
     about = {"command": f"mv2mae pretrain {NASTY}", "git": "abc1234", "processor": "a processor", "cpus": 2}
     (run / "environment.json").write_text(json.dumps({**about, "python": "3.11", "versions": {"torch": "2.13.0"}}))
@@ -85,7 +90,9 @@ def test_the_page_of_a_pre_training_holds_the_numbers_of_its_files(tmp_path):
     page = read(report([pretraining(tmp_path / "run")]))
     assert (tmp_path / "run" / "report.html").exists()
     assert "stands at 0.600 of predicting each tubelet&#39;s mean; it has left the mean baseline" in page
-    assert "rises by 4.00%: the model makes use of the other camera" in page
+    assert "the cross-view loss lies 4.00% below it: the model makes use of the other camera" in page
+    assert "whether rooms and people are trained on is not recorded" in page
+    assert "With the source of another performance the cross-view loss rises by 12.00%" in page
     assert "7 groups, 14 videos)" in page
     assert "<td>held_out/cross_source</td>" in page
     assert re.search(r"optim.lr</td>\s*<td[^>]*>0.00123</td>", page)
@@ -103,6 +110,20 @@ def test_a_model_that_has_not_learnt_or_does_not_use_its_source_is_said_to(tmp_p
     assert "still at the mean baseline (1.0): next to nothing learnt" in early
     assert "of the other camera" not in early
     assert "makes next to no use of the other camera" in alone
+
+
+def test_a_gain_of_unseen_rooms_counts_before_one_of_rooms_learnt_by_heart(tmp_path):
+    run = pretraining(tmp_path / "run", gain=0.3, unseen=-0.002)
+    summary = json.loads((run / "summary.json").read_text())
+    apart = {"held_out": [], "unseen": ["setup", "subject"]}
+    (run / "summary.json").write_text(json.dumps({**summary, "apart": apart}))
+    said = " ".join(lead(read_folder(run)))
+    assert "lies 0.20% above it: the model makes next to no use of the other camera" in said
+    assert "(rooms and people not trained on)" in said
+    assert ("-0.20%", "cross-view loss below self-view, unseen; 0 = camera not used") in highlights(read_folder(run))
+    seen = pretraining(tmp_path / "seen", gain=0.3)
+    (seen / "summary.json").write_text(json.dumps({**summary, "apart": {"held_out": []}}))
+    assert "(rooms and people trained on or not known: it may be rooms learnt by heart)" in lead(read_folder(seen))[-1]
 
 
 def test_a_run_that_is_cut_off_has_a_page_of_what_there_is(tmp_path):

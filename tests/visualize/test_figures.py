@@ -120,7 +120,7 @@ def test_overlay_leaves_masked_places_without_colour():
 
 def test_curves_are_relative_to_the_baseline():
     figure = curves_figure({"multi-view": fake_log(), "single-view": fake_log(cross=False)})
-    assert len(figure.axes) == 9
+    assert len(figure.axes) == 10
     panel = figure.axes[titles(figure).index("cross-view loss, target")]
     drawn = [line for line in panel.lines if len(line.get_xdata()) == 30]
     assert len(drawn) == 2  # training and held-out of the first run; the other has no cross-view decoder

@@ -155,9 +155,15 @@ _TRAINING_TITLES = {*(title for title, _ in _LOSSES.values()), "training loss", 
 """Panels that show training and held-out values beside each other."""
 
 
+_CROSS_TOLD = (
+    "Cross below self: by which share the cross-view loss lies below the self-view loss on the same tokens: the "
+    "measure of what the other camera is worth. Circles are performances whose rooms or people are not trained on, "
+    "pale squares those held out of the rooms of training, where a gain may be rooms learnt by heart. Good is a clear "
+    "rise of the circles above 0."
+)
 _GAIN_TOLD = (
-    "Source gain: the rise of the held-out cross-view loss when each target is given the source of another "
-    "performance. 0 = the model makes no use of the other camera; good is a clear rise above 0."
+    "Source gain: the rise of the cross-view loss when each target is given the source of another performance; "
+    "circles and squares as before."
 )
 _TOKENS_TOLD = (
     "Effective tokens: how many tubelets of a clip the motion weights really count; as many as a clip has = all alike, "
@@ -186,13 +192,8 @@ def _groups() -> list[CurveGroup]:
             "Use of the other camera, motion, neighbours",
             "",
             (
-                _Panel(
-                    "source gain",
-                    "rise of the loss",
-                    _line("held_out/source_gain", marker="o", smooth=False),
-                    _at_zero,
-                    _GAIN_TOLD,
-                ),
+                _Panel("cross below self", "share of the loss", _checks(_cross_gain), _at_zero, _CROSS_TOLD),
+                _Panel("source gain", "rise of the loss", _checks(_source_gain), _at_zero, _GAIN_TOLD),
                 _Panel("effective tokens", "tokens", _line("train/effective_tokens"), _from_zero, _TOKENS_TOLD),
                 _Panel(
                     "nearest neighbours",
@@ -236,6 +237,32 @@ def _line(
         if held_out in log:
             _draw_points(axis, log[held_out].dropna(), pen)
         return len(values) > 0
+
+    return draw
+
+
+def _cross_gain(log: pd.DataFrame, check: str) -> pd.Series:
+    names = f"{check}/cross_target", f"{check}/self_target"
+    if not set(names) <= set(log) or not (log[names[0]].fillna(0) != 0).any():  # no cross-view decoder
+        return pd.Series(dtype=float)
+    return (1 - log[names[0]] / log[names[1]]).dropna()
+
+
+def _source_gain(log: pd.DataFrame, check: str) -> pd.Series:
+    name = f"{check}/source_gain"
+    return log[name].dropna() if name in log else pd.Series(dtype=float)
+
+
+def _checks(of: Callable[[pd.DataFrame, str], pd.Series]) -> Callable[[Axes, pd.DataFrame, _Pen], bool]:
+    """A value on performances of rooms or people that are not trained on, and pale on those of trained ones."""
+
+    def draw(axis: Axes, log: pd.DataFrame, pen: _Pen) -> bool:
+        found = False
+        for check, marker, alpha in (("held_out", "s", 0.35), ("unseen", "o", 1.0)):
+            values = thinned(of(log, check))
+            axis.plot(values.index, values, color=pen.colour, ls=pen.dashes, lw=1.4, marker=marker, ms=3.5, alpha=alpha)
+            found |= len(values) > 0
+        return found
 
     return draw
 
