@@ -10,7 +10,8 @@ import torch
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.datamodule import eval_data, finetune_data, held_out_batch, make_loader, pretrain_data
-from mv2mae.data.manifest import make_frame, write_manifest
+from mv2mae.data.held_out import describe_held_out
+from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.views import collate_pairs
 from mv2mae.errors import InputError
@@ -50,6 +51,16 @@ def test_held_out_groups_are_drawn_by_seed_and_left_out_of_training(manifest: Pa
         for s in range(6)
     }
     assert len(drawn) > 1
+
+
+def test_no_group_at_all_may_be_held_out(manifest: Path) -> None:
+    data = pretrain_data(DataConfig(manifest=str(manifest), held_out_groups=0), **SHAPE, seed=0)
+    assert data.summary["held_out_groups"] == 0
+    assert data.summary["groups"] == data.train.num_groups == read_manifest(manifest)["group"].nunique()
+    assert "given_up_groups" not in data.summary
+    assert (
+        describe_held_out(data.summary, data.apart)[0] == "pairs of the training itself, of which no group is held out"
+    )
 
 
 def test_groups_may_lack_a_view_that_others_have(takes: pd.DataFrame, tmp_path: Path) -> None:

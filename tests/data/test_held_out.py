@@ -27,7 +27,7 @@ def rows(setups: int, subjects: int, repetitions: int = 1, **changes: Any) -> pd
 
 
 def drawn(frame: pd.DataFrame, rest: pd.DataFrame | None = None, **changes: Any) -> HeldOut:
-    settings: dict[str, Any] = {"number": 0, "share": 0.1, "seed": 0, **changes}
+    settings: dict[str, Any] = {"number": None, "share": 0.1, "seed": 0, **changes}
     return draw_held_out(frame, frame.iloc[:0] if rest is None else rest, **settings)
 
 

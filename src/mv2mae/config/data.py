@@ -94,8 +94,9 @@ class DataConfig:
     """Draw sources from that many views nearest to the target by `camera_angles`; 0 = from all."""
     camera_angles: dict[int | str, float] = field(default_factory=dict)
     """View -> the camera's direction in degrees, for instance {1: 45, 2: 0, 3: -45}."""
-    held_out_groups: int = 0
-    """Groups kept out of pre-training to look at; 0 = one in twenty, 2 at least and 32 at most."""
+    held_out_groups: int | None = None
+    """Groups kept out of pre-training to look at; null = one in twenty, 2 at least and 32 at most; 0 = none, so that
+    pairs of the training are looked at."""
     held_out_share: float = 0.1
     """Share of the training groups that may be given up so that some performances are left whose rooms (setups) and
     people (subjects) are not trained on; 0 = only what costs none, such as the test part of a split, unlabelled."""
@@ -115,7 +116,8 @@ class DataConfig:
         require(few is None or few >= 1, f"data.labels_per_class={few} must be at least 1, or null for all")
         require(share is None or 0 < share <= 1, f"data.label_fraction={share} must lie in (0, 1], or be null for all")
         require(few is None or share is None, "data.labels_per_class and data.label_fraction exclude each other")
-        require(self.held_out_groups >= 0, f"held_out_groups={self.held_out_groups} must not be negative")
+        held_out = self.held_out_groups
+        require(held_out is None or held_out >= 0, f"held_out_groups={held_out} must not be negative")
         share = self.held_out_share
         require(0 <= share < 1, f"data.held_out_share={share} must lie in [0, 1)")
         require(self.num_repeats >= 1, f"data.num_repeats={self.num_repeats} must be at least 1")

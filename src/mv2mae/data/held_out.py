@@ -34,7 +34,7 @@ class HeldOut:
     given_up: tuple[str, ...] = ()
 
 
-def draw_held_out(train: pd.DataFrame, rest: pd.DataFrame, *, number: int, share: float, seed: int) -> HeldOut:
+def draw_held_out(train: pd.DataFrame, rest: pd.DataFrame, *, number: int | None, share: float, seed: int) -> HeldOut:
     """The groups to look at.
 
     Unseen are taken from what is not trained on anyway where that is possible, else from training, so that as few
@@ -42,13 +42,15 @@ def draw_held_out(train: pd.DataFrame, rest: pd.DataFrame, *, number: int, share
 
     Args:
         train: rows that may be trained on, in pairs. rest: rows of other groups, in pairs.
-        number: groups of each check; 0 = one training group in twenty, 2 at least and 32 at most.
+        number: groups of each check; None = one training group in twenty, 2 at least and 32 at most; 0 = train on all.
         share: of the training groups that unseen ones may cost at most.
         seed: of the draw.
     """
     groups = _groups(train)
-    wanted = number or min(32, max(2, round(len(groups) / 20)))
-    unseen, lost = _unseen(groups, _groups(rest), wanted, int(share * len(groups)), seed)
+    usual = min(32, max(2, round(len(groups) / 20)))
+    wanted = usual if number is None else number
+    given_up = int(share * len(groups)) if wanted else 0
+    unseen, lost = _unseen(groups, _groups(rest), wanted or usual, given_up, seed)
     left = sorted(set(groups.index) - unseen - lost)
     order = np.random.default_rng((seed, len(left))).permutation(len(left))
     held = tuple(left[i] for i in order[: min(wanted, len(left) - 1)])
@@ -81,8 +83,12 @@ def describe_held_out(summary: Mapping[str, int], apart: Mapping[str, Sequence[s
         summary: `held_out_groups`, `unseen_groups`, `given_up_groups`.
         apart: of each check what is kept apart.
     """
-    said = [f"{counted(summary[f'{name}_groups'], 'group')} {name.replace('_', ' ')}, {apart_in_words(apart[name])}"
-            for name in apart]  # fmt: skip
+    said = [
+        f"{counted(summary[f'{name}_groups'], 'group')} {name.replace('_', ' ')}, {apart_in_words(apart[name])}"
+        if summary[f"{name}_groups"]
+        else "pairs of the training itself, of which no group is held out"
+        for name in apart
+    ]
     if not any(apart.values()):
         said.append("too few rooms and people, or none told, to keep some apart: a gain may be rooms learnt by heart")
     if summary.get("given_up_groups"):

@@ -231,7 +231,7 @@ def test_from_robot_data_to_predicted_tasks(sets, tmp_path):
     indexed(sets["v3.0"], tmp_path / "m.parquet")
     prepare(tmp_path / "m.parquet", tmp_path / "prepared", StoreConfig(short_side=32), processes=1)
     manifest = str(tmp_path / "prepared" / "manifest.parquet")
-    data = DataConfig(manifest=manifest, split="lerobot/episodes", frame_stride=1, cache="memory", held_out_groups=0)
+    data = DataConfig(manifest=manifest, split="lerobot/episodes", frame_stride=1, cache="memory")
     start = pretrain(dataclasses.replace(PRETRAINING, data=data), tmp_path / "pretrain")
     run = finetune(dataclasses.replace(FINETUNING, data=data, init=str(start)), tmp_path / "finetune")
     rows = select(read_manifest(manifest), split="lerobot/episodes", part="test")
