@@ -6,7 +6,7 @@
 Contestants, each in a process of its own, which makes a step when it is its turn:
   transformers   VideoMAEForPreTraining with SDPA, normalised pixel targets, fused AdamW (the Trainer's choice)
   single view    this project's model without a cross-view decoder and with uniform weights: the same work
-  checkpointed   the same, activations made again on the way back
+  checkpointed   the same, activations made again on the backward pass
   full           the whole method: both decoders, motion weights
 
 A step: forward, targets, loss, backward, AdamW, on a batch that is in memory. transformers is given normalised floats

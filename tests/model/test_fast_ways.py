@@ -9,7 +9,7 @@ from mv2mae.model.tubelets import take_tokens, take_tubelets, tubelets
 
 
 def kept_bytes(forward):
-    """What a forward pass keeps for the way back, parameters and views of one tensor counted once."""
+    """What a forward pass keeps for the backward pass, parameters and views of one tensor counted once."""
     kept = {}
 
     def keep(tensor):

@@ -21,8 +21,8 @@ from mv2mae.data.manifest import write_manifest
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.viewer.asked import AskedClip
-from mv2mae.viewer.kept import Kept
+from mv2mae.viewer.lru_cache import LRUCache
+from mv2mae.viewer.requests import ClipRequest
 from mv2mae.viewer.server import listening
 from mv2mae.viewer.view import view
 from mv2mae.weights import CLASSIFIER, ENCODER, PRETRAINING, save_weights
@@ -102,7 +102,7 @@ def test_a_run_is_viewed_at_the_rate_of_its_training(tmp_path: Path, model: MV2M
     view(tmp_path, str(manifest), frame_stride=3)  # asked for by hand: of the video's own frames, as in `visualize`
     steps = []
     for session in seen:
-        clip, _ = session.clip(AskedClip(group="walk", stride=session.frame_stride))
+        clip, _ = session.clip(ClipRequest(group="walk", stride=session.frame_stride))
         steps.append(clip["times"][1] - clip["times"][0])
         session.close()
     assert steps == pytest.approx([1 / 5, 3 / 10])
@@ -151,7 +151,7 @@ def test_the_cache_forgets_what_was_used_longest_ago():
     class Value:
         num_bytes: int
 
-    kept: Kept[Value] = Kept(100)
+    kept: LRUCache[Value] = LRUCache(100)
     for key in "abc":
         kept.get(key, lambda: Value(40))
         kept.get("a", lambda: pytest.fail("a is kept"))

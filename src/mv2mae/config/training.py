@@ -119,7 +119,7 @@ class ComputeConfig:
     compile: bool = False
     """torch.compile the model: faster steps after a slow first one."""
     checkpoint_activations: bool = False
-    """Make what blocks compute again on the way back instead of keeping it: larger batches or models in the same
+    """Make what blocks compute again on the backward pass instead of keeping it: larger batches or models in the same
     memory, for about a fifth more time (in bfloat16 on a CPU a third)."""
     profile_steps: int = 0
     """Steps of which torch's profiler writes a trace into the run's folder; 0 = none."""

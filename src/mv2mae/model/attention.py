@@ -1,9 +1,10 @@
 """Attention's softmax(q k^T / sqrt(d)) v: torch's fused one, and plain products where torch's is slow.
 
-In bfloat16 on a CPU the way back of torch's fused attention takes two to eight times as long as four plain products
-(benchmarks/RESULTS.md), so there, in training, the weights are made, kept and used again. Their memory grows with the
-square of the clip's tokens; long clips are left to torch. Scores are rounded to bfloat16 before the softmax, torch's
-are not: where attention is sharp, results are off by 1 %, gradients by 2 to 3 %, and torch's by 0.2 and 0.5 %.
+In bfloat16 on a CPU the backward pass of torch's fused attention takes two to eight times as long as four plain
+products (benchmarks/RESULTS.md), so there, in training, the weights are made, kept and used again. Their memory grows
+with the square of the clip's tokens; long clips are left to torch. Scores are rounded to bfloat16 before the softmax,
+torch's are not: where attention is sharp, results are off by 1 %, gradients by 2 to 3 %, and torch's by 0.2 and 0.5
+%.
 """
 
 from __future__ import annotations

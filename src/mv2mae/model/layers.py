@@ -182,7 +182,7 @@ class CrossBlock(nn.Module):
 class Blocks(nn.ModuleList):
     """A stack of blocks, one after another.
 
-    With `checkpointed` what a block makes inside is not kept for the way back but made again, all but attention's
+    With `checkpointed` what a block makes inside is not kept for the backward pass but made again, all but attention's
     results, which take long to make and little to keep: a fraction of the memory, for about a fifth more time. (In
     bfloat16 on a CPU attention is made again too: about a third more time.)
     """
@@ -214,7 +214,7 @@ def _keep_attention() -> Any:
 
 
 def checkpoint_activations(model: nn.Module) -> None:
-    """Let all stacks of blocks in a model keep less for the way back; results stay the same."""
+    """Let all stacks of blocks in a model keep less for the backward pass; results stay the same."""
     for module in model.modules():
         if isinstance(module, Blocks):
             module.checkpointed = True

@@ -19,7 +19,7 @@ from mv2mae.data.augment import centre_box, crop_resize
 from mv2mae.data.video import DecodedVideo, VideoError, VideoInfo, decode_video, probe, read_frames
 from mv2mae.data.windows import aligned_times, clip_step, overlap, shared_clock, video_span
 from mv2mae.errors import InputError
-from mv2mae.viewer.kept import Kept
+from mv2mae.viewer.lru_cache import LRUCache
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Reader:
 
     def __init__(self, num_frames: int, size: int, fps: float | None = None) -> None:
         self.num_frames, self.size, self.fps = num_frames, size, fps
-        self._decoded: Kept[_Whole] = Kept(DECODED_BYTES)
+        self._decoded: LRUCache[_Whole] = LRUCache(DECODED_BYTES)
         self._info = lru_cache(maxsize=4096)(probe)
 
     def clip(self, group: Group, *, moment: float, stride: float) -> GroupClip:

@@ -1,4 +1,4 @@
-"""The viewer over HTTP: a page, questions as JSON, answers as JSON with arrays behind it."""
+"""The viewer over HTTP: a page, requests as JSON, answers as JSON with arrays behind it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mv2mae.errors import InputError
-from mv2mae.viewer.asked import read_clip, read_look, read_masks, read_token, read_weighting
 from mv2mae.viewer.guard import Guard, is_loopback
+from mv2mae.viewer.requests import read_clip, read_look, read_masks, read_token, read_weighting
 from mv2mae.viewer.session import Answer, Session
 from mv2mae.wording import counted
 
 PAGE = Path(__file__).parent / "page"
-MAX_QUESTION_BYTES, MAX_CONNECTIONS = 2**20, 64
+MAX_REQUEST_BYTES, MAX_CONNECTIONS = 2**20, 64
 _ALIGN = 8
 
-Asked = dict[str, Any]
+Values = dict[str, Any]
 Part = TypeVar("Part")
 
 
@@ -71,20 +71,20 @@ def application(session: Session, host: str = "127.0.0.1") -> Guard:
             draft = await session.uploads.receive(request.stream(), sizes)
             return JSONResponse(await run_in_threadpool(session.take_files, draft, names))
 
-    def question(answer: Callable[[Asked], Answer | Asked]) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint_of(answer: Callable[[Values], Answer | Values]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            asked = _json(await _body(request))
-            found = await run_in_threadpool(answer, asked)
+            values = _json(await _body(request))
+            found = await run_in_threadpool(answer, values)
             return JSONResponse(found) if isinstance(found, dict) else packed(*found)
 
         return endpoint
 
-    questions: dict[str, Callable[[Asked], Answer | Asked]] = {
-        "clip": lambda asked: session.clip(read_clip(asked)),
-        "masks": lambda asked: session.masks(read_masks(asked, config)),
-        "look": lambda asked: session.look(read_look(asked, config)),
-        "losses": lambda asked: session.losses(read_look(asked, config), read_weighting(asked)),
-        "attention": lambda asked: session.attention(read_look(asked, config), read_token(asked, config)),
+    requests: dict[str, Callable[[Values], Answer | Values]] = {
+        "clip": lambda values: session.clip(read_clip(values)),
+        "masks": lambda values: session.masks(read_masks(values, config)),
+        "look": lambda values: session.look(read_look(values, config)),
+        "losses": lambda values: session.losses(read_look(values, config), read_weighting(values)),
+        "attention": lambda values: session.attention(read_look(values, config), read_token(values, config)),
     }
     routes = [
         Route("/", page),
@@ -92,7 +92,7 @@ def application(session: Session, host: str = "127.0.0.1") -> Guard:
         Route("/api/model", model),
         Route("/api/groups", groups),
         Route("/api/files", files, methods=["POST"]),
-        *(Route(f"/api/{name}", question(answer), methods=["POST"]) for name, answer in questions.items()),
+        *(Route(f"/api/{name}", endpoint_of(answer), methods=["POST"]) for name, answer in requests.items()),
     ]
     handlers = {InputError: _bad_input, Exception: _failure}
     # around all, not among Starlette's middleware, so that its answer to a failure has the headers too
@@ -159,19 +159,19 @@ async def _body(request: Request) -> str:
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
-        if len(received) > MAX_QUESTION_BYTES:
-            raise InputError("the question is longer than a megabyte")
+        if len(received) > MAX_REQUEST_BYTES:
+            raise InputError("the request is longer than a megabyte")
     return received.decode("utf-8", errors="replace")
 
 
-def _json(text: str) -> Asked:
+def _json(text: str) -> Values:
     try:
-        asked = json.loads(text)
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError("the question is no JSON") from error
-    if not isinstance(asked, dict):
-        raise InputError("the question is no JSON object")
-    return asked
+        raise InputError("the request is no JSON") from error
+    if not isinstance(values, dict):
+        raise InputError("the request is no JSON object")
+    return values
 
 
 def _list_of(kind: type[Part], values: Any) -> list[Part]:

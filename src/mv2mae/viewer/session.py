@@ -22,17 +22,17 @@ from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.masking import draw_masks
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.viewer.asked import AskedClip, AskedLook, AskedMasks, Weighting
 from mv2mae.viewer.groups import Catalogue, Group, GroupClip, Reader
-from mv2mae.viewer.kept import Kept
-from mv2mae.viewer.study import EncodedView, Study, encode, errors, losses, study
+from mv2mae.viewer.lru_cache import LRUCache
+from mv2mae.viewer.pair_prediction import EncodedView, PairPrediction, encode, errors, losses, predict_pair
+from mv2mae.viewer.requests import ClipRequest, LookRequest, MaskRequest, Weighting
 from mv2mae.viewer.uploads import Uploads, shown_name
 from mv2mae.visualize.reconstruct import STATISTICS_NOTES, Statistics, filled
 from mv2mae.visualize.style import COLOURS, HEAT, MARK
 
 Answer = tuple[dict[str, Any], dict[str, np.ndarray]]
 
-CLIP_BYTES, ENCODED_BYTES, STUDY_BYTES = 128 * 2**20, 64 * 2**20, 256 * 2**20
+CLIP_BYTES, ENCODED_BYTES, PREDICTION_BYTES = 128 * 2**20, 64 * 2**20, 256 * 2**20
 LISTED_GROUPS = 200
 STATISTICS: tuple[Statistics, ...] = ("true", "visible")
 
@@ -73,9 +73,9 @@ class Session:
         self.catalogue = Catalogue(videos)
         self.uploads = Uploads(max_upload_bytes)
         self._reader = Reader(self.config.num_frames, self.config.image_size, fps)
-        self._clips: Kept[GroupClip] = Kept(CLIP_BYTES)
-        self._encoded: Kept[EncodedView] = Kept(ENCODED_BYTES)
-        self._studies: Kept[Study] = Kept(STUDY_BYTES)
+        self._clips: LRUCache[GroupClip] = LRUCache(CLIP_BYTES)
+        self._encoded: LRUCache[EncodedView] = LRUCache(ENCODED_BYTES)
+        self._predictions: LRUCache[PairPrediction] = LRUCache(PREDICTION_BYTES)
         self._reading, self._thinking = Lock(), Lock()
         self._edition = 0  # of the uploaded files: what was made of earlier ones is never found again
 
@@ -114,9 +114,9 @@ class Session:
         listed = [{"name": group.name, "views": len(group.cameras), "label": group.label} for group in found]
         return {"groups": listed, "total": total}
 
-    def clip(self, asked: AskedClip) -> Answer:
+    def clip(self, request: ClipRequest) -> Answer:
         """The clips of all views of a group: `frames` [v, t, h, w, 3]."""
-        group, clip = self._group(asked), self._clip(asked)
+        group, clip = self._group(request), self._clip(request)
         about = {
             "group": group.name,
             "views": [camera.view for camera in group.cameras],
@@ -127,16 +127,16 @@ class Session:
         }
         return about, {"frames": pictures(clip.frames)}
 
-    def masks(self, asked: AskedMasks) -> dict[str, Any]:
+    def masks(self, request: MaskRequest) -> dict[str, Any]:
         """Random masks for target and source: the same as `mv2mae visualize --seed` draws for a pair."""
-        seeds = asked.seed * 4 + torch.arange(2)
-        _, masked = draw_masks(seeds, self.config.grid, asked.ratio, asked.masking)
+        seeds = request.seed * 4 + torch.arange(2)
+        _, masked = draw_masks(seeds, self.config.grid, request.ratio, request.masking)
         return {"masked": masked[0].tolist(), "source_masked": masked[1].tolist()}
 
-    def look(self, asked: AskedLook) -> Answer:
+    def look(self, request: LookRequest) -> Answer:
         """The reconstructions, each as `NAME/true` and `NAME/visible` [t, h, w, 3], and the errors as `NAME/error`."""
-        made, wrong = self._study(asked)
-        target = self._view(asked.clip, asked.target)
+        made, wrong = self._predicted(request)
+        target = self._view(request.clip, request.target)
         arrays: dict[str, np.ndarray] = {}
         wrongs = errors(made, target, self.config)
         for name, prediction in made.predictions.items():
@@ -154,10 +154,10 @@ class Session:
             "has_attention": made.attention is not None,
         }, arrays
 
-    def losses(self, asked: AskedLook, weighting: Weighting) -> Answer:
+    def losses(self, request: LookRequest, weighting: Weighting) -> Answer:
         """Losses of a look, and the target's motion `weights` [n]."""
-        made, _ = self._study(asked)
-        target = self._view(asked.clip, asked.target)
+        made, _ = self._predicted(request)
+        target = self._view(request.clip, request.target)
         found = losses(made, target, self.config, weighting)
         about = {
             "weighted": found.weighted,
@@ -168,15 +168,15 @@ class Session:
         }
         return about, {"weights": found.weights.numpy()}
 
-    def attention(self, asked: AskedLook, token: int) -> Answer:
+    def attention(self, request: LookRequest, token: int) -> Answer:
         """Where the model looks for a target token: `weights` [layers, heads, n], NaN at masked source tokens.
 
         Raises:
             InputError: there is no cross-attention to show.
         """
-        made, _ = self._study(asked)
+        made, _ = self._predicted(request)
         if made.attention is None:
-            missing = "the group has one view" if asked.source is None else "the model was trained on single views"
+            missing = "the group has one view" if request.source is None else "the model was trained on single views"
             raise InputError(f"no cross-attention: {missing}")
         return {"token": token}, {"weights": made.looks_at(token, self.config.num_tokens).numpy()}
 
@@ -199,80 +199,80 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------------
 
-    def _group(self, asked: AskedClip) -> Group:
-        if asked.group is not None:
-            return self.catalogue[asked.group]
+    def _group(self, request: ClipRequest) -> Group:
+        if request.group is not None:
+            return self.catalogue[request.group]
         if self.uploads.group is None:
             raise InputError("no files of your own are here yet; drop two")
         return self.uploads.group
 
-    def _key(self, asked: AskedClip) -> tuple[Any, ...]:
-        return (asked, self._edition if asked.group is None else 0)
+    def _key(self, request: ClipRequest) -> tuple[Any, ...]:
+        return (request, self._edition if request.group is None else 0)
 
-    def _clip(self, asked: AskedClip) -> GroupClip:
-        group = self._group(asked)
+    def _clip(self, request: ClipRequest) -> GroupClip:
+        group = self._group(request)
 
         def read() -> GroupClip:
             with self._reading:
-                return self._reader.clip(group, moment=asked.moment, stride=asked.stride)
+                return self._reader.clip(group, moment=request.moment, stride=request.stride)
 
-        return self._clips.get(self._key(asked), read)
+        return self._clips.get(self._key(request), read)
 
-    def _view(self, asked: AskedClip, view: str) -> UInt8[Tensor, "c t h w"]:
-        return self._clip(asked).frames[self._group(asked).index(view)]
+    def _view(self, request: ClipRequest, view: str) -> UInt8[Tensor, "c t h w"]:
+        return self._clip(request).frames[self._group(request).index(view)]
 
-    def _study(self, asked: AskedLook) -> tuple[Study, _Source | str]:
+    def _predicted(self, request: LookRequest) -> tuple[PairPrediction, _Source | str]:
         """The model's answers, and the wrong source or in words why there is none."""
-        wrong = self._wrong_source(asked)
+        wrong = self._wrong_source(request)
 
-        def think() -> Study:
-            target = self._encode(asked.clip, asked.target, asked.masked)
+        def think() -> PairPrediction:
+            target = self._encode(request.clip, request.target, request.masked)
             source = wrong_view = None
-            if asked.source is not None and self.model.cross_decoder is not None:
-                source = self._encode(asked.clip, asked.source, asked.source_masked)
+            if request.source is not None and self.model.cross_decoder is not None:
+                source = self._encode(request.clip, request.source, request.source_masked)
                 if isinstance(wrong, _Source):
-                    key = ("wrong", wrong.key, asked.source_masked)
-                    wrong_view = self._encoded.get(key, lambda: encode(self.model, wrong.clip, asked.source_masked))
-            return study(self.model, target, source, wrong_view)
+                    key = ("wrong", wrong.key, request.source_masked)
+                    wrong_view = self._encoded.get(key, lambda: encode(self.model, wrong.clip, request.source_masked))
+            return predict_pair(self.model, target, source, wrong_view)
 
         with self._thinking:
-            return self._studies.get((asked, self._key(asked.clip)), think), wrong
+            return self._predictions.get((request, self._key(request.clip)), think), wrong
 
-    def _encode(self, asked: AskedClip, view: str, masked: tuple[int, ...]) -> EncodedView:
-        clip = self._view(asked, view)
-        return self._encoded.get((self._key(asked), view, masked), lambda: encode(self.model, clip, masked))
+    def _encode(self, request: ClipRequest, view: str, masked: tuple[int, ...]) -> EncodedView:
+        clip = self._view(request, view)
+        return self._encoded.get((self._key(request), view, masked), lambda: encode(self.model, clip, masked))
 
-    def _wrong_source(self, asked: AskedLook) -> _Source | str:
+    def _wrong_source(self, request: LookRequest) -> _Source | str:
         """Another performance from the source's camera if it has one; for own files another moment of the source."""
-        if asked.source is None or self.model.cross_decoder is None:
+        if request.source is None or self.model.cross_decoder is None:
             return "no source, so no wrong one"
-        if asked.target == asked.source:
-            raise InputError(f"target and source are both view {asked.target}; choose two")
-        self._group(asked.clip).index(asked.source)
-        other = None if asked.clip.group is None else self.catalogue.another(asked.clip.group, asked.wrong)
+        if request.target == request.source:
+            raise InputError(f"target and source are both view {request.target}; choose two")
+        self._group(request.clip).index(request.source)
+        other = None if request.clip.group is None else self.catalogue.another(request.clip.group, request.wrong)
         try:
-            return self._elsewhere(asked) if other is None else self._of_group(asked, other)
+            return self._elsewhere(request) if other is None else self._of_group(request, other)
         except InputError as error:  # a broken video elsewhere is no reason to show nothing
             return str(error)
 
-    def _of_group(self, asked: AskedLook, other: Group) -> _Source:
-        assert asked.source is not None
+    def _of_group(self, request: LookRequest, other: Group) -> _Source:
+        assert request.source is not None
         views = [camera.view for camera in other.cameras]
-        view = asked.source if asked.source in views else views[0]
-        clip = AskedClip(group=other.name, moment=asked.clip.moment, stride=asked.clip.stride)
+        view = request.source if request.source in views else views[0]
+        clip = ClipRequest(group=other.name, moment=request.clip.moment, stride=request.clip.stride)
         return _Source(self._view(clip, view), (clip, view), f"{other.name}, view {view}")
 
-    def _elsewhere(self, asked: AskedLook) -> _Source | str:
+    def _elsewhere(self, request: LookRequest) -> _Source | str:
         """The source half its length away, where it is longer than a clip."""
-        assert asked.source is not None
-        here = self._clip(asked.clip)
-        moment = (asked.clip.moment + 0.5) % 1.0
-        clip = AskedClip(group=asked.clip.group, moment=moment, stride=asked.clip.stride)
+        assert request.source is not None
+        here = self._clip(request.clip)
+        moment = (request.clip.moment + 0.5) % 1.0
+        clip = ClipRequest(group=request.clip.group, moment=moment, stride=request.clip.stride)
         there = self._clip(clip)
         if there.times == here.times:
             return "none: the clip takes all of the video, and the manifest has no other group"
-        words = f"view {asked.source} at another moment, {there.times[0]:.2f} s"
-        return _Source(self._view(clip, asked.source), (self._key(clip), asked.source), words)
+        words = f"view {request.source} at another moment, {there.times[0]:.2f} s"
+        return _Source(self._view(clip, request.source), (self._key(clip), request.source), words)
 
 
 def pictures(clips: UInt8[Tensor, "*v c t h w"]) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
 from mv2mae.runs import CONFIG_NAME, read_config
-from mv2mae.viewer.asked import MAX_STRIDE, MIN_STRIDE
+from mv2mae.viewer.requests import MAX_STRIDE, MIN_STRIDE
 from mv2mae.weights import find_weights, load_pretrained, read_weights
 
 

@@ -16,7 +16,7 @@ MIN_STRIDE, MAX_STRIDE = 0.01, 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedClip:
+class ClipRequest:
     """A clip of every view of a group, at one moment."""
 
     group: str | None
@@ -28,10 +28,10 @@ class AskedClip:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedLook:
+class LookRequest:
     """What the model makes of one view of a clip, with the help of another."""
 
-    clip: AskedClip
+    clip: ClipRequest
     target: str
     source: str | None
     """None where the group has one view only: the self-view reconstruction alone."""
@@ -52,7 +52,7 @@ class Weighting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedMasks:
+class MaskRequest:
     """Random masks for a target and a source."""
 
     seed: int
@@ -60,42 +60,42 @@ class AskedMasks:
     masking: Masking
 
 
-def read_clip(asked: Mapping[str, Any]) -> AskedClip:
+def read_clip(values: Mapping[str, Any]) -> ClipRequest:
     """From JSON: `group`, `moment`, `stride`.
 
     Raises:
         InputError: a value is missing, or of the wrong kind or size; so do the other readers here.
     """
-    group = asked.get("group")
+    group = values.get("group")
     if group is not None and not isinstance(group, str):
         raise InputError(f"group={str(group)[:40]} must be a group's name, or null for your own files")
-    return AskedClip(
+    return ClipRequest(
         group=group,
-        moment=_number(asked, "moment", 0, 1),
-        stride=_number(asked, "stride", MIN_STRIDE, MAX_STRIDE),
+        moment=_number(values, "moment", 0, 1),
+        stride=_number(values, "stride", MIN_STRIDE, MAX_STRIDE),
     )
 
 
-def read_look(asked: Mapping[str, Any], config: ModelConfig) -> AskedLook:
+def read_look(values: Mapping[str, Any], config: ModelConfig) -> LookRequest:
     """From JSON: what `read_clip` reads, `target`, `source`, `masked`, `source_masked`, `wrong`."""
-    source = asked.get("source")
-    return AskedLook(
-        clip=read_clip(asked),
-        target=str(asked.get("target")),
+    source = values.get("source")
+    return LookRequest(
+        clip=read_clip(values),
+        target=str(values.get("target")),
         source=None if source is None else str(source),
-        masked=_tokens(asked, "masked", config),
-        source_masked=_tokens(asked, "source_masked", config),
-        wrong=int(_number(asked, "wrong", 1, 2**31)),
+        masked=_tokens(values, "masked", config),
+        source_masked=_tokens(values, "source_masked", config),
+        wrong=int(_number(values, "wrong", 1, 2**31)),
     )
 
 
-def read_masks(asked: Mapping[str, Any], config: ModelConfig) -> AskedMasks:
+def read_masks(values: Mapping[str, Any], config: ModelConfig) -> MaskRequest:
     """From JSON: `seed`, `ratio` (more than none, less than all tokens), `masking`."""
-    masking = asked.get("masking")
+    masking = values.get("masking")
     if masking not in ("random", "tube"):
         raise InputError(f"masking={str(masking)[:40]} is unknown; choose random or tube")
-    wanted = AskedMasks(
-        seed=int(_number(asked, "seed", 0, 2**31)), ratio=_number(asked, "ratio", 0, 1), masking=masking
+    wanted = MaskRequest(
+        seed=int(_number(values, "seed", 0, 2**31)), ratio=_number(values, "ratio", 0, 1), masking=masking
     )
     t, h, w = config.grid
     places, what = (h * w, "places of a frame") if masking == "tube" else (t * h * w, "tokens")
@@ -107,29 +107,29 @@ def read_masks(asked: Mapping[str, Any], config: ModelConfig) -> AskedMasks:
     return wanted
 
 
-def read_weighting(asked: Mapping[str, Any]) -> Weighting:
+def read_weighting(values: Mapping[str, Any]) -> Weighting:
     """From JSON: `weighting`: `trained`, `uniform` or `temperature`, the last with `temperature`."""
-    kind = asked.get("weighting")
+    kind = values.get("weighting")
     if kind not in ("trained", "uniform", "temperature"):
         raise InputError(f"weighting={str(kind)[:40]} is unknown; choose trained, uniform or temperature")
-    temperature = _number(asked, "temperature", 1e-4, 1e6) if kind == "temperature" else None
+    temperature = _number(values, "temperature", 1e-4, 1e6) if kind == "temperature" else None
     return Weighting(as_trained=kind == "trained", temperature=temperature)
 
 
-def read_token(asked: Mapping[str, Any], config: ModelConfig) -> int:
+def read_token(values: Mapping[str, Any], config: ModelConfig) -> int:
     """From JSON: `token`, one of the clip's."""
-    return int(_number(asked, "token", 0, config.num_tokens - 1))
+    return int(_number(values, "token", 0, config.num_tokens - 1))
 
 
-def _number(asked: Mapping[str, Any], name: str, low: float, high: float) -> float:
-    value = asked.get(name)
+def _number(values: Mapping[str, Any], name: str, low: float, high: float) -> float:
+    value = values.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InputError(f"{name}={str(value)[:40]} must be a number from {low:g} to {high:g}")
     return float(value)
 
 
-def _tokens(asked: Mapping[str, Any], name: str, config: ModelConfig) -> tuple[int, ...]:
-    given, n = asked.get(name), config.num_tokens
+def _tokens(values: Mapping[str, Any], name: str, config: ModelConfig) -> tuple[int, ...]:
+    given, n = values.get(name), config.num_tokens
     if not isinstance(given, list) or not all(type(token) is int and 0 <= token < n for token in given[: n + 1]):
         raise InputError(f"{name} must be a list of tokens from 0 to {n - 1}")
     tokens = tuple(sorted(set(given[: n + 1])))

@@ -20,7 +20,7 @@ class Sized(Protocol):
 Value = TypeVar("Value", bound=Sized)
 
 
-class Kept(Generic[Value]):
+class LRUCache(Generic[Value]):
     """Values by key, at most `max_bytes` of them; the newest one always stays.
 
     Safe to call from several threads; two that miss the same key at the same time both make the value.

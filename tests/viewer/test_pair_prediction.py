@@ -10,8 +10,18 @@ from mv2mae.config import ModelConfig
 from mv2mae.model.attention_maps import cross_attention_maps
 from mv2mae.model.motion import effective_number
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.viewer.asked import Weighting
-from mv2mae.viewer.study import CROSS, SELF, WRONG, EncodedView, Study, encode, errors, losses, study
+from mv2mae.viewer.pair_prediction import (
+    CROSS,
+    SELF,
+    WRONG,
+    EncodedView,
+    PairPrediction,
+    encode,
+    errors,
+    losses,
+    predict_pair,
+)
+from mv2mae.viewer.requests import Weighting
 
 SEEDS = torch.tensor([3])
 
@@ -25,11 +35,11 @@ def masks(model: MV2MAE):
     return model.draw_masks(1, 2, torch.device("cpu"), SEEDS)
 
 
-def studied(model: MV2MAE, masks) -> tuple[Study, list[Tensor]]:
+def studied(model: MV2MAE, masks) -> tuple[PairPrediction, list[Tensor]]:
     target, source, wrong = clips()
     masked, source_masked = (tuple(idx.tolist()) for idx in masks.masked_idx[0])
     views = [encode(model, target, masked), encode(model, source, source_masked), encode(model, wrong, source_masked)]
-    return study(model, *views), [target, source, wrong]
+    return predict_pair(model, *views), [target, source, wrong]
 
 
 @torch.no_grad()
@@ -62,7 +72,7 @@ def test_nothing_of_a_masked_token_is_used_whatever_was_painted(model: MV2MAE):
 
     def predictions(target: Tensor, source: Tensor) -> dict[str, Tensor]:
         views = [encode(model, target, masked), encode(model, source, source_masked)]
-        return study(model, *views, None).predictions
+        return predict_pair(model, *views, None).predictions
 
     before = predictions(target, source)
     assert before[CROSS].shape == (4, 384)
@@ -105,7 +115,7 @@ def test_a_single_view_model_and_a_missing_source_leave_the_self_view(small: Mod
         views: list[EncodedView | None] = [encode(asked, target, (1, 2, 3)), None]
         if asked is not model:
             views[1] = encode(asked, source, (4, 5))
-        made = study(asked, *views, None)
+        made = predict_pair(asked, *views, None)
         assert list(made.predictions) == [SELF]
         assert made.attention is None
 

@@ -21,7 +21,7 @@ from mv2mae.model.losses import mean_baseline, reconstruction_loss, token_errors
 from mv2mae.model.motion import effective_number, motion_energy, motion_weights, solve_temperature
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import normalised_target, to_unit, tubelets
-from mv2mae.viewer.asked import Weighting
+from mv2mae.viewer.requests import Weighting
 
 SELF, CROSS, WRONG = "self-view", "cross-view", "wrong source"
 
@@ -41,7 +41,7 @@ class EncodedView:
 
 
 @dataclass(frozen=True)
-class Study:
+class PairPrediction:
     """The model's answers to one pair under one pair of masks."""
 
     masked_idx: Int[Tensor, " m"]
@@ -69,7 +69,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Losses:
-    """How far the predictions of a study are off, against that of each tubelet's mean."""
+    """How far the predictions of a pair are off, against that of each tubelet's mean."""
 
     weighted: dict[str, float]
     """Equation 2 with the chosen weights, by prediction; `mean` is the baseline."""
@@ -94,7 +94,9 @@ def encode(model: MV2MAE, clip: UInt8[Tensor, "c t h w"], masked: tuple[int, ...
 
 
 @torch.no_grad()
-def study(model: MV2MAE, target: EncodedView, source: EncodedView | None, wrong: EncodedView | None) -> Study:
+def predict_pair(
+    model: MV2MAE, target: EncodedView, source: EncodedView | None, wrong: EncodedView | None
+) -> PairPrediction:
     """Rebuild the target from itself and, where model and source allow, with the help of a source and of a wrong one.
 
     Args:
@@ -115,10 +117,10 @@ def study(model: MV2MAE, target: EncodedView, source: EncodedView | None, wrong:
         if wrong is not None:
             predictions[WRONG] = model.cross_decoder(tokens, wrong.tokens, num_masked)[0].cpu()
     source_idx = None if attention is None or source is None else source.visible_idx.cpu()
-    return Study(target.masked_idx.cpu(), predictions, attention, source_idx)
+    return PairPrediction(target.masked_idx.cpu(), predictions, attention, source_idx)
 
 
-def losses(made: Study, target: UInt8[Tensor, "c t h w"], config: ModelConfig, weighting: Weighting) -> Losses:
+def losses(made: PairPrediction, target: UInt8[Tensor, "c t h w"], config: ModelConfig, weighting: Weighting) -> Losses:
     """The target's losses, by the same functions as in training.
 
     Args:
@@ -137,13 +139,15 @@ def losses(made: Study, target: UInt8[Tensor, "c t h w"], config: ModelConfig, w
     return Losses(weighted, plain, weights[0], temperature, float(effective_number(weights)[0]))
 
 
-def errors(made: Study, target: UInt8[Tensor, "c t h w"], config: ModelConfig) -> dict[str, Float[Tensor, " m"]]:
+def errors(
+    made: PairPrediction, target: UInt8[Tensor, "c t h w"], config: ModelConfig
+) -> dict[str, Float[Tensor, " m"]]:
     """Mean squared error of each masked token, by prediction; 1 is about that of the tubelet's mean."""
     truth = _truth(made, target, config)
     return {name: token_errors(prediction[None], truth)[0] for name, prediction in made.predictions.items()}
 
 
-def _truth(made: Study, target: UInt8[Tensor, "c t h w"], config: ModelConfig) -> Float[Tensor, "1 m d"]:
+def _truth(made: PairPrediction, target: UInt8[Tensor, "c t h w"], config: ModelConfig) -> Float[Tensor, "1 m d"]:
     return normalised_target(to_unit(tubelets(target[None], config.tubelet_size)[:, made.masked_idx]))
 
 
