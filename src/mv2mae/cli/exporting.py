@@ -7,9 +7,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from mv2mae.cli.verb import Verb, out_folder
-from mv2mae.errors import InputError
 
-FORMATS = ("transformers", "onnx", "torch")
 _PART = (
     "of onnx and torch: encoder, classifier (of one view) or fused (of several); by default the classifier, or the "
     "encoder of what is none"
@@ -17,28 +15,23 @@ _PART = (
 
 
 def _options(parser: ArgumentParser) -> None:
+    from mv2mae.interop.export import FORMATS
+
     parser.add_argument("weights", type=str, help="run, weights file, name of packaged weights, or hf:OWNER/NAME")
     parser.add_argument("--format", type=str, required=True, help=", ".join(FORMATS))
     parser.add_argument("--part", type=str, default="", help=_PART)
     parser.add_argument("--half", type=bool, default=False, help="of onnx and torch: compute in float16")
+    parser.add_argument("--push", type=str, default="", help="of hub: OWNER/NAME there, where the folder goes")
+    parser.add_argument("--private", type=bool, default=True, help="whether a repository made by --push is private")
     parser.add_argument("--out", type=str, default="", help="folder to write; by default RUN/FORMAT")
 
 
 def _export(args: Any) -> None:
-    from mv2mae.interop.exported import write_exported
-    from mv2mae.interop.transformers import write_transformers
-    from mv2mae.weights import read_weights
+    from mv2mae.interop.export import export
 
-    if args.format not in FORMATS:
-        raise InputError(f"format={args.format!r} is unknown; choose {' or '.join(FORMATS)}")
-    stored, out = read_weights(args.weights), out_folder(args, args.format)
-    if args.format == "transformers":
-        if args.part or args.half:
-            raise InputError("--part and --half go with --format onnx or torch; transformers takes the whole model")
-        notes = write_transformers(stored, out)
-    else:
-        notes = write_exported(stored, out, kind=args.format, part=args.part, half=args.half)
-    for note in notes:
+    out = out_folder(args, args.format)
+    options = {name: getattr(args, name) for name in ("part", "half", "push", "private")}
+    for note in export(args.weights, out, kind=args.format, **options):
         print(f"  {note}")
     print(f"  wrote {', '.join(sorted(file.name for file in out.iterdir() if file.is_file()))} to {out}")
 
