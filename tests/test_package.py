@@ -13,15 +13,17 @@ import mv2mae
 SOURCE = Path(mv2mae.__file__).parent
 
 KNOWN = {"config", "errors", "wording"}
-COMMON = {*KNOWN, "files"}
+COMMON = {*KNOWN, "files", "seals"}
 MAY_IMPORT = {
     # single files, from the ground up
     "errors": set(),
     "wording": set(),
     "files": set(),
+    "seals": {"errors"},
+    "weights_check": {"config", "errors"},
     "ranks": set(),
     "runs": {"errors", "files"},
-    "weights": {*COMMON, "model", "interop"},  # which reads what others wrote
+    "weights": {*COMMON, "model", "weights_check", "interop"},  # which reads what others wrote
     "settings": {"errors", "runs", "weights"},
     # packages
     "config": {"errors"},
@@ -30,7 +32,7 @@ MAY_IMPORT = {
     "data": {*COMMON, "synthetic"},
     "synthetic": {*COMMON, "data"},
     "train": {*COMMON, "model", "data", "weights", "runs", "ranks"},
-    "evaluate": {*COMMON, "model", "data", "weights", "runs", "visualize"},
+    "evaluate": {*COMMON, "model", "data", "weights", "weights_check", "runs", "visualize"},
     "visualize": {*COMMON, "model", "data", "synthetic", "weights", "runs"},
     "studies": {*COMMON, "model", "data", "synthetic", "weights", "runs", "evaluate", "visualize"},
     "viewer": {*COMMON, "model", "data", "weights", "runs", "visualize"},

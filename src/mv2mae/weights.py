@@ -23,6 +23,17 @@ from mv2mae.files import atomic_write
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.seals import SEAL, check_seal, seal
+from mv2mae.weights_check import (
+    CLASSIFIER,
+    DAMAGED,
+    ENCODER,
+    PRETRAINING,
+    check_about,
+    check_tensors,
+    compare_shapes,
+    config_of,
+)
 
 WEIGHTS_NAME = "model.safetensors"
 WEIGHTS_NAMES = (WEIGHTS_NAME, "model.safetensors.index.json", "pytorch_model.bin")
@@ -31,8 +42,6 @@ HUB = "hf:"
 """What a name on the Hugging Face hub begins with."""
 HEADER = "mv2mae"
 """Key of the file's metadata under which the description stands, as JSON."""
-_DAMAGED = "the description in its header is damaged"
-PRETRAINING, CLASSIFIER, ENCODER = "pretraining", "classifier", "encoder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +100,10 @@ def save_weights(path: Path, module: nn.Module, kind: str, config: ModelConfig, 
     if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
         return
     # one entry: safetensors writes several in any order, and the same weights shall give the same bytes
-    header = {HEADER: json.dumps({"kind": kind, "config": dataclasses.asdict(config), "about": about})}
+    described = {"kind": kind, "config": dataclasses.asdict(config), "about": about, "seal": SEAL}
     with atomic_write(path, durable=True) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata=header))
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata={HEADER: json.dumps(described)}))
+        seal(temporary)
 
 
 def whole_state(module: nn.Module) -> dict[str, Tensor]:
@@ -109,12 +119,14 @@ def read_weights(source: str | Path) -> StoredWeights:
     """Read a weights file, this project's or one of VideoMAE's (`mv2mae.interop.foreign`).
 
     Raises:
-        InputError: if it is missing, damaged or of another model.
+        InputError: if it is missing, damaged or of another model, if a weight is not finite, or if its description is
+            not that of its tensors.
     """
     path = find_weights(source)
     if path.suffix != ".safetensors":
         return _foreign(path)
     try:
+        is_sealed = check_seal(path)
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
@@ -125,25 +137,22 @@ def read_weights(source: str | Path) -> StoredWeights:
     try:
         stored = json.loads(header[HEADER])
         kind, values, about = str(stored["kind"]), dict(stored["config"]), dict(stored["about"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: {_DAMAGED}") from error
-    known = {field.name for field in dataclasses.fields(ModelConfig)}
-    if unknown := set(values) - known:
-        raise InputError(f"{path}: made by another version of mv2mae (unknown settings: {', '.join(sorted(unknown))})")
-    try:
-        for name in ("tubelet_size", "position_grid"):
-            if values.get(name) is not None:
-                values[name] = tuple(values[name])
-        config = ModelConfig(**values)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: {_DAMAGED} ({error})") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{path}: {DAMAGED}") from error
+    if "seal" in stored and not is_sealed:
+        raise InputError(f"{path}: {DAMAGED}")
+    config = config_of(values, path)
+    check_about(about, kind, path)
+    check_tensors(config, tensors, kind, about, path)
     return StoredWeights(path, kind, config, tensors, about)
 
 
 def _foreign(path: Path) -> StoredWeights:
     from mv2mae.interop.foreign import read_foreign  # which makes use of this module
 
-    return read_foreign(path)
+    stored = read_foreign(path)
+    check_tensors(stored.config, stored.tensors, stored.kind, stored.about, path)
+    return stored
 
 
 def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -152,17 +161,7 @@ def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     Raises:
         InputError: naming the first tensor that is missing, left over or of another shape.
     """
-    wanted = module.state_dict()
-    for name, tensor in wanted.items():
-        if name not in tensors:
-            raise InputError(f"{path}: no tensor {name}, which this model needs")
-        if tensors[name].shape != tensor.shape:
-            raise InputError(
-                f"{path}: {name} has shape {list(tensors[name].shape)}, but this model needs {list(tensor.shape)}; "
-                "are they of the same size?"
-            )
-    if left := sorted(set(tensors) - set(wanted)):
-        raise InputError(f"{path}: {left[0]} (and {len(left) - 1} more) has no place in this model")
+    compare_shapes(module.state_dict(), tensors, path)
     module.load_state_dict(tensors)
 
 

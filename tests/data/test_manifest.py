@@ -222,3 +222,9 @@ def test_media_info_is_filled_and_broken_videos_are_listed(tmp_path: Path) -> No
     assert frame[["view", "fps", "frames", "width", "height"]].to_numpy().tolist() == [[1, 25.0, 20, 64, 48]]
     assert [path for path, _ in problems] == [str(bad), str(tmp_path / "3.mp4")]
     assert problems[1][1] == "no such file"
+
+
+def test_bytes_of_zero_are_no_text(tmp_path):
+    (tmp_path / "m.csv").write_bytes(b"path,group,view\na.mp4,a\0\0,1\n")
+    with pytest.raises(InputError, match="cannot be read as a table .*bytes of zero"):
+        read_manifest(tmp_path / "m.csv")

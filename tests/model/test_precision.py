@@ -3,6 +3,7 @@
 import pytest
 
 from mv2mae.config import ComputeConfig
+from mv2mae.errors import InputError
 from mv2mae.model import precision
 from mv2mae.model.precision import precision_of
 
@@ -35,6 +36,14 @@ def machine(monkeypatch):
 def test_auto_is_decided_by_the_device_that_trains(machine, has, accelerator, wanted):
     machine(**has)
     assert precision_of(ComputeConfig(precision="auto", accelerator=accelerator)) == wanted
+
+
+def test_float16_is_not_turned_into_something_else_on_a_cpu(machine):
+    machine()
+    with pytest.raises(InputError, match="16-mixed is for a GPU, and this run computes on a CPU"):
+        precision_of(ComputeConfig(precision="16-mixed"))
+    machine(gpu=True)
+    assert precision_of(ComputeConfig(precision="16-mixed")) == "16-mixed"
 
 
 def test_what_is_asked_for_by_name_is_taken(machine):

@@ -152,6 +152,13 @@ def test_reconstructions_are_put_together_from_the_pictures_of_the_run(tmp_path)
     for name, rows in (("clips", 8), ("step=00000000", 4), ("step=00000030", 4)):
         Image.new("RGB", (2 * 16, rows * 16), "teal").save(run / "snapshots" / f"{name}.webp")
     page = read(report([run]))
+    assert "Clips of held-out performances" in page  # nothing tells how many were
+    for number, words in ((3, "performances that are never trained on"), (0, "training performances (none was held")):
+        (run / "summary.json").write_text(json.dumps({"data": {"held_out_groups": number}, "steps": 30}))
+        page = read(report([run]))
+        assert f"Clips of {words}" in page
+        assert ("its circles are training performances" in page) == (number == 0)
+        assert ("never trained on" in page) == (number == 3)
     assert "Reconstructions over time" in page
     assert re.search(r"cross-view</td>\s*<td[^>]*>0.600</td>", page)
     assert "predicting the mean scores 0.750" in page

@@ -16,7 +16,7 @@ from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
 from mv2mae.studies import features
 from mv2mae.studies.extract import extract, read_features
-from mv2mae.studies.features import Parts, encode_videos, extract_features, frozen_encoder
+from mv2mae.studies.features import FrozenEncoder, Parts, encode_videos, extract_features, frozen_encoder
 from mv2mae.weights import load_encoder
 
 
@@ -75,6 +75,42 @@ def test_a_second_look_computes_nothing(weights, rows, monkeypatch):
     monkeypatch.setattr(features, "encode_videos", lambda *args: pytest.fail("computed again"))
     second = extract_features(frozen_encoder(weights), rows, DATA, FeatureConfig(batch_size=5))
     assert torch.equal(first.values, second.values)
+
+
+def test_a_damaged_part_is_made_again(weights, rows, caplog):
+    frozen = frozen_encoder(weights)
+    first = extract_features(frozen, rows, DATA, FeatureConfig())
+    (file,) = Parts(frozen, rows, DATA, FeatureConfig()).folder.iterdir()
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    assert torch.equal(extract_features(frozen, rows, DATA, FeatureConfig()).values, first.values)
+    assert "it is made again" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["parquet", "safetensors"])
+def test_damaged_features_are_not_finished(weights, rows, tmp_path, ending, caplog):
+    out, frozen = tmp_path / f"f.{ending}", frozen_encoder(weights)
+    extract(frozen, rows, DATA, FeatureConfig(), out, progress=False)
+    whole = out.read_bytes()
+    _, values = read_features(out)
+    flat = values.flatten().numpy().tobytes()
+    place = whole.find(flat[:64]) + 7 if ending == "safetensors" else len(whole) // 3
+    out.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(InputError, match="is damaged"):
+        read_features(out)
+    extract(frozen, rows, DATA, FeatureConfig(), out, progress=False)
+    assert "it is made again" in caplog.text
+    assert out.read_bytes() == whole
+
+
+def test_features_that_are_no_numbers_are_refused(weights, rows, tiny, tmp_path):
+    encoder = load_encoder(weights)
+    with torch.no_grad():
+        encoder.norm.weight.fill_(1e38).mul_(100)  # no single weight is beyond what float32 holds
+    frozen = FrozenEncoder("large", encoder, "large")
+    with pytest.raises(InputError, match="features are not finite"):
+        extract_features(frozen, rows, DATA, FeatureConfig())
 
 
 def test_other_weights_videos_or_settings_are_other_features(weights, rows, tiny, tmp_path):

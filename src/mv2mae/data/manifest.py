@@ -128,6 +128,8 @@ def read_table(file: Path) -> pd.DataFrame:
     check_ending(file)
     try:
         if file.suffix == ".csv":
+            if b"\0" in file.read_bytes():
+                raise ValueError("bytes of zero in it: part of it was lost")
             return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
         return pd.read_parquet(file)
     except Exception as error:  # pandas and pyarrow raise a dozen kinds

@@ -24,10 +24,9 @@ from mv2mae.data.clips import EvalDataset
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.weights import fill, find_weights, read_weights, save_weights
+from mv2mae.weights_check import FUSION
 
 FUSION_NAME = "fusion.safetensors"
-FUSION = "fusion"
-"""The kind of weights."""
 TRAINING_CROPS = EvalConfig(num_clips=3, num_crops=2)
 """What is taken of each training video."""
 _EPOCHS, _LEAST_STEPS, _BATCH, _RATE, _DECAY = 30, 300, 64, 1e-3, 0.05

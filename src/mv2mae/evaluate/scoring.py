@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 from mv2mae.data.clips import EvalDataset, EvalItem
 from mv2mae.data.datamodule import make_loader, worker_deaths_told
 from mv2mae.data.video import available_cores
+from mv2mae.errors import InputError
 from mv2mae.evaluate.fusion import WithTokens
 from mv2mae.evaluate.scores import ABOUT, CropWriter
 from mv2mae.model.classifier import Classifier
@@ -29,10 +30,18 @@ _CPU_BATCH = 10
 
 @torch.inference_mode()
 def crop_logits(model: nn.Module, crops: UInt8[Tensor, "k 3 t h w"], batch_size: int) -> Float[Tensor, "k classes"]:
-    """Class scores of crops, on the CPU; the model sees at most `batch_size` of them at a time."""
+    """Class scores of crops, on the CPU; the model sees at most `batch_size` of them at a time.
+
+    Raises:
+        InputError: they are no numbers.
+    """
     device = next(model.parameters()).device
     batch_size = batch_size if device.type != "cpu" else min(batch_size, _CPU_BATCH)
-    return torch.cat([model(part.to(device, non_blocking=True)).float().cpu() for part in crops.split(batch_size)])
+    parts = crops.split(batch_size)
+    logits = torch.cat([model(part.to(device, non_blocking=True)).float().cpu() for part in parts])
+    if not logits.isfinite().all():
+        raise InputError("the model's class scores are not finite numbers: its weights are too large or damaged")
+    return logits
 
 
 def item_logits(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.layers import Block, Blocks, init_weights, interpolate_positions, position_table, set_norm_eps
-from mv2mae.model.tubelets import colour_scale, grid_of, take_tubelets, tubelets
+from mv2mae.model.tubelets import check_clip, colour_scale, grid_of, take_tubelets, tubelets
 
 
 class Encoder(nn.Module):
@@ -51,6 +51,7 @@ class Encoder(nn.Module):
             clip: pixels in [0, 1], or uint8. A clip of another size than the model's gets interpolated positions.
             visible_idx: tokens to keep; the rest is dropped before it is even embedded.
         """
+        check_clip(clip)
         size = self.config.tubelet_size
         grid = grid_of(clip, size)
         positions = self.positions

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from mv2mae.config import ModelConfig, MotionScale
-from mv2mae.model.tubelets import IMAGENET_STD, Size3, grid_of, to_unit
+from mv2mae.model.tubelets import IMAGENET_STD, Size3, check_clip, grid_of, to_unit
 
 
 def motion_energy(
@@ -22,7 +22,11 @@ def motion_energy(
 
     Args:
         clip: pixels in [0, 1], or uint8.
+
+    Raises:
+        InputError: it is no clip (`check_clip`), or a tubelet does not divide it.
     """
+    check_clip(clip)
     t, h, w = grid_of(clip, tubelet_size)
     p0, p1, p2 = tubelet_size
     b, c, num_frames = clip.shape[:3]
@@ -56,7 +60,7 @@ def motion_weights(
         scale: on which frames the temperature stands.
 
     Raises:
-        InputError: if a tubelet does not divide the clip.
+        InputError: it is no clip (`check_clip`), or a tubelet does not divide it.
     """
     energy = motion_energy(clip, tubelet_size, scale)
     if effective_tokens is not None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import torch
 
 from mv2mae.config import ComputeConfig
+from mv2mae.errors import InputError
 
 
 def precision_of(compute: ComputeConfig) -> str:
-    """Lightning's name of the precision that a run takes; `auto` is decided by what this machine has."""
+    """Lightning's name of the precision that a run takes; `auto` is decided by what this machine has.
+
+    Raises:
+        InputError: float16 on a CPU.
+    """
+    if compute.precision == "16-mixed" and device_type(compute) == "cpu":
+        raise InputError(  # the engine would take bfloat16 in its place
+            "compute.precision=16-mixed is for a GPU, and this run computes on a CPU; choose bf16-mixed or 32-true"
+        )
     if compute.precision != "auto":
         return compute.precision
     return "bf16-mixed" if multiplies_bf16(device_type(compute)) else "32-true"

@@ -12,11 +12,47 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Size3 = tuple[int, int, int]
+_OVERSHOOT = 0.5
+"""Beyond [0, 1] that values may lie: resampling with negative lobes overshoots at edges."""
 
 
 def to_unit(clip: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
     """Pixels as floats in [0, 1]: uint8 is divided by 255, floats pass as they are."""
     return clip.float() / 255 if clip.dtype == torch.uint8 else clip
+
+
+def check_clip(clip: Tensor) -> None:
+    """Refuses what cannot be a clip [b, 3, t, h, w] with pixels in [0, 1], or uint8.
+
+    Shape and type cost nothing. Values are looked at on a CPU only, where that takes no wait for a device, and not
+    while the model is traced, compiled or mapped.
+
+    Raises:
+        InputError: another shape, another type, or floats beyond [0, 1] by more than resampling may overshoot.
+    """
+    if clip.ndim != 5 or clip.shape[1] != 3:
+        raise InputError(
+            f"a clip of shape {tuple(clip.shape)}; give [batch, 3 colours, frames, rows, columns], a single clip as "
+            "clip[None]"
+        )
+    if clip.dtype == torch.uint8:
+        return
+    if not clip.is_floating_point():
+        raise InputError(f"a clip of {clip.dtype}; give uint8 (0 to 255), or floats in [0, 1]")
+    if clip.device.type != "cpu" or _is_symbolic() or not clip.numel():
+        return
+    low, high = (float(value) for value in clip.detach().aminmax())
+    if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT):
+        raise InputError(
+            f"a clip of {clip.dtype} with values from {low:.3g} to {high:.3g}; floats have to lie in [0, 1] (the model "
+            "normalises them itself): divide by 255, or give uint8"
+        )
+
+
+def _is_symbolic() -> bool:
+    """Whether tensors stand for others, so that their values must not be looked at."""
+    functorch = torch._C._functorch
+    return torch.compiler.is_compiling() or torch.jit.is_tracing() or functorch.peek_interpreter_stack() is not None
 
 
 def colour_scale(tubelet_dim: int) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"]]:

@@ -107,9 +107,10 @@ def curve_sections(runs: Runs) -> list[Section]:
     """Curves of all pre-trainings in one set of axes, of all fine-tunings in another."""
     sections = []
     for kind in ("pre-training", "fine-tuning"):
-        logs = {name: run.log for name, run in runs.items() if run.kind == kind and len(run.log)}
-        if logs:
-            sections += curve_section(logs, title=f"How they learnt: {kind}")
+        drawn = {name: run for name, run in runs.items() if run.kind == kind and len(run.log)}
+        if drawn:
+            logs = {name: run.log for name, run in drawn.items()}
+            sections += curve_section(logs, title=f"How they learnt: {kind}", runs=list(drawn.values()))
     return sections
 
 

@@ -71,6 +71,12 @@ class RunFolder:
         return int(self.log.index.max()) if len(self.log) else 0
 
     @property
+    def held_out_groups(self) -> int | None:
+        """Performances that a pre-training did not train on; None where that is not known, as before its end."""
+        counts = (self.summary or {}).get("data")
+        return counts.get("held_out_groups") if isinstance(counts, Mapping) else None
+
+    @property
     def total_steps(self) -> int | None:
         """Steps of the whole training, as far as the files tell."""
         if self.summary is not None and "steps" in self.summary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -166,8 +166,12 @@ def highlights(run: RunFolder) -> list[tuple[str, str]]:
     return found[:4]
 
 
-def curve_section(logs: Logs, title: str = "How it learnt") -> list[Section]:
-    """Curves of one or several runs over their steps; nothing where nothing was logged."""
+def curve_section(logs: Logs, title: str = "How it learnt", *, runs: Sequence[RunFolder] = ()) -> list[Section]:
+    """Curves of one or several runs over their steps; nothing where nothing was logged.
+
+    Args:
+        runs: theirs, which tell whether the performances that are looked at were held out of training.
+    """
     groups = curve_groups(logs)
     if not groups:
         return []
@@ -184,6 +188,8 @@ def curve_section(logs: Logs, title: str = "How it learnt") -> list[Section]:
         "One unit on the horizontal axis is one step of the optimiser. Pale lines are single logged steps, strong "
         "ones a running mean."
     ]
+    if trained := [run.path.resolve().name for run in runs if run.held_out_groups == 0]:
+        text.append(f"In {', '.join(trained)} no performance was held out: its circles are training performances.")
     last = Table(
         header=["quantity", *logs],
         rows=_last_values(logs),
@@ -212,14 +218,17 @@ def snapshot_section(run: RunFolder) -> list[Section]:
         note = f"The pictures that {SNAPSHOTS_NAME} lists cannot be read: {error}"
         return [Section(title="Reconstructions over time", notes=[note])]
     baseline = sum(run.snapshots["baseline"]) / len(run.snapshots["baseline"])
+    whose = {None: "held-out performances", 0: "training performances (none was held out)"}.get(
+        run.held_out_groups, "performances that are never trained on"
+    )
     caption = (
-        "Clips of performances that are never trained on, as the model rebuilds their masked tubelets at some steps. "
+        f"Clips of {whose}, as the model rebuilds their masked tubelets at some steps. "
         "Self-view: from the visible tubelets of the same view alone; cross-view: with the visible ones of the source "
         "too. Good is a picture in which shapes and limbs come out of the blocks from left to right. Predicted "
         "tubelets are shown with their true mean and contrast, so that the very first ones look better than they "
         "are: flat blocks in the right colour are no achievement."
     )
-    picture = Picture(figure=figure, caption=caption, alt="held-out clips rebuilt at several steps", kind="frames")
+    picture = Picture(figure=figure, caption=caption, alt="clips rebuilt at several steps", kind="frames")
     note = (
         "Error: mean squared over masked tubelets, each counting the same, in the normalised scale; predicting the "
         f"mean scores {baseline:.3f}, less is better."

@@ -76,7 +76,7 @@ def run_report(run: RunFolder) -> Report:
     is_training = bool(run.config)
     sections: list[Section] = []
     if is_training:
-        sections += training.curve_section({run.path.resolve().name: run.log})
+        sections += training.curve_section({run.path.resolve().name: run.log}, runs=[run])
         sections += training.snapshot_section(run)
     most = _CLIPS if len(run.tests) <= 2 else _FEW_CLIPS
     config = run.config or _config_above(run.path)

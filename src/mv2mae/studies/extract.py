@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,12 +26,14 @@ from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
 from mv2mae.runs import write_json
+from mv2mae.seals import SEAL, DamagedError, check_seal, seal
 from mv2mae.studies.features import Features, FrozenEncoder, Parts, join
 
 ABOUT = ("path", "group", "view", "label", "subject", "setup")
 """What each row says of its video."""
 HEADER = "mv2mae_features"
 """Key of the file's metadata under which its description stands, as JSON."""
+_log = logging.getLogger(__name__)
 ENDINGS = (".parquet", ".safetensors")
 
 
@@ -84,7 +87,8 @@ def extract(
         write = _write_parquet if out.suffix == ".parquet" else _write_safetensors
         broken = [(str(rows["path"][row]), reason) for row, reason in parts.errors().items()]
         with atomic_write(out) as temporary:
-            write(temporary, _tables(parts, frozen, config, fused), {**about, "broken": broken})
+            write(temporary, _tables(parts, frozen, config, fused), {**about, "broken": broken, "seal": SEAL})
+            seal(temporary)
     shutil.rmtree(parts.folder, ignore_errors=True)  # also those of a process that was killed just before this
     about = read_about(out)
     broken = [(path, reason) for path, reason in about["broken"]]
@@ -101,6 +105,8 @@ def read_features(path: str | Path) -> tuple[pd.DataFrame, Tensor]:
         InputError: no such file, or one with something else in it.
     """
     file, about = Path(path), read_about(path)
+    if not check_seal(file) and "seal" in about:
+        raise DamagedError(f"{file} is damaged: its description is not as it was written")
     if file.suffix == ".parquet":
         table = pq.read_table(file)
         flat = table["feature"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -143,6 +149,11 @@ def _is_finished(out: Path, digest: str, fused: bool) -> bool:
     about = read_about(out)
     if (about["digest"], about["fused"]) != (digest, fused):
         raise InputError(f"{out} holds other features (encoder, videos or settings differ); remove it or give another")
+    try:
+        check_seal(out)
+    except DamagedError as error:
+        _log.warning("%s; it is made again", error)
+        return False
     return True
 
 

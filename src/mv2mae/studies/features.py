@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -39,10 +40,12 @@ from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import Blocks
+from mv2mae.seals import SEAL, check_seal, seal
 from mv2mae.weights import encoder_tensors, load_encoder, read_weights
 
 UNTRAINED = "untrained"
 """Name of the encoder that shows what features are worth without training."""
+_log = logging.getLogger(__name__)
 _PART_BYTES, _PART_VIDEOS = 64 << 20, 256
 """A part holds at most so much: what a killed process loses."""
 
@@ -195,7 +198,14 @@ class Parts:
     def _is_there(self, piece: slice) -> bool:
         """Whether a part is there for good: nothing tells when a URL that could not be read can be read again."""
         file, paths = self._file(piece), self.rows["path"].iloc[piece]
-        return file.exists() and not any(is_url(paths.iloc[row]) for row in _errors_of(file))
+        try:
+            check_seal(file)
+            return not any(is_url(paths.iloc[row]) for row in _errors_of(file))
+        except FileNotFoundError:
+            return False
+        except InputError as error:
+            _log.warning("%s; it is made again", error)
+            return False
 
     def _compute(self, missing: list[slice], device: str, progress: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -265,7 +275,9 @@ def encode_videos(
         if good:
             batch = torch.cat([item["clips"] for item in good])
             tokens = torch.cat([encoder(part.to(device)) for part in batch.split(config.batch_size)])
-            found = iter(pooled(tokens, encoder.config, config.level).cpu().split(config.num_clips))
+            values = pooled(tokens, encoder.config, config.level).cpu()
+            _check_finite(values)
+            found = iter(values.split(config.num_clips))
         for item in items:
             told()
             yield (next(found), item["times"][:, ::step]) if "clips" in item else item["error"]
@@ -278,6 +290,16 @@ def pooled(tokens: Float[Tensor, "b n d"], model: ModelConfig, level: str) -> Fl
     if level == "frame":
         return tokens.unflatten(1, (model.grid[0], -1)).mean(dim=2)
     return tokens.mean(dim=1, keepdim=True)
+
+
+def _check_finite(values: Tensor) -> None:
+    """Raises InputError for features that are no numbers: they would pass for some, in whatever is made of them."""
+    if not values.isfinite().all():
+        bad = int((~values.isfinite()).sum())
+        raise InputError(
+            f"{bad:,} of {values.numel():,} features are not finite: the weights are too large or damaged"
+            + (" (tokens are kept in float16; take another level)" if values.dtype == torch.float16 else "")
+        )
 
 
 class _TimedClips(Dataset[dict[str, Any]]):
@@ -328,7 +350,8 @@ def _write_part(path: Path, videos: Sequence[Encoded], shape: tuple[int, int, in
     kind = next((value.dtype for value in values if not value.isnan().all()), torch.float32)
     tensors = {"values": torch.stack([value.to(kind) for value in values]), "times": torch.stack(times)}
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"errors": json.dumps(errors)}))
+        temporary.write_bytes(save(tensors, metadata={"errors": json.dumps(errors), "seal": SEAL}))
+        seal(temporary)
 
 
 def _read_part(path: Path) -> Features:

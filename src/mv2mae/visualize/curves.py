@@ -182,7 +182,7 @@ def _groups() -> list[CurveGroup]:
             "Losses",
             "Each loss is divided by that of predicting every tubelet's mean on the same batch: 1.0, the dashed line, "
             "is the mean baseline: nothing learnt. A good run stays there for a while, then falls below it and goes on "
-            "falling. Circles are performances that are never trained on: they should fall with the line; if they turn "
+            "falling. Circles are the held-out performances: they should fall with the line; if they turn "
             "up again, the training videos are learnt by heart. Self-view: rebuilt from the view's own visible "
             "tubelets; cross-view: with those of the other camera too, and so it should come to lie lower. "
             f"What lies above {_CEILING} is cut off.",

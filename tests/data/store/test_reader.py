@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from mv2mae.config import DataConfig
 from mv2mae.data.datamodule import finetune_data, pretrain_data
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare, stream_shard
-from mv2mae.data.store.index import read_index
+from mv2mae.data.store.index import read_index, read_record
 from mv2mae.data.store.packets import PacketDecoder
 from mv2mae.data.store.reader import Store, open_item
+from mv2mae.data.store.shards import ShardWriter
 from mv2mae.data.video import VideoError, decode_video, probe, read_frames
 from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
@@ -205,7 +207,7 @@ def test_damage_is_named(own: Path) -> None:
     damaged = bytearray(content)
     damaged[place[2] : place[2] + place[3]] = bytes(place[3])
     shard.write_bytes(damaged)
-    with pytest.raises(VideoError, match="cannot be decoded"):
+    with pytest.raises(VideoError, match="is damaged: its bytes"):
         read_frames(path, [0.5])
     shard.write_bytes(content[: place[2] + 10])
     with pytest.raises(VideoError, match="shard is cut off"):
@@ -217,6 +219,47 @@ def test_damage_is_named(own: Path) -> None:
     os.utime(shard.parent / "index.parquet", (2, 2))
     with pytest.raises(VideoError, match="shard-000000.tar"):
         read_frames(path, [0.5])
+
+
+def test_every_changed_byte_of_an_item_is_noticed(own: Path) -> None:
+    path = read_manifest(own)["path"][0]
+    shard = own.parent / "store" / "shard-000000.tar"
+    content = shard.read_bytes()
+    place = Store(str(shard.parent))._places[0]
+    for offset in (*range(place[0] + 3, place[0] + place[1], 37), *range(place[2], place[2] + place[3], 97)):
+        damaged = bytearray(content)
+        damaged[offset] ^= 1
+        shard.write_bytes(damaged)
+        os.utime(shard.parent / "index.parquet", (int(offset), 1))  # so that the item is opened anew
+        with pytest.raises(VideoError, match=r"damaged|contradicts|prepare"):
+            open_item(path).read_all()
+        with pytest.raises(InputError):
+            list(stream_shard(shard))
+
+
+def test_items_without_checksums_are_read(own: Path) -> None:
+    shard = own.parent / "store" / "shard-000000.tar"
+    items = list(stream_shard(shard))
+    with (shard.with_name("old.tar")).open("wb") as file:
+        writer = ShardWriter(file)
+        for key, header, payload in items:
+            old = {name: value for name, value in asdict(header).items() if name != "checks"}
+            writer._add(f"{key}.json", json.dumps(old).encode())
+            writer._add(f"{key}.h264", payload)
+        writer.close()
+    again = list(stream_shard(shard.with_name("old.tar")))
+    assert [(key, replace(header, checks=[]), payload) for key, header, payload in items] == again
+
+
+def test_a_changed_index_and_record_are_noticed(own: Path) -> None:
+    folder = own.parent / "store"
+    for file in (folder / "index.parquet", folder / "parts" / "shard-000000.parquet"):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    with pytest.raises(InputError, match=r"is no index of a store \(.*is damaged"):
+        read_index(folder / "index.parquet")
+    assert read_record(folder / "parts" / "shard-000000.parquet") is None
 
 
 @pytest.mark.parametrize(

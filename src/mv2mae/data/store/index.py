@@ -6,7 +6,6 @@ shard was made from (`Source`) and which videos were set aside.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from mv2mae.data.store.shards import KEY
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
+from mv2mae.seals import SEAL, check_seal, seal
 
 INDEX = "index.parquet"
 PARTS = "parts"
@@ -104,6 +104,7 @@ def write_record(file: Path, record: ShardRecord) -> None:
 def read_record(file: Path) -> ShardRecord | None:
     """A shard's table, or None where there is none that can be read."""
     try:
+        check_seal(file)
         table = pq.read_table(file)
         about = json.loads(table.schema.metadata[_RECORD])
         sources = [Source(**{**source, "box": source["box"] and tuple(source["box"])}) for source in about["sources"]]
@@ -129,6 +130,7 @@ def read_index(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise InputError(f"no index of a store at {file}; is `mv2mae prepare` done?")
     try:
+        check_seal(file)
         frame = pq.read_table(file, columns=list(_NEEDED)).to_pandas()
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{file} is no index of a store ({str(error).splitlines()[0]}); copy it again") from error
@@ -148,7 +150,9 @@ def read_index(file: Path) -> pd.DataFrame:
 
 
 def _write(file: Path, table: pa.Table, metadata: dict[bytes, bytes]) -> None:
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(metadata), buffer)
+    table = table.replace_schema_metadata(metadata)
     with atomic_write(file) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+        with pq.ParquetWriter(temporary, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({"seal": SEAL})
+        seal(temporary)

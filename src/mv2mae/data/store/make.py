@@ -16,7 +16,7 @@ from mv2mae.data.store.crop import Edges, cut, motion_box
 from mv2mae.data.store.detect import load_detector, person_box
 from mv2mae.data.store.index import Source
 from mv2mae.data.store.packets import BlockEncoder
-from mv2mae.data.store.shards import ItemHeader
+from mv2mae.data.store.shards import ItemHeader, packet_checks
 from mv2mae.data.video import VideoError, frames_between, probe
 
 
@@ -97,6 +97,7 @@ def _make(source: Source, config: StoreConfig) -> Item:
         times=video.times,
         sizes=video.sizes,
         keys=video.keys,
+        checks=packet_checks(video.payload, video.sizes),
     )
     return Item(header, video.payload, box)
 

@@ -23,7 +23,7 @@ from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.store.index import INDEX, read_index
 from mv2mae.data.store.packets import PacketDecoder
-from mv2mae.data.store.shards import ItemHeader, Place, check_key, check_shard_name
+from mv2mae.data.store.shards import ItemHeader, Place, check_key, check_shard_name, packet_checks
 from mv2mae.data.video import MISSING_TAIL_SECONDS, VideoError, VideoInfo, nearest_index
 from mv2mae.errors import InputError
 
@@ -95,7 +95,12 @@ class StoredVideo:
         return torch.from_numpy(np.stack(frames))
 
     def _payload(self, begin: int, end: int) -> bytes:
-        return self._bytes(self._place.offset + begin, end - begin)
+        data = self._bytes(self._place.offset + begin, end - begin)
+        if checks := self._header.checks:
+            first, last = np.searchsorted(self._ends, (begin, end), side="right")
+            if packet_checks(data, self._header.sizes[first:last]) != checks[first:last]:
+                raise VideoError(self.path, "is damaged: its bytes are not those that were written; copy it again")
+        return data
 
     @timed("open, seek")
     def _bytes(self, offset: int, size: int) -> bytes:

@@ -7,12 +7,14 @@ index holds. The names in a shard are checked and never used as paths; nothing i
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import re
 import tarfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +27,7 @@ from mv2mae.errors import InputError
 SHARD = re.compile(r"shard-([0-9]{6})\.tar")
 KEY = re.compile(r"[A-Za-z0-9_-]{1,90}")
 _MAX_HEADER_BYTES = 1 << 26
+_CHECK = b',"check":"'
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class ItemHeader:
     sizes: list[int]
     keys: list[int]
     codec: str = "h264"
+    checks: list[int] = field(default_factory=list)
+    """CRC-32 of each packet; none in stores of earlier versions."""
 
     @property
     def info(self) -> VideoInfo:
@@ -66,8 +71,13 @@ class ItemHeader:
             InputError: it is damaged.
         """
         try:
-            header = cls(**json.loads(text))
-            whole = len(header.times) == len(header.sizes) > 0 and header.keys[0] == 0 and header.codec == "h264"
+            header = cls(**json.loads(_unsealed(text)))
+            whole = (
+                len(header.checks) in (0, len(header.sizes))
+                and len(header.times) == len(header.sizes) > 0
+                and header.keys[0] == 0
+                and header.codec == "h264"
+            )
             finite = math.isfinite(math.fsum((*header.times, header.start, header.duration, header.fps)))
             ordered = bool(np.all(np.diff(header.keys) > 0)) and header.keys[-1] < len(header.times)
             counts = (header.width, header.height, *header.sizes)
@@ -102,7 +112,7 @@ class ShardWriter:
 
     def add(self, key: str, header: ItemHeader, payload: bytes) -> Place:
         """Appends an item."""
-        text = json.dumps(asdict(header), separators=(",", ":")).encode()
+        text = _sealed(json.dumps(asdict(header), separators=(",", ":")).encode())
         header_offset, offset = self._add(f"{key}.json", text), self._add(f"{key}.h264", payload)
         return Place(header_offset, len(text), offset, len(payload))
 
@@ -116,6 +126,32 @@ class ShardWriter:
         begin = self.tar.offset + tarfile.BLOCKSIZE
         self.tar.addfile(member, io.BytesIO(content))
         return begin
+
+
+def _sealed(text: bytes) -> bytes:
+    """A header's text with its own CRC-32 at the end."""
+    return text.removesuffix(b"}") + _CHECK + f'{zlib.crc32(text):08x}"}}'.encode()
+
+
+def _unsealed(text: bytes) -> bytes:
+    """A header's text without its checksum, if it has one.
+
+    Raises:
+        ValueError: it is not as it was written.
+    """
+    before, mark, check = text.rpartition(_CHECK)
+    if not mark:
+        return text
+    whole = before + b"}"
+    if check != f'{zlib.crc32(whole):08x}"}}'.encode():
+        raise ValueError("its checksum does not fit")
+    return whole
+
+
+def packet_checks(payload: bytes, sizes: Sequence[int]) -> list[int]:
+    """CRC-32 of each packet of some that follow one another."""
+    ends = list(itertools.accumulate(sizes, initial=0))
+    return [zlib.crc32(payload[begin:end]) for begin, end in itertools.pairwise(ends)]
 
 
 def stream_shard(file: str | Path | BinaryIO) -> Iterator[tuple[str, ItemHeader, bytes]]:
@@ -183,7 +219,10 @@ def _items(tar: tarfile.TarFile, name: str) -> Iterator[tuple[str, ItemHeader, b
         elif waiting[0] != key:
             raise InputError(f"{name}: {waiting[0]}.json is followed by {member.name}; prepare it again")
         else:
-            yield key, waiting[1], content.read()
+            payload = content.read()
+            if waiting[1].checks and packet_checks(payload, waiting[1].sizes) != waiting[1].checks:
+                raise InputError(f"{name}: {member.name} is damaged; copy or prepare it again")
+            yield key, waiting[1], payload
             waiting = None
     if waiting is not None:
         raise InputError(f"{name} ends before {waiting[0]}.h264; copy or prepare it again")
