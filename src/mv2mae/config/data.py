@@ -65,6 +65,9 @@ class DataConfig:
     """Use the labels of that many groups of each class, drawn by the seed (fine-tuning only); null = all."""
     label_fraction: float | None = None
     """The same as a share of the groups of each class, (0-1], at least one group; null = all."""
+    validation_groups: int = 0
+    """Groups kept out of fine-tuning for a validation curve, spread over the classes and drawn by the seed; the weights
+    of its lowest loss are kept as best.safetensors. 0 = none, as in the paper."""
     frame_stride: float = 4
     """Distance between the frames of a clip, in frames of a video at `fps` frames a second (Section 4.2)."""
     fps: float | None = None
@@ -116,6 +119,7 @@ class DataConfig:
         require(few is None or few >= 1, f"data.labels_per_class={few} must be at least 1, or null for all")
         require(share is None or 0 < share <= 1, f"data.label_fraction={share} must lie in (0, 1], or be null for all")
         require(few is None or share is None, "data.labels_per_class and data.label_fraction exclude each other")
+        require(self.validation_groups >= 0, f"validation_groups={self.validation_groups} must not be negative")
         held_out = self.held_out_groups
         require(held_out is None or held_out >= 0, f"held_out_groups={held_out} must not be negative")
         share = self.held_out_share

@@ -142,7 +142,7 @@ class LogConfig:
     log_every: int = 10
     """Steps between two lines of the log."""
     check_every: int = 200
-    """Steps between two looks at the held-out batch (losses, source gain; pre-training only)."""
+    """Steps between two looks at the held-out pairs (losses, source gain), in fine-tuning at validation videos."""
     save_every: int = 500
     """Steps between two checkpoints."""
     keep: int = 2

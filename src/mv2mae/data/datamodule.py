@@ -22,7 +22,7 @@ from mv2mae.data.augment import eval_short_side
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.clips import ClipDataset, EvalDataset
 from mv2mae.data.held_out import draw_held_out, kept_apart
-from mv2mae.data.labels import few_labels, match_labels
+from mv2mae.data.labels import draw_validation, few_labels, match_labels
 from mv2mae.data.loader_processes import end_with_parent, worker_context
 from mv2mae.data.manifest import check_synchronised, read_manifest
 from mv2mae.data.pairing import check_views, pair_views
@@ -59,8 +59,10 @@ class FinetuneData:
 
     train: ClipDataset
     videos: Videos
+    validation: EvalDataset | None = None
+    """The middle clips of videos that are not trained on."""
     summary: dict[str, int] = field(default_factory=dict)
-    """Counts: videos, groups, classes, set_aside."""
+    """Counts: videos, groups, classes, set_aside; validation_groups where there are some."""
 
 
 def pretrain_data(
@@ -155,6 +157,13 @@ def finetune_data(
     train_rows = few_labels(rows_of_part(config, "train"), config, seed)
     total = len(train_rows)
     train_rows = _readable(train_rows, config, videos, progress)
+    num_readable = len(train_rows)
+    held = draw_validation(train_rows, config.validation_groups, seed)
+    is_held = train_rows["group"].astype(str).isin(held)
+    one_crop = EvalConfig(num_clips=1, num_crops=1)
+    held_rows = train_rows[is_held].reset_index(drop=True)
+    validation = EvalDataset(held_rows, config, num_frames=num_frames, size=size, test=one_crop, videos=videos)
+    train_rows = train_rows[~is_held].reset_index(drop=True)
     train = ClipDataset(
         train_rows, config, num_frames=num_frames, size=size, num_repeats=num_repeats, seed=seed, videos=videos
     )
@@ -162,9 +171,10 @@ def finetune_data(
         "videos": len(train),
         "groups": train.frame["group"].nunique(),
         "classes": len(set(train.labels)),
-        "set_aside": total - len(train_rows),
+        "set_aside": total - num_readable,
+        **({"validation_groups": len(held)} if held else {}),
     }
-    return FinetuneData(train=train, videos=videos, summary=summary)
+    return FinetuneData(train=train, videos=videos, validation=validation if held else None, summary=summary)
 
 
 def eval_data(

@@ -190,5 +190,30 @@ def few_labels(frame: pd.DataFrame, config: DataConfig, seed: int) -> pd.DataFra
     return frame[chosen].reset_index(drop=True)
 
 
+def draw_validation(frame: pd.DataFrame, number: int, seed: int) -> list[str]:
+    """Names of groups to validate on: a group of each class in turn, for as long as a class keeps another to train on.
+
+    Args:
+        frame: the training rows. number: groups. seed: of the draw.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    if not number:
+        return []
+    label_of = frame.dropna(subset=["label"]).groupby(frame["group"].astype(str))["label"].first()
+    members = label_of.groupby(label_of).groups.values()
+    by_class = [sorted(names, key=lambda name: _place(seed, name)) for names in members]
+    by_class.sort(key=lambda names: _place(seed, names[0]))  # which classes come first where there are fewer groups
+    turns = max(map(len, by_class), default=0)
+    drawn = [names[turn] for turn in range(turns) for names in by_class if turn < len(names) - 1]
+    if len(drawn) < number:
+        raise InputError(
+            f"data.validation_groups={number}, but only {len(drawn)} groups can be spared, one of each class "
+            "being left to train on; choose at most so many"
+        )
+    return drawn[:number]
+
+
 def _place(seed: int, group: str) -> str:
     return hashlib.sha256(f"{seed}/{group}".encode()).hexdigest()

@@ -155,9 +155,10 @@ def highlights(run: RunFolder) -> list[tuple[str, str]]:
         if (gain := cross_gain(log)) is not None:
             words = f"cross-view loss below self-view, {check_of(log).replace('_', ' ')}; 0 = camera not used"
             found.append((f"{gain:+.2%}", words))
+    held_out = "top-1 on validation videos" if run.kind == "fine-tuning" else "pairs told right, held out"
     for name, words in (
         ("probe/knn_top1", "top-1 of nearest neighbours"),
-        ("held_out/top1", "pairs told right, held out"),
+        ("held_out/top1", held_out),
         ("train/top1", "top-1 on augmented training clips"),
     ):
         if name in log and len(values := log[name].dropna()):

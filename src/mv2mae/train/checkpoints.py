@@ -23,7 +23,7 @@ from mv2mae.weights import WEIGHTS_NAME
 BEST_WEIGHTS_NAME = "best.safetensors"
 """The weights with the lowest held-out loss, beside the newest ones in `model.safetensors`."""
 JUDGE = "held_out/loss"
-"""What says which checkpoint is best; fine-tuning measures nothing of the kind and keeps by number alone."""
+"""What says which checkpoint is best; a fine-tuning without validation videos keeps by number alone."""
 MAX_FAILED_SAVES = 3
 """Checkpoints in a row that may fail to be written before the run stops."""
 _log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ _SINGULAR = {
     "classes": "class",
     "skipped_groups": "skipped group",
     "held_out_groups": "held out group",
+    "validation_groups": "validation group",
     "rooms_at_a_time": "room at a time",
 }
 

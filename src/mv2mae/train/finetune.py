@@ -10,6 +10,7 @@ from statistics import median_low
 from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ from mv2mae.train.mixing import erase, mix
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.randaugment import draw_script, rand_augment
 from mv2mae.train.trainer import StepModule, fit, num_devices, say
+from mv2mae.train.validation import Validation
 from mv2mae.weights import (
     CLASSIFIER,
     WEIGHTS_NAME,
@@ -298,8 +300,13 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
         assert isinstance(trained, FinetuneModule)
         save_weights(run / WEIGHTS_NAME, trained.result, CLASSIFIER, model_config, **about, steps=step)
 
-    shown = {"train/loss": "loss", "train/top1": "top-1", "speed/clips_per_s": "clips/s"}
-    callbacks = [Speed(clips_per_item=1), ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"})]
+    shown = {"train/loss": "loss", "train/top1": "top-1", "held_out/top1": "validation", "speed/clips_per_s": "clips/s"}
+    progress = ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"})
+    callbacks: list[pl.Callback] = [Speed(clips_per_item=1), progress]
+    if data.validation is not None:
+        every, chunk = (config.log.check_every, config.log.save_every), config.compute.device_batch_size or 32
+        workers = config.compute.num_workers
+        callbacks.insert(0, Validation(data.validation, every=every, chunk=chunk, num_workers=workers))
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
     summary = {**about, "steps": module.total_steps, "set_aside": data.videos.problems.items()}
     write_json(run / SUMMARY_NAME, summary)
@@ -352,6 +359,8 @@ def _limits(config: FinetuneConfig, depth: int) -> list[str]:
         f"labels  {counted(few or 0, 'group')} of each class, drawn by seed {config.seed}": few is not None,
         f"labels  a share of {share} of each class's groups, drawn by seed {config.seed}": share is not None,
         "loss    balanced over the classes": config.head.class_weights == "balanced",
+        f"looks   at {counted(config.data.validation_groups, 'group')} that it is not trained on, every "
+        f"{config.log.check_every} steps; best.safetensors has the lowest loss": config.data.validation_groups > 0,
         "learns  the head alone": blocks == 0,
         f"learns  the last {blocks} of {depth} blocks and the head": bool(blocks),
         f"result  a running mean of the weights ({config.ema_decay:g}) is kept": config.ema_decay > 0,

@@ -74,7 +74,7 @@ def _data(data: DataConfig, folder: Path) -> DataConfig:
     if is_made_up(data):  # with one group of each class, from which no labels can be drawn
         manifest = str(write_rehearsal(data.split, folder / "data"))
         data = dataclasses.replace(data, manifest=manifest, labels_per_class=None, label_fraction=None)
-    return dataclasses.replace(data, cache="none", held_out_groups=1)
+    return dataclasses.replace(data, cache="none", held_out_groups=1, validation_groups=0)
 
 
 def _read_a_test_video(config: FinetuneConfig, run: Path) -> None:
