@@ -159,6 +159,10 @@ class LogConfig:
     """Labelled manifest for that; empty = the training videos, if they have labels (used for nothing else)."""
     probe_clips: int = 300
     """Clips for that, kept in memory; one in three is told by its neighbours among the others."""
+    trackers: tuple[Literal["wandb", "mlflow"], ...] = ()
+    """Where the log goes too, beside log.csv and TensorBoard: Weights & Biases, MLflow."""
+    project: str = "mv2mae"
+    """Its project there (MLflow: experiment)."""
 
     def __post_init__(self) -> None:
         for name in ("log_every", "check_every", "save_every", "keep", "max_skipped", "held_out_pairs"):

@@ -31,6 +31,7 @@ from mv2mae.train.guard import FiniteGuard, forget_steps_after
 from mv2mae.train.log import RunLog, TensorBoard
 from mv2mae.train.stopping import StopSignals
 from mv2mae.train.timing import PartTimes, Trace
+from mv2mae.train.trackers import trackers
 
 
 class StepModule(pl.LightningModule):
@@ -300,7 +301,7 @@ def _trainer(
         accumulate_grad_batches=module.accumulate,
         gradient_clip_val=module.optim.clip_grad_norm,
         log_every_n_steps=log.log_every,
-        logger=[run_log, TensorBoard(run, name="", version="tensorboard")],
+        logger=[run_log, TensorBoard(run, name="", version="tensorboard"), *trackers(run, log)],
         callbacks=[*([Trace(run, steps)] if steps else []), *callbacks],
         profiler=PartTimes(),
         plugins=[checkpoints.io, *slurm],
