@@ -66,8 +66,9 @@ def rehearsal_of(config: Config, folder: Path) -> Config:
         config.compute, accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true",
         device_batch_size=None, num_workers=0,
     )  # fmt: skip
-    rows = {"log_every": 1, "check_every": STEPS, "save_every": STEPS}
-    log = dataclasses.replace(config.log, **rows, held_out_pairs=2, trackers=())
+    log = dataclasses.replace(
+        config.log, log_every=1, check_every=STEPS, save_every=STEPS, held_out_pairs=2, trackers=()
+    )
     return dataclasses.replace(config, data=_data(config.data, folder), optim=optim, compute=compute, log=log)
 
 
