@@ -11,7 +11,14 @@ import pytest
 
 from mv2mae.config import DataConfig
 from mv2mae.data.datamodule import pretrain_data
-from mv2mae.data.held_out import HeldOut, apart_in_words, describe_held_out, draw_held_out, kept_apart
+from mv2mae.data.held_out import (
+    HeldOut,
+    apart_in_words,
+    describe_held_out,
+    draw_held_out,
+    kept_apart,
+    other_performances,
+)
 from mv2mae.data.manifest import make_frame, write_manifest
 from mv2mae.errors import InputError
 
@@ -139,3 +146,17 @@ def test_the_part_that_a_query_leaves_out_is_looked_at_but_not_trained_on(crosse
 def test_an_impossible_share_is_refused() -> None:
     with pytest.raises(InputError, match="held_out_share=1"):
         DataConfig(held_out_share=1)
+
+
+def test_sources_come_from_other_performances() -> None:
+    groups, setups = ["a", "a", "b", "c", "d"], ["1", "1", "1", "2", "2"]
+    other, same = (values.tolist() for values in other_performances(groups, setups, seed=0))
+    assert all(setups[i] != setups[j] for i, j in enumerate(other))
+    assert same[:3] == [2, 2, same[2]]
+    assert same[2] in (0, 1)
+    assert same[3:] == [4, 3]
+    # without rooms any other performance does; a single performance has no other
+    other, same = (values.tolist() for values in other_performances(groups, [""] * 5, seed=0))
+    assert all(groups[i] != groups[j] for i, j in enumerate(other))
+    assert same == [-1] * 5
+    assert [values.tolist() for values in other_performances(["a", "a"], ["1", "1"], seed=0)] == [[-1, -1], [-1, -1]]

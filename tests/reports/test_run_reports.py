@@ -126,6 +126,16 @@ def test_a_gain_of_unseen_rooms_counts_before_one_of_rooms_learnt_by_heart(tmp_p
     assert "(rooms and people trained on or not known: it may be rooms learnt by heart)" in lead(read_folder(seen))[-1]
 
 
+def test_a_gain_that_a_wrong_source_does_not_lose_is_none(tmp_path):
+    run = pretraining(tmp_path / "run", unseen=0.02)
+    log = (run / "log.csv").read_text()
+    lines = [
+        line if "unseen/source_gain" not in line else line.rpartition(",")[0] + ",0.0" for line in log.splitlines()
+    ]
+    (run / "log.csv").write_text("\n".join(lines) + "\n")
+    assert "makes next to no use of the other camera" in " ".join(lead(read_folder(run)))
+
+
 def test_a_run_that_is_cut_off_has_a_page_of_what_there_is(tmp_path):
     run = pretraining(tmp_path / "run", steps=2, ended=False)
     with (run / "log.csv").open("a") as log:

@@ -13,7 +13,7 @@ from mv2mae.config.training import ComputeConfig
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.second_view import emptied_memory, target_losses
 from mv2mae.runs import read_log
-from mv2mae.train.held_out import held_out_metrics, other_performances
+from mv2mae.train.held_out import held_out_metrics
 from mv2mae.train.pretrain import pretrain
 from mv2mae.weights import read_weights
 
@@ -92,20 +92,6 @@ def test_losses_of_tokens_add_up_to_those_of_the_model(model, literal):
     for name, errors in (("self_target", losses.self_view), ("cross_target", losses.cross_view)):
         torch.testing.assert_close(losses.of_items(errors).mean(), getattr(out, name))
     torch.testing.assert_close(losses.of_items(losses.baseline).mean(), out.baseline_target)
-
-
-def test_sources_come_from_other_performances():
-    groups, setups = ["a", "a", "b", "c", "d"], ["1", "1", "1", "2", "2"]
-    other, same = (values.tolist() for values in other_performances(groups, setups, seed=0))
-    assert all(setups[i] != setups[j] for i, j in enumerate(other))
-    assert same[:3] == [2, 2, same[2]]
-    assert same[2] in (0, 1)
-    assert same[3:] == [4, 3]
-    # without rooms any other performance does; a single performance has no other
-    other, same = (values.tolist() for values in other_performances(groups, [""] * 5, seed=0))
-    assert all(groups[i] != groups[j] for i, j in enumerate(other))
-    assert same == [-1] * 5
-    assert [values.tolist() for values in other_performances(["a", "a"], ["1", "1"], seed=0)] == [[-1, -1], [-1, -1]]
 
 
 def test_a_run_looks_at_seen_and_unseen_and_says_which_is_which(tiny, tmp_path, capsys):

@@ -1,4 +1,5 @@
-"""The verbs that ask a trained model something: extract, probe, robustness, geometry."""
+"""The verbs that ask a trained model something: extract, probe, robustness, geometry,
+second-view."""
 
 from __future__ import annotations
 
@@ -116,6 +117,26 @@ def _geometry(args: Any) -> None:
     write_page_of_run(out)
 
 
+def _second_view_options(parser: ArgumentParser) -> None:
+    from mv2mae.config import SecondViewConfig
+
+    parser.add_argument("weights", type=str, help="pre-training run, weights file or name of packaged weights")
+    parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/second_view")
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
+    data_options(parser, "cameras")
+    parser.add_class_arguments(SecondViewConfig)
+
+
+def _second_view(args: Any) -> None:
+    from mv2mae.config import SecondViewConfig
+    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.studies.second_view.run import run_second_view
+
+    config = SecondViewConfig(**{name: getattr(args, name) for name in SecondViewConfig.__dataclass_fields__})
+    out = out_folder(args, "second_view")
+    run_second_view(args.weights, args.data, config, out, device=best_device(args.device))
+
+
 VERBS = {
     "extract": Verb(
         "write the features of a frozen encoder to a file",
@@ -144,5 +165,12 @@ VERBS = {
         "mv2mae geometry runs/pretrain --performances 64 --cameras ntu",
         _geometry_options,
         _geometry,
+    ),
+    "second-view": Verb(
+        "measure what a source view is worth, by angle",
+        "mv2mae second-view runs/pretrain --performances 64 --angles [10,20,45]",
+        _second_view_options,
+        _second_view,
+        takes_settings=True,
     ),
 }

@@ -9,6 +9,7 @@ from mv2mae.config.data import Crop, DataConfig, EvalConfig, StreamConfig
 from mv2mae.config.features import FeatureConfig, Level, Probe, ProbeConfig
 from mv2mae.config.geometry import GeometryConfig
 from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, MotionScale, Positions
+from mv2mae.config.second_view import SecondViewConfig
 from mv2mae.config.training import (
     AugmentConfig,
     ComputeConfig,
@@ -41,5 +42,6 @@ __all__ = [
     "PretrainConfig",
     "Probe",
     "ProbeConfig",
+    "SecondViewConfig",
     "StreamConfig",
 ]

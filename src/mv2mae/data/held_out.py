@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int64
 
 from mv2mae.wording import counted
 
@@ -94,6 +95,26 @@ def describe_held_out(summary: Mapping[str, int], apart: Mapping[str, Sequence[s
     if summary.get("given_up_groups"):
         said.append(f"{counted(summary['given_up_groups'], 'group')} not trained on for it")
     return said
+
+
+def other_performances(
+    groups: Sequence[str], setups: Sequence[str], seed: int
+) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """For each item the index of one of another performance: in another room, and in the same room.
+
+    Where no other room is known any other performance does for the first; -1 where there is none.
+    """
+    rng = np.random.default_rng(seed)
+    names, rooms = np.array(groups), np.array(setups)
+    other, same = [], []
+    for name, room in zip(names, rooms, strict=True):
+        others = names != name
+        elsewhere, here = others & (rooms != room), others & (rooms == room) & (room != "")
+        candidates = np.flatnonzero(elsewhere if elsewhere.any() else others)
+        other.append(int(rng.choice(candidates)) if len(candidates) else -1)
+        neighbours = np.flatnonzero(here)
+        same.append(int(rng.choice(neighbours)) if len(neighbours) else -1)
+    return np.array(other, np.int64), np.array(same, np.int64)
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Pure functions of what `MV2MAE` returns; training looks at a few held-out pairs 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +63,52 @@ def target_losses(out: PretrainOutput, target: Shaped[Tensor, "b c t h w"], conf
         cross_view=None if made.cross_view is None else token_errors(made.cross_view[:, 0].float(), truth),
         baseline=truth.square().mean(dim=-1),
     )
+
+
+@dataclass(frozen=True)
+class SourceLosses:
+    """What `compare_sources` found of b targets with m masked tokens each."""
+
+    own: TargetLosses
+    """With their own sources."""
+    cross: dict[str, Float[Tensor, "b m"]]
+    """Squared errors of the cross-view decoder with other sources, by name; `EMPTY` = with none. Empty without such
+    a decoder."""
+
+
+EMPTY = "empty"
+"""The name of no source at all."""
+
+
+def compare_sources(
+    model: MV2MAE,
+    run: Callable[[Mapping[str, Tensor]], PretrainOutput],
+    batch: Mapping[str, Tensor],
+    wrong: Mapping[str, Tensor],
+) -> tuple[PretrainOutput, SourceLosses]:
+    """The same targets and masks with their own source, with none, and with wrong ones.
+
+    Args:
+        run: calls the model on a batch and asks for its reconstructions.
+        batch: target [b, c, t, h, w], sources [b, s, c, t, h, w] and what else `run` needs.
+        wrong: by name other sources [b, s, c, t, h, w]; cameras stay those of the own ones.
+
+    Returns:
+        what the model says of the batch itself, and the losses.
+    """
+    target = batch["target"]
+
+    def losses(out: PretrainOutput) -> TargetLosses:
+        return target_losses(out, target, model.config)
+
+    out = run(batch)
+    own, cross = losses(out), {}
+    if own.cross_view is not None:
+        with emptied_memory(model):
+            cross[EMPTY] = losses(run(batch)).cross_view
+        for name, sources in wrong.items():
+            cross[name] = losses(run({**batch, "sources": sources})).cross_view
+    return out, SourceLosses(own, {name: found for name, found in cross.items() if found is not None})
 
 
 @contextmanager

@@ -92,7 +92,9 @@ def _verdict(run: RunFolder) -> list[str]:
     )
     said = [f"The self-view loss stands at {share:.3f} of predicting each tubelet's mean; {how}."]
     if gain is not None:
-        what = "makes next to no use" if gain < _LITTLE_GAIN else "makes use"
+        # the two decoders differ: only what a wrong source costs too comes from the source
+        worth = gain if wrong is None else min(gain, wrong)
+        what = "makes next to no use" if worth < _LITTLE_GAIN else "makes use"
         use = f": the model {what} of the other camera" if learnt else ""
         side = "below" if gain >= 0 else "above"
         said.append(f"On the same tokens the cross-view loss lies {abs(gain):.2%} {side} it{use} ({checked_on(run)}).")

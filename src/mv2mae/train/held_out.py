@@ -14,7 +14,7 @@ The first is the one that counts; the others may be large where rooms are known 
 from __future__ import annotations
 
 import dataclasses
-from contextlib import nullcontext
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +25,12 @@ from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import PretrainConfig
 from mv2mae.data.datamodule import PretrainData, held_out_batch
+from mv2mae.data.held_out import other_performances
 from mv2mae.data.stream import PairStream
 from mv2mae.data.views import PairDataset
 from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
-from mv2mae.model.second_view import emptied_memory, target_losses
+from mv2mae.model.second_view import EMPTY, compare_sources
 
 if TYPE_CHECKING:
     from mv2mae.train.trainer import StepModule
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 Batch = dict[str, Any]
 INPUTS = ("sources", "target", "seed", "cameras")
 """What a model is given of a batch."""
+OTHERS = {"other_room": "source_gain", "same_room": "source_gain_same_room"}
+"""Columns of a batch that name another performance for each -> what its source costs."""
 
 
 def outcome(
@@ -114,35 +117,30 @@ def held_out_metrics(model: MV2MAE | ContrastiveModel, batch: Batch, chunk: int 
     if isinstance(model, ContrastiveModel):  # items are compared with each other, so that all must be there at once
         return loss_summary(outcome(model, batch, training=False))
     size = len(batch["target"])
-    inputs: Batch = {name: batch[name] for name in INPUTS if name in batch}
     sums: dict[str, Tensor] = {}
-    items: dict[str, list[Tensor]] = {"own": [], "empty": [], "other_room": [], "same_room": []}
+    items: dict[str, list[Tensor]] = {}
 
-    def cross(chosen: Batch, name: str, empty: bool = False) -> PretrainOutput:
-        with emptied_memory(model) if empty else nullcontext():
-            out = outcome(model, chosen, training=False, with_reconstructions=True)
+    def run(chosen: Mapping[str, Tensor]) -> PretrainOutput:
+        out = outcome(model, {**chosen}, training=False, with_reconstructions=True)
         assert isinstance(out, PretrainOutput)
-        losses = target_losses(out, chosen["target"], model.config)
-        if losses.cross_view is not None:
-            items[name].append(losses.of_items(losses.cross_view))
         return out
 
     for part in torch.arange(size, device=batch["target"].device).split(chunk):
-        chosen: Batch = {name: values[part] for name, values in inputs.items()}
-        for name, value in loss_summary(cross(chosen, "own")).items():
+        chosen = {name: batch[name][part] for name in INPUTS if name in batch}
+        # an item without another keeps its own source, and is left out below
+        others = {
+            name: torch.where(batch[name][part] >= 0, batch[name][part], part) for name in OTHERS if name in batch
+        }
+        out, losses = compare_sources(
+            model, run, chosen, {name: batch["sources"][other] for name, other in others.items()}
+        )
+        for name, value in loss_summary(out).items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value * len(part)
-        if model.cross_decoder is None:
-            continue
-        cross(chosen, "empty", empty=True)
-        for name in ("other_room", "same_room"):
-            others = batch[name][part] if name in batch else torch.full_like(part, -1)
-            if (others >= 0).any():  # an item without another keeps its own source, and is left out below
-                wrong = torch.where(others >= 0, others, part)
-                cross({**chosen, "sources": batch["sources"][wrong]}, name)
-            else:
-                items[name].append(items["own"][-1])
+        if losses.own.cross_view is not None:
+            for name, errors in {"own": losses.own.cross_view, **losses.cross}.items():
+                items.setdefault(name, []).append(losses.own.of_items(errors))
     metrics = {name: value / size for name, value in sums.items()}
-    if model.cross_decoder is not None:
+    if items:
         metrics |= _gains(batch, metrics, {name: torch.cat(values) for name, values in items.items()})
     return metrics
 
@@ -150,9 +148,9 @@ def held_out_metrics(model: MV2MAE | ContrastiveModel, batch: Batch, chunk: int 
 def _gains(batch: Batch, losses: dict[str, Tensor], cross: dict[str, Tensor]) -> dict[str, Tensor]:
     gains = {
         "cross_gain": 1 - losses["cross_target"] / losses["self_target"],
-        "empty_gain": (cross["empty"] - cross["own"]).mean(),
+        "empty_gain": (cross[EMPTY] - cross["own"]).mean(),
     }
-    for name, gain in (("other_room", "source_gain"), ("same_room", "source_gain_same_room")):
+    for name, gain in OTHERS.items():
         has = batch[name] >= 0 if name in batch else torch.zeros_like(cross["own"], dtype=torch.bool)
         if has.any():
             gains[gain] = (cross[name] - cross["own"])[has].mean()
@@ -171,24 +169,7 @@ def held_out_batches(config: PretrainConfig, data: PretrainData) -> dict[str, Ba
 def _batch(dataset: PairDataset | PairStream, num_pairs: int, seed: int) -> Batch:
     batch: Batch = {**held_out_batch(dataset, num_pairs)}
     groups, setups = ([names[i] for i in batch["index"].tolist()] for names in (dataset.groups, dataset.setups))
-    batch["other_room"], batch["same_room"] = other_performances(groups, setups, seed)
+    other, same = other_performances(groups, setups, seed)
+    batch["other_room"], batch["same_room"] = torch.from_numpy(other), torch.from_numpy(same)
     batch["group"] = torch.tensor(np.unique(groups, return_inverse=True)[1])
     return batch
-
-
-def other_performances(groups: list[str], setups: list[str], seed: int) -> tuple[Tensor, Tensor]:
-    """For each item the index of one of another performance: in another room, and in the same room.
-
-    Where no other room is known any other performance does for the first; -1 where there is none.
-    """
-    rng = np.random.default_rng(seed)
-    names, rooms = np.array(groups), np.array(setups)
-    other, same = [], []
-    for name, room in zip(names, rooms, strict=True):
-        others = names != name
-        elsewhere, here = others & (rooms != room), others & (rooms == room) & (room != "")
-        candidates = np.flatnonzero(elsewhere if elsewhere.any() else others)
-        other.append(int(rng.choice(candidates)) if len(candidates) else -1)
-        neighbours = np.flatnonzero(here)
-        same.append(int(rng.choice(neighbours)) if len(neighbours) else -1)
-    return torch.tensor(other), torch.tensor(same)

@@ -1,0 +1,158 @@
+"""Losses of masked target tokens with their source, without one and with wrong ones, added up by performance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from rich.progress import track
+from torch import Tensor
+
+from mv2mae.config import DataConfig, SecondViewConfig
+from mv2mae.evaluate.metrics import Figures
+from mv2mae.model.attention_maps import check_cross_view
+from mv2mae.model.pretraining import MV2MAE, PretrainOutput
+from mv2mae.model.second_view import EMPTY, SourceLosses, compare_sources
+from mv2mae.studies.second_view.pairs import Asked, drawn_pairs, video_pairs
+from mv2mae.weights import load_pretrained, read_weights
+
+TOKENS = ("all", "seen", "hidden")
+"""Which tokens: all masked ones, those whose surface the source really sees, the others."""
+LOSSES = ("self", "cross", "baseline", EMPTY, "other_room", "same_room")
+RISES = (EMPTY, "other_room", "same_room")
+"""Sources whose cost is measured: none, another performance's in another room, and in the same room."""
+UNKNOWN = "not known"
+"""The angle of cameras that nothing is known of."""
+_DRAWS = 2000
+
+
+def measure(
+    weights: str | Path, data: DataConfig, config: SecondViewConfig, *, device: torch.device | str = "cpu"
+) -> pd.DataFrame:
+    """A row for each pair and kind of tokens: `group`, `angle` in degrees, `tokens`, and sums over its tokens: `weight`
+    and, weighted alike, the squared errors of `LOSSES` (NaN where there is no such source).
+
+    Args:
+        data: of `config.on` = videos.
+
+    Raises:
+        InputError: no such weights, no cross-view decoder, or nothing to measure on.
+    """
+    model = load_pretrained(weights).to(device).eval()
+    check_cross_view(model)
+    if config.on == "drawn":
+        pairs: Iterable[Asked] = drawn_pairs(weights, config)
+        total = config.performances
+    else:
+        pairs, total = video_pairs(weights, data, config), -(-config.performances // config.batch_size)
+    rows = [row for asked in track(pairs, "measuring pairs", total, transient=True)
+            for row in _rows(asked, _losses(model, asked, config, torch.device(device)))]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@torch.no_grad()
+def _losses(model: MV2MAE, asked: Asked, config: SecondViewConfig, device: torch.device) -> SourceLosses:
+    wants = getattr(model.config, "cameras", "none") != "none" and config.known_cameras
+
+    def run(batch: Mapping[str, Tensor]) -> PretrainOutput:
+        further: dict[str, Any] = {"cameras": batch["cameras"]} if wants else {}
+        out: PretrainOutput = model(
+            batch["sources"], batch["target"], seeds=batch["seed"], with_reconstructions=True, **further
+        )
+        return out
+
+    batch = {name: value.to(device) for name, value in asked.batch.items()}
+    return compare_sources(model, run, batch, {name: value.to(device) for name, value in asked.wrong.items()})[1]
+
+
+def _rows(asked: Asked, losses: SourceLosses) -> Iterable[dict[str, Any]]:
+    own = losses.own
+    assert own.cross_view is not None
+    errors = {"self": own.self_view, "cross": own.cross_view, "baseline": own.baseline, **losses.cross}
+    found = {name: value.cpu().double().numpy() for name, value in errors.items()}
+    weights, tokens = own.weights.cpu().double().numpy(), own.tokens.cpu()
+    seen = None if asked.seen is None else asked.seen.gather(1, tokens).numpy()
+    for item, (group, angle) in enumerate(zip(asked.groups, asked.angles, strict=True)):
+        for kind in TOKENS if seen is not None else TOKENS[:1]:
+            chosen = np.ones_like(weights[item]) if kind == "all" or seen is None else seen[item] == (kind == "seen")
+            counted = weights[item] * chosen
+            sums = {name: float((counted * found[name][item]).sum()) if name in found else np.nan for name in LOSSES}
+            missing = {name: np.nan for name, has in asked.has.items() if not has[item]}
+            yield {"group": group, "angle": angle, "tokens": kind, "weight": counted.sum(), **sums, **missing}
+
+
+def summarise(rows: pd.DataFrame, config: SecondViewConfig) -> list[Figures]:
+    """For each angle and kind of tokens: losses as shares of the mean baseline, and, with 95 % bootstrap intervals over
+    performances, `gain` (the share by which cross lies below self on the same tokens) and the rises of the cross-view
+    loss, as shares of it, with the sources of `RISES` (None where there were none).
+    """
+    places = np.array(sorted(config.angles))
+    nearest = [UNKNOWN if np.isnan(a) else f"{places[np.abs(places - a).argmin()]:g}" for a in rows["angle"]]
+    figures = []
+    for angle in (*(f"{place:g}" for place in places), UNKNOWN):
+        here = rows[np.array(nearest) == angle]
+        for kind in TOKENS:
+            part = here[here["tokens"] == kind]
+            if len(part):
+                figures.append(
+                    _figures(angle, kind, part, float(here["weight"][here["tokens"] == "all"].sum()), config.seed)
+                )
+    return figures
+
+
+def _figures(angle: str, kind: str, part: pd.DataFrame, whole: float, seed: int) -> Figures:
+    sums = part.groupby("group")[["weight", *LOSSES]].sum(min_count=1)
+    return {
+        "angle": angle,
+        "tokens": kind,
+        "performances": len(sums),
+        "mean_angle": None if angle == UNKNOWN else round(float(part["angle"].mean()), 1),
+        "share": float(part["weight"].sum()) / whole,
+        **{name: float(sums[name].sum() / sums["baseline"].sum()) for name in ("self", "cross")},
+        "gain": _relative(sums, "self", "cross", seed, below=True),
+        **{name: _relative(sums, "cross", name, seed) for name in RISES},
+    }
+
+
+def _relative(sums: pd.DataFrame, base: str, name: str, seed: int, *, below: bool = False) -> Figures | None:
+    """How far one loss lies above (or below) another, as a share of it: a ratio of sums over performances."""
+    whole = sums[[base, name]].dropna()
+    if whole.empty or whole[base].sum() == 0:
+        return None
+    sign = -1.0 if below else 1.0
+
+    def ratio(values: Float[np.ndarray, "*draws 2"]) -> Float[np.ndarray, "*draws"]:
+        return np.asarray(sign * (values[..., 1] / values[..., 0] - 1))
+
+    values = whole.to_numpy()
+    counts = np.random.default_rng(seed).multinomial(len(values), np.full(len(values), 1 / len(values)), size=_DRAWS)
+    low, high = np.percentile(ratio(counts @ values), [2.5, 97.5])
+    return {
+        "value": float(ratio(values.sum(axis=0))),
+        "interval": [float(low), float(high)] if len(values) > 1 else None,
+    }
+
+
+def second_view(
+    weights: str | Path, data: DataConfig, config: SecondViewConfig, *, device: torch.device | str = "cpu"
+) -> tuple[Figures, pd.DataFrame]:
+    """Measure and summarise: what goes to second_view.json, and the rows behind it.
+
+    Raises:
+        InputError: as `measure`.
+    """
+    rows = measure(weights, data, config, device=device)
+    stored = read_weights(weights)
+    drawn = f"drawn performances, rooms never seen, people {min(config.subjects)} to {max(config.subjects)}"
+    return {
+        "weights": str(weights),
+        "on": f"{drawn}, {config.difficulty}" if config.on == "drawn" else f"videos of {data.manifest}",
+        "known_cameras": config.known_cameras and getattr(stored.config, "cameras", "none") != "none",
+        "trained_on": stored.about.get("apart"),
+        "angles": summarise(rows, config),
+    }, rows

@@ -1,0 +1,160 @@
+"""The pairs that are measured: drawn performances at given angles with their truth, or videos of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mv2mae.config import DataConfig, SecondViewConfig
+from mv2mae.data.calibration import cameras_of
+from mv2mae.data.datamodule import held_out_batch
+from mv2mae.data.held_out import other_performances
+from mv2mae.data.manifest import read_manifest
+from mv2mae.data.protocols import select
+from mv2mae.data.videos import Videos
+from mv2mae.data.views import PairDataset
+from mv2mae.errors import InputError
+from mv2mae.model.tubelets import Size3
+from mv2mae.studies.geometry.two_views import TRUTH, View, seen_from, view_of
+from mv2mae.synthetic.config import SynthConfig
+from mv2mae.synthetic.generate import build_setup, film_group
+from mv2mae.weights import read_weights
+
+FRAME_RATE = 30.0
+"""Frames a second at which `frame_stride` counts where the weights say nothing else."""
+_AGREE = 0.03  # part of the distance by which the source's depth may differ where it shows the same surface
+_SEEN = 0.5  # share of a token's pixels from which it counts as seen by the source
+_MASKS = 2  # last word of a seed
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Pairs of one kind, n of them: the batch and what is known of it."""
+
+    batch: dict[str, Tensor]
+    """target [n, 3, t, h, w], sources [n, s, 3, t, h, w], seed [n], and cameras [n, 1 + s, 16]."""
+    wrong: dict[str, Tensor]
+    """By name other sources; NaN is put where `has` says that there is none."""
+    has: dict[str, Bool[np.ndarray, " n"]]
+    groups: list[str]
+    angles: Float[np.ndarray, " n"]
+    """Degrees between the optical axes of target and first source; NaN where cameras are not known."""
+    seen: Bool[Tensor, "n tokens"] | None = None
+    """Whether the source really sees the surface that most of the target's token shows, where that is known."""
+
+
+def drawn_pairs(weights: str | Path, config: SecondViewConfig) -> Iterator[Asked]:
+    """Each performance from the first of its cameras, with all others as the source in turn.
+
+    A wrong source is the same camera's picture of the performance before, in another room.
+
+    Raises:
+        InputError: frames of the model's size cannot be drawn, or the settings of what is drawn are impossible.
+    """
+    stored = read_weights(weights)
+    size = stored.config.image_size
+    if size % 2 or not 32 <= size <= 480:
+        raise InputError(f"{weights} takes clips of {size} pixels; only even sizes from 32 to 480 can be drawn")
+    synth = SynthConfig(
+        cameras="free",
+        azimuths=(0.0, *config.angles),
+        subjects=config.subjects,
+        setups=(1,),
+        own_rooms=True,
+        num_groups=config.performances + 1,
+        num_frames=stored.config.num_frames,
+        fps=float(stored.about.get("fps") or FRAME_RATE)
+        / (stored.about.get("frame_stride") or DataConfig().frame_stride),
+        size=size,
+        difficulty=config.difficulty,
+        truth=TRUTH,
+        seed=config.seed,
+    )
+    before: list[View] | None = None
+    for number, group in enumerate(synth.groups()):
+        stages = build_setup(synth, group.setup)
+        views = [view_of(f.frames, f.truth, stages[view].camera) for view, f in film_group(synth, group).items()]
+        if before is not None:
+            yield _of_performance(views, before, group.name, (config.seed, number), stored.config.tubelet_size)
+        before = views
+
+
+def _of_performance(views: list[View], before: list[View], name: str, words: tuple[int, int], size: Size3) -> Asked:
+    target, sources = views[0], views[1:]
+    cameras = [torch.from_numpy(view.camera.pinhole().vector()) for view in views]
+    # the same masks at every angle, so that angles are compared on the same tokens
+    seed = int(np.random.default_rng((*words, _MASKS)).integers(2**60))
+    axes = np.array([view.camera.rotation[2] @ target.camera.rotation[2] for view in sources])
+    n = len(sources)
+    return Asked(
+        batch={
+            "target": target.clip.expand(n, *target.clip.shape),
+            "sources": torch.stack([view.clip for view in sources])[:, None],
+            "seed": torch.full((n,), seed),
+            "cameras": torch.stack([torch.stack([cameras[0], camera]) for camera in cameras[1:]]),
+        },
+        wrong={"other_room": torch.stack([view.clip for view in before[1:]])[:, None]},
+        has={"other_room": np.ones(n, dtype=bool)},
+        groups=[name] * n,
+        angles=np.degrees(np.arccos(np.clip(axes, -1, 1))),
+        seen=torch.stack([torch.from_numpy(co_visible(target, view, size)) for view in sources]),
+    )
+
+
+def co_visible(view: View, other: View, tubelet_size: Size3) -> Bool[np.ndarray, " n"]:
+    """Whether another camera sees at least half of the surface that each token of a view shows.
+
+    A pixel's point counts if it lies in the other picture and nothing is before it there: depths agree within 3 %.
+    """
+    (dt, dh, dw), (t, h, w) = tubelet_size, view.depth.shape
+    moment, row, column = (axis.ravel() for axis in np.indices((t, h, w)))
+    place, depth = seen_from(view, other, (moment, row, column))
+    inside = (depth > 0) & ((place >= 0) & (place < [w, h])).all(axis=1)
+    x, y = (np.clip(np.where(inside, place[:, k], 0), 0, side - 1e-6).astype(int) for k, side in enumerate((w, h)))
+    found = inside & (np.abs(other.depth[moment, y, x] - depth) < _AGREE * depth)
+    shares = found.reshape(t // dt, dt, h // dh, dh, w // dw, dw).mean(axis=(1, 3, 5))
+    return np.asarray(shares.ravel() >= _SEEN)
+
+
+def video_pairs(weights: str | Path, data: DataConfig, config: SecondViewConfig) -> Iterator[Asked]:
+    """Pairs of a manifest's test part (all of it without a split or query), spread evenly over its performances.
+
+    Raises:
+        InputError: manifest, selection, views or cameras do not allow it.
+    """
+    stored = read_weights(weights).config
+    data = replace(data, crop="centre", augment_alike=False)
+    rows = select(read_manifest(data.manifest), split=data.split, part="test", query=data.test_query)
+    pairs = PairDataset(
+        rows,
+        data,
+        num_frames=stored.num_frames,
+        size=stored.image_size,
+        seed=config.seed,
+        videos=Videos(),
+        cameras=cameras_of(data),
+    )
+    batch = {name: value for name, value in held_out_batch(pairs, config.performances).items()}
+    tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
+    index = tensors.pop("index").tolist()
+    groups, setups = ([names[i] for i in index] for names in (pairs.groups, pairs.setups))
+    others = dict(zip(("other_room", "same_room"), other_performances(groups, setups, config.seed), strict=True))
+    axes = tensors["cameras"][:, :2, 10:13].numpy()
+    angles = np.degrees(np.arccos(np.clip((axes[:, 0] * axes[:, 1]).sum(axis=1), -1, 1)))
+    for part in np.array_split(np.arange(len(index)), -(-len(index) // config.batch_size)):
+        chosen = {
+            name: tensors["sources"][np.where(other[part] >= 0, other[part], part)] for name, other in others.items()
+        }
+        yield Asked(
+            batch={name: value[part] for name, value in tensors.items()},
+            wrong=chosen,
+            has={name: other[part] >= 0 for name, other in others.items()},
+            groups=[groups[i] for i in part],
+            angles=angles[part],
+        )
