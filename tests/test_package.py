@@ -81,6 +81,7 @@ def test_every_package_and_module_has_its_row():
 
 def test_the_public_names_are_there():
     assert all(getattr(mv2mae, name) is not None for name in mv2mae.__all__)
+    assert dir(mv2mae) == sorted([*mv2mae.__all__, "__version__"])
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = mv2mae.nonsense
 

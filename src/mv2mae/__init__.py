@@ -42,6 +42,10 @@ _HOME = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"mv2mae.{_HOME[name]}"), name)
