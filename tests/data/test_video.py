@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import wave
 from pathlib import Path
 
 import av
@@ -12,7 +11,7 @@ import pytest
 import torch
 from tiny_videos import even_times, time_of, write_video
 
-from mv2mae.data import video as video_module
+from mv2mae.data import frames as frames_module
 from mv2mae.data.pixels import scaled_size
 from mv2mae.data.video import VideoError, decode_video, nearest_index, probe, read_frames
 
@@ -89,14 +88,15 @@ def test_a_nominal_rate_gives_way_to_what_is_there(tmp_path: Path) -> None:
 def test_reading_late_frames_skips_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "v.mp4", even_times(220, 100), gop=20)
     decoded = []
-    original = video_module._timed_frames
+    original = frames_module.Frames._rising
 
-    def counted(*args: object):  # type: ignore[no-untyped-def]
-        for time, frame in original(*args):  # type: ignore[arg-type]
+    def counted(self: frames_module.Frames):  # type: ignore[no-untyped-def]
+        for time, frame in original(self):
             decoded.append(time)
             yield time, frame
 
-    monkeypatch.setattr(video_module, "_timed_frames", counted)
+    probe(path)
+    monkeypatch.setattr(frames_module.Frames, "_rising", counted)
     frames = read_frames(path, [0.1, 1.9, 1.95])
     np.testing.assert_allclose(time_of(frames), [0.1, 1.9, 1.95], atol=0.015)
     assert len(decoded) < 60  # of 196 without jumping
@@ -143,10 +143,13 @@ def _break(kind: str, folder: Path) -> Path:
     elif kind == "text":
         path.write_text("not a video\n" * 100)
     elif kind == "sound":
-        path = path.with_suffix(".wav")
-        with wave.open(str(path), "wb") as sound:
-            sound.setparams((1, 2, 8000, 0, "NONE", ""))
-            sound.writeframes(bytes(16000))
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=8000, layout="mono")
+            for _ in range(8):
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+                frame.sample_rate = 8000
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
     return path
 
 

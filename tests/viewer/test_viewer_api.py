@@ -1,6 +1,7 @@
 """The viewer's questions and answers over HTTP, without a browser."""
 
 import json
+import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -315,7 +316,7 @@ def test_what_is_no_video_is_refused_and_the_earlier_files_stay(page: TestClient
     before = stored(session)
     answer = send(page, [own[0], ("nasty.mp4", bad)])
     assert answer.status_code == 422
-    assert answer.json()["error"].startswith("nasty.mp4: not a video that can be read here")
+    assert re.match("nasty.mp4: (cannot be decoded|is a text)", answer.json()["error"])
     assert stored(session) == before
     assert page.post("/api/clip", json={"group": None, "moment": 0.5, "stride": 2}).status_code == 200
 

@@ -14,13 +14,15 @@ from torch.utils.data import Dataset
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import crop_resize, cut_eval_crops, draw_box, eval_short_side, flip
-from mv2mae.data.manifest import seconds_or_none
+from mv2mae.data.manifest import parts_of, rates_of
 from mv2mae.data.sampling import ItemKey, fingerprint_of
-from mv2mae.data.video import VideoError
+from mv2mae.data.video import GapError, VideoError
 from mv2mae.data.videos import Videos, readable_item
-from mv2mae.data.views import reading_size
+from mv2mae.data.views import reading_size, tell_of_rate
 from mv2mae.data.windows import Span, aligned_times, clip_step, even_offsets, video_span
 from mv2mae.errors import InputError
+
+_PLACES_TRIED = 17
 
 
 class Clips(TypedDict):
@@ -60,13 +62,15 @@ class _VideoRows:
         self.frame, self.config, self.num_frames, self.size, self.videos = frame, config, num_frames, size, videos
         self.paths: list[str] = frame["path"].tolist()
         self.labels: list[int] = frame["label"].fillna(-1).astype(int).tolist()
-        self._parts = list(zip(map(seconds_or_none, frame["start"]), map(seconds_or_none, frame["end"]), strict=True))
+        self._parts, self._rates = parts_of(frame), rates_of(frame)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def span(self, index: int) -> Span:
-        return video_span(self.videos.info(self.paths[index]), *self._parts[index])
+        info = self.videos.info(self.paths[index])
+        tell_of_rate(self.videos, self.paths[index], info, self._rates[index], self._parts[index][2])
+        return video_span(info, *self._parts[index])
 
     def times(self, index: int, offset: float) -> np.ndarray:
         """Seconds of the frames of a clip; `offset` from 0, the first possible place, to 1, the last."""
@@ -156,15 +160,34 @@ class EvalDataset(_VideoRows, Dataset[EvalItem]):
         """The crops of a video, or the reason why there are none."""
         label = self.labels[index]
         try:
-            windows = [self.times(index, offset) for offset in even_offsets(self.test.num_clips)]
-            side = eval_short_side(self.size)
-            frames = self.videos.read(self.paths[index], np.concatenate(windows), short_side=side, exact=True)
+            frames = self._frames(index)
         except VideoError as error:
             self.videos.problems.add(error.path, error.reason)
             return {"index": index, "label": label, "error": error.reason}
         clips = frames.unflatten(0, (self.test.num_clips, self.num_frames))
         crops = torch.cat([cut_eval_crops(clip, self.size, self.test.num_crops) for clip in clips])
         return {"index": index, "label": label, "clips": crops}
+
+    def _frames(self, index: int) -> UInt8[Tensor, "kt h w 3"]:
+        """The frames of all windows; where some are missing or damaged, other windows take the place of theirs."""
+        path, side = self.paths[index], eval_short_side(self.size)
+        offsets = even_offsets(self.test.num_clips)
+        try:
+            windows = np.concatenate([self.times(index, offset) for offset in offsets])
+            return self.videos.read(path, windows, short_side=side, exact=True)
+        except GapError as error:
+            self.videos.tell_once(path, f"{error.reason}; clips beside take the place of those that need them")
+            return torch.cat([self._beside(index, offset, side, error) for offset in offsets])
+
+    def _beside(self, index: int, offset: float, side: int, error: GapError) -> UInt8[Tensor, "t h w 3"]:
+        """The frames of the readable window nearest to an offset."""
+        tried = [offset, *sorted(np.linspace(0, 1, _PLACES_TRIED), key=lambda place: abs(place - offset))]
+        for place in tried:
+            try:
+                return self.videos.read(self.paths[index], self.times(index, place), short_side=side, exact=True)
+            except GapError:
+                continue
+        raise error
 
 
 def collate_clips(items: Sequence[Clips]) -> ClipBatch:

@@ -24,7 +24,7 @@ from mv2mae.data.clips import ClipDataset, EvalDataset
 from mv2mae.data.held_out import draw_held_out, kept_apart
 from mv2mae.data.labels import draw_validation, few_labels, match_labels
 from mv2mae.data.loader_processes import end_with_parent, worker_context
-from mv2mae.data.manifest import check_synchronised, read_manifest
+from mv2mae.data.manifest import check_synchronised, parts_of, read_manifest
 from mv2mae.data.pairing import check_views, pair_views
 from mv2mae.data.protocols import select
 from mv2mae.data.sampling import StepSampler, TrainingItems
@@ -343,7 +343,7 @@ def _groups_of(rows: pd.DataFrame, paths: Collection[str]) -> pd.DataFrame:
 
 def _preload(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> None:
     if config.cache == "memory":
-        videos.preload(frame["path"], progress=progress)
+        videos.preload(frame["path"], parts_of(frame), progress=progress)
 
 
 def _readable(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> pd.DataFrame:

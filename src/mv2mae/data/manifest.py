@@ -21,6 +21,7 @@ import pandas as pd
 from rich.progress import track
 
 from mv2mae.data.remote import is_url, local_copy
+from mv2mae.data.tables import check_size, read_parquet
 from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
@@ -40,14 +41,15 @@ COLUMNS = (
     "height",
     "part",
     "synchronised",
+    "rate",
 )
-"""A manifest's columns, in the order in which they are written; the last two only where they say something."""
+"""A manifest's columns, in the order in which they are written; the last three only where they say something."""
 REQUIRED = ("path", "group", "view")
 PART_OF_FILE, VIEW_OF_GROUP = ["path", "start", "end"], ["group", "view"]
 """What no two rows may have in common."""
 _INTEGERS = ("label", "frames", "width", "height")
 _NUMBERS_OR_NAMES = ("subject", "setup")
-_FLOATS = ("start", "end", "fps")
+_FLOATS = ("start", "end", "fps", "rate")
 PARTS = ("train", "val", "test")
 _TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
 
@@ -126,12 +128,15 @@ def read_table(file: Path) -> pd.DataFrame:
         InputError: another ending, or a file that cannot be read.
     """
     check_ending(file)
+    check_size(file)
     try:
         if file.suffix == ".csv":
             if b"\0" in file.read_bytes():
                 raise ValueError("bytes of zero in it: part of it was lost")
             return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
-        return pd.read_parquet(file)
+        return read_parquet(file)
+    except InputError:
+        raise
     except Exception as error:  # pandas and pyarrow raise a dozen kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{file} cannot be read as a table ({reason})") from error
@@ -188,6 +193,17 @@ def as_text(value: object) -> str:
 def seconds_or_none(value: Any) -> float | None:
     """A `start` or `end` of a manifest; None where it is empty."""
     return None if pd.isna(value) else float(value)
+
+
+def parts_of(frame: pd.DataFrame) -> list[tuple[float | None, float | None, float | None]]:
+    """`start`, `end` and `rate` of each row; None where they are empty."""
+    columns = (frame[name] if name in frame else [None] * len(frame) for name in ("start", "end", "rate"))
+    return list(zip(*(map(seconds_or_none, column) for column in columns), strict=True))
+
+
+def rates_of(frame: pd.DataFrame) -> list[float | None]:
+    """`fps` of each row; None where it is empty."""
+    return [seconds_or_none(value) for value in frame["fps"]] if "fps" in frame else [None] * len(frame)
 
 
 def find_class_names(manifest: str | Path) -> Path | None:
@@ -312,6 +328,7 @@ def _empty_columns(frame: pd.DataFrame) -> list[str]:
     return [
         *(["part"] if frame["part"].isna().all() else []),
         *(["synchronised"] if frame["synchronised"].all() else []),
+        *(["rate"] if frame["rate"].isna().all() else []),
     ]
 
 

@@ -1,7 +1,8 @@
 """Reading videos with PyAV: what a file holds, the frames nearest to given times, a whole video at a small size.
 
-Times are seconds on the file's own clock (its presentation time stamps), so that videos of different frame
-rates, variable ones included, are read at the same moments. Pixels are uint8 RGB, frames [t, h, w, 3].
+Times are seconds on the file's own clock (its presentation time stamps; where that clock starts again, as if it had
+gone on), so that videos of different frame rates, variable ones included, are read at the same moments. Pixels are
+uint8 RGB, frames [t, h, w, 3].
 """
 
 from __future__ import annotations
@@ -10,48 +11,45 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 import torch
-from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
-from mv2mae.data.media import open_container
-from mv2mae.data.pixels import Converter, displayed_size
-from mv2mae.data.stopwatch import timed, timed_items
-from mv2mae.errors import InputError
+from mv2mae.data.frames import TIME_LIMIT, Cursor, Frames
+from mv2mae.data.layout import check_not_cut, read_layout
+from mv2mae.data.media import GapError, SeekMissed, VideoError, check_memory, check_size, guarded, opened
+from mv2mae.data.pixels import Converter, displayed_size, is_plain, scaled_size
+from mv2mae.data.stopwatch import timed
 
 if TYPE_CHECKING:
     from mv2mae.data.store.reader import StoredVideo
 
-_BLIND_SEEK_SECONDS = 3.0
-"""Without an index of key frames a jump is tried only over gaps longer than this."""
 MISSING_TAIL_SECONDS = 0.25
 """A video that ends earlier than this before a wanted frame is reported as cut off, not frozen."""
-
-
-class VideoError(InputError):
-    """A file that cannot be read as a video; `path` and `reason` say which and why."""
-
-    def __init__(self, path: str | Path, reason: str = "") -> None:
-        super().__init__(f"{path}: {reason}" if reason else str(path))
-        self.path, self.reason = str(path), reason
-
-    def __reduce__(self) -> tuple[Any, ...]:  # crosses process borders
-        return VideoError, (self.path, self.reason)
+_LOST_INTERVALS = 1.25
+"""In a damaged file, a frame further than this from the wanted moment does not stand for it."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds: rates in frames a second, sizes in pixels as displayed, times in seconds."""
+    """What a video file holds: rates in frames a second, sizes in pixels as displayed, times in seconds.
+
+    Attributes:
+        fps: by the usual interval between frames.
+        num_frames: that are shown and are there (a cut-off file has fewer than its header says).
+        start: time stamp of the first frame; the last frame stops being shown at `end`.
+        holes: spans without frames; no clip lies across one.
+        num_jumps: how often the file's clock starts again or jumps.
+        promised_end: when the last frame of a cut-off file should stop being shown; 0 of one that is whole.
+        plain: nothing about the file asks for more than looking up time stamps and turning by quarters.
+    """
 
     fps: float
     num_frames: int
@@ -59,7 +57,10 @@ class VideoInfo:
     height: int
     duration: float
     start: float = 0.0
-    """Time stamp of the first frame; the last frame stops being shown at `end`."""
+    holes: tuple[tuple[float, float], ...] = ()
+    num_jumps: int = 0
+    promised_end: float = 0.0
+    plain: bool = True
 
     @property
     def end(self) -> float:
@@ -74,16 +75,32 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class DecodedVideo:
-    """A whole video in memory: `frames` and the time stamp of each."""
+    """A video, or a part of one, in memory: `frames` and the time stamp of each; `info` is of the whole file."""
 
     frames: UInt8[Tensor, "t h w 3"]
     times: Float64[np.ndarray, " t"]
     info: VideoInfo
+    path: str = ""
+    is_damaged: bool = False
+    start: float | None = None
+    end: float | None = None
+    """The part of the file, in seconds; None = from its beginning, to its end."""
+
+    def holds(self, first: float, last: float) -> bool:
+        """Whether all from one moment to another, in seconds on the file's clock, was decoded."""
+        return (self.start is None or self.start <= first) and (self.end is None or last <= self.end)
 
     @timed("copy from memory")
     def at(self, times: Sequence[float] | np.ndarray) -> UInt8[Tensor, "n h w 3"]:
-        """The frames nearest to `times` (the earlier one of two equally near)."""
-        index = nearest_index(self.times, np.asarray(times, dtype=np.float64))
+        """The frames nearest to `times` (the earlier one of two equally near).
+
+        Raises:
+            GapError: frames that should be there are missing.
+        """
+        wanted = np.asarray(times, dtype=np.float64)
+        index = nearest_index(self.times, wanted)
+        for time, stamp in zip(wanted, self.times[index], strict=True) if self.is_damaged or self.info.holes else ():
+            _check_near(self.path, self.info, float(time), float(stamp), is_damaged=self.is_damaged)
         # index_select copies whole frames; frames[index] goes pixel by pixel, 0.9 instead of 0.06 ms a clip
         return self.frames.index_select(0, torch.from_numpy(index))
 
@@ -96,34 +113,18 @@ def nearest_index(frame_times: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Reads the header and the first frame of a video.
+    """Reads the header, the index (or else the packets) and the first frame of a video.
 
     Raises:
-        VideoError: the file is missing, empty, cut off, or no video.
+        VideoError: the file is missing, empty, no video, or beyond what is read here.
     """
     if (item := _stored(path)) is not None:
         return item.info
-    with _opened(path) as (container, stream):
-        _check_complete(path, stream)
-        num_frames, rate, time_base = stream.frames, stream.average_rate or stream.guessed_rate, stream.time_base
-        duration = float(stream.duration * time_base) if stream.duration and time_base else 0.0
-        opening = next(_timed_frames(container, stream), None)
-        if opening is None:
-            raise VideoError(path, "holds no frame that can be decoded")
-        start, (height, width) = opening[0], displayed_size(opening[1])
-    if not num_frames or not duration:  # Matroska, MPEG-TS: the header does not say, so the packets are counted
-        num_frames, duration = _count_packets(path, start)
-        duration = duration or num_frames / float(rate or 25)
-        if rate and not 0.9 < float(rate) * duration / num_frames < 1.1:
-            rate = None  # a nominal rate: browsers write 1000 a second
-    return VideoInfo(
-        fps=float(rate) if rate else num_frames / duration,
-        num_frames=num_frames,
-        width=width,
-        height=height,
-        duration=duration,
-        start=start,
-    )
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # `opened` says why
+        return _probe(str(path), 0, 0)
+    return _probe(str(path), status.st_size, status.st_mtime_ns)
 
 
 def read_frames(
@@ -140,40 +141,63 @@ def read_frames(
         short_side: scale to this short side in pixels, up or down; None = as stored.
 
     Raises:
-        VideoError: the file cannot be decoded, or ends more than a quarter of a second before a wanted frame.
-    """
-    if (item := _stored(path)) is not None:
-        return item.read(times, short_side=short_side)
-    try:
-        return _read_frames(path, times, short_side, may_seek=True)
-    except _SeekMissed:  # the index lied, or the format has none (MPEG-TS): decode from the start
-        return _read_frames(path, times, short_side, may_seek=False)
-
-
-def decode_video(path: str | Path, *, short_side: int | None = None) -> DecodedVideo:
-    """Decodes a whole video; `short_side` as in `read_frames`.
-
-    Raises:
+        GapError: the file ends more than a quarter of a second before a wanted frame, or that frame is damaged.
         VideoError: the file cannot be decoded.
     """
     if (item := _stored(path)) is not None:
-        return DecodedVideo(item.read_all(short_side=short_side), item.times, item.info)
+        return item.read(times, short_side=short_side)
     info = probe(path)
-    frames, times, convert = [], [], Converter(short_side)
-    with _opened(path) as (container, stream):
-        for time, frame in _timed_frames(container, stream):
+    check_size(path, *scaled_size(info.height, info.width, short_side))
+    check_memory(path, len(np.unique(times)), *scaled_size(info.height, info.width, short_side))
+    try:
+        return _read_frames(path, times, short_side, info, may_seek=not info.num_jumps)
+    except SeekMissed:  # the index lied, or the format has none (MPEG-TS): decode from the start
+        return _read_frames(path, times, short_side, info, may_seek=False)
+
+
+def decode_video(
+    path: str | Path, *, short_side: int | None = None, start: float | None = None, end: float | None = None
+) -> DecodedVideo:
+    """Decodes a video, or the part from `start` to `end` in seconds; `short_side` as in `read_frames`.
+
+    Damaged frames are left out.
+
+    Raises:
+        VideoError: the file cannot be decoded, or does not fit into memory.
+    """
+    if (item := _stored(path)) is not None:
+        return DecodedVideo(item.read_all(short_side=short_side), item.times, item.info, str(path))
+    info = probe(path)
+    size = scaled_size(info.height, info.width, short_side)
+    room = frames_within(info, start, end)
+    check_size(path, *size)
+    check_memory(path, room, *size)
+    pixels, times = np.empty((room, *size, 3), np.uint8), list[float]()
+    convert, lost = Converter(short_side, (info.height, info.width)), [0]
+    with guarded(path):
+        for time, frame in _between(path, start, end, -math.inf, lost):
+            if len(times) == len(pixels):
+                pixels = np.concatenate([pixels, np.empty_like(pixels[: len(pixels) // 4 + 8])])
+            pixels[len(times)] = convert(frame)
             times.append(time)
-            frames.append(convert(frame))
-    if not frames:
+    if not times:
         raise VideoError(path, "holds no frame that can be decoded")
-    _check_reaches(path, info.end - 1 / info.fps, time, frame)
-    return DecodedVideo(torch.from_numpy(np.stack(frames)), np.asarray(times), info)
+    frames = torch.from_numpy(pixels[: len(times)])
+    return DecodedVideo(frames, np.asarray(times), info, str(path), lost[0] > 0, start, end)
+
+
+def frames_within(info: VideoInfo, start: float | None = None, end: float | None = None) -> int:
+    """About how many frames the part of a video from `start` to `end`, in seconds, has, and some more."""
+    first, last = max(info.start, start or info.start), min(info.end, info.end if end is None else end)
+    return min(info.num_frames, math.ceil(max(0.0, last - first) * info.fps) + 3) if start or end else info.num_frames
 
 
 def frames_between(
     path: str | Path, start: float | None, end: float | None, *, reach: float = -math.inf
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """The frames of a file, not scaled, from the last one up to `start` to the first one from `end` on, with times.
+    """The frames of a file and their times, not scaled, damaged ones left out.
+
+    They go from the last one up to `start` to the first one from `end` on.
 
     Args:
         path: the video, no item of a store.
@@ -181,12 +205,10 @@ def frames_between(
         reach: a moment at which there must still be a frame.
 
     Raises:
-        VideoError: the file cannot be decoded, or ends more than a quarter of a second before `reach`.
+        GapError: after the last frame, if it comes more than a quarter of a second before `reach`.
+        VideoError: the file cannot be decoded.
     """
-    try:
-        yield from _frames_between(path, start, end, reach, may_seek=True)
-    except _SeekMissed:  # before the first frame was given
-        yield from _frames_between(path, start, end, reach, may_seek=False)
+    yield from _between(path, start, end, reach, [0])
 
 
 def is_there(path: str | Path) -> bool:
@@ -203,10 +225,6 @@ def available_cores() -> int:
 # ---------------------------------------------------------------------------------------------------------
 
 
-class _SeekMissed(Exception):
-    """A jump landed behind the wanted frame."""
-
-
 def _stored(path: str | Path) -> StoredVideo | None:
     """The item of a store that `path` names (`FOLDER/shard-000000.tar#KEY`), or None where it names a file."""
     if ".tar#" not in str(path):
@@ -216,125 +234,68 @@ def _stored(path: str | Path) -> StoredVideo | None:
     return open_item(str(path))
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Opens a video for one decoding thread; whatever FFmpeg raises inside becomes a VideoError."""
-    if not os.path.isfile(path):
-        raise VideoError(path, "no such file")
-    if os.path.getsize(path) == 0:
-        raise VideoError(path, "the file is empty")
-    try:
-        with timed("open, seek")(open_container)(path) as container:
-            if not container.streams.video:
-                raise VideoError(path, "holds no video stream")
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1  # loader workers are the parallelism
-            yield container, stream
-    except av.FFmpegError as error:
-        raise VideoError(path, f"cannot be decoded ({error.strerror or type(error).__name__})") from error
-
-
-def _check_complete(path: str | Path, stream: VideoStream) -> None:
-    """A file whose index points past its end was cut off while it was copied or written."""
-    entries = stream.index_entries
-    if len(entries):
-        last = entries[len(entries) - 1]
-        if last.pos + last.size > os.path.getsize(path):
-            raise VideoError(path, "is cut off: its index points beyond the end of the file")
+@lru_cache(maxsize=1 << 16)
+def _probe(path: str, size: int, changed: int) -> VideoInfo:
+    """`probe` of a file of that size and time of change."""
+    with opened(path) as (container, stream):
+        frames = Frames(path, container, stream, time_limit=TIME_LIMIT)
+        opening = frames.next()
+        if opening is None:
+            check_not_cut(path, stream)
+            raise frames.nothing()
+        start, (height, width) = opening[0], displayed_size(opening[1])
+        plain = is_plain(opening[1])
+    check_size(path, height, width)
+    with opened(path) as (container, stream):
+        layout = read_layout(path, container, stream, start)
+    return VideoInfo(
+        fps=layout.fps,
+        num_frames=layout.num_frames,
+        width=width,
+        height=height,
+        duration=layout.end - start,
+        start=start,
+        holes=layout.holes,
+        num_jumps=layout.num_jumps,
+        promised_end=layout.promised_end,
+        plain=plain and not layout.num_jumps and not layout.holes,
+    )
 
 
 def _check_reaches(path: str | Path, wanted: float, stamp: float, frame: VideoFrame) -> None:
     """Refuses to show the last frame for a time long after it, unless the file says that it is shown so long."""
     shown = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
     if wanted > stamp + shown + MISSING_TAIL_SECONDS:
-        raise VideoError(path, f"is cut off: frames end at {stamp:.2f} s, {wanted:.2f} s was expected")
+        raise GapError(path, f"is cut off: frames end at {stamp:.2f} s, {wanted:.2f} s was expected")
 
 
-def _counts_frames(container: InputContainer, stream: VideoStream) -> bool:
-    """AVI stores no display times: with B-frames the stamps come out shuffled, and only counting is right."""
-    return container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+def _check_near(path: str | Path, info: VideoInfo, wanted: float, stamp: float, *, is_damaged: bool) -> None:
+    """Refuses to show a frame for a moment at which there should be another one, which is missing."""
+    if abs(wanted - stamp) * info.fps <= _LOST_INTERVALS:
+        return
+    if is_damaged:
+        raise GapError(path, f"frames at {wanted:.2f} s are missing or damaged; the nearest one is of {stamp:.2f} s")
+    for low, high in info.holes:
+        if low < wanted < high:
+            raise GapError(path, f"there are no frames between {low:.2f} and {high:.2f} s; {wanted:.2f} s was wanted")
 
 
-def _timed_frames(container: InputContainer, stream: VideoStream) -> Iterator[tuple[float, VideoFrame]]:
-    """Frames from the decoder's present position on, with rising time stamps in seconds."""
-    counted, rate, last = _counts_frames(container, stream), float(stream.average_rate or 25), -math.inf
-    for index, frame in enumerate(timed_items("decode", container.decode(stream))):
-        time = index / rate if counted or frame.time is None else frame.time
-        if time > last:  # a stamp that goes back is a muxer's slip
-            last = time
-            yield time, frame
-
-
-def _count_packets(path: str | Path, start: float) -> tuple[int, float]:
-    """Number of frames and duration in seconds (0 if without time stamps) from the packets, not decoded."""
-    count, end, step = 0, start, 0.0
-    with _opened(path) as (container, stream):
-        rate = stream.average_rate or stream.guessed_rate
-        for packet in container.demux(stream):
-            count += bool(packet.size)
-            if packet.size and packet.pts is not None and packet.time_base is not None:
-                step = float(packet.duration * packet.time_base) if packet.duration else float(1 / (rate or 25))
-                end = max(end, float(packet.pts * packet.time_base) + step)
-    return max(count, 1), end - start
-
-
-class _Cursor:
-    """Walks through a video and finds the frame nearest to each of rising times."""
-
-    def __init__(self, container: InputContainer, stream: VideoStream, may_seek: bool) -> None:
-        self.container, self.stream = container, stream
-        self.may_seek = may_seek and not _counts_frames(container, stream)
-        self.before: tuple[float, VideoFrame] | None = None
-        self.here: tuple[float, VideoFrame] | None = None
-        self.frames = _timed_frames(container, stream)
-        self.at_end = False
-
-    def nearest(self, time: float) -> tuple[float, VideoFrame]:
-        """The frame nearest to `time`, and its time stamp; the earlier one of two equally near."""
-        if self.may_seek:
-            self._jump(time)
-        while self.here is None or self.here[0] < time:
-            following = next(self.frames, None)
-            if following is None:
-                self.at_end = True
-                break
-            self.before, self.here = self.here, following
-        if self.here is None:
-            raise av.InvalidDataError(1, "no frame")
-        if self.before is not None and time - self.before[0] <= abs(self.here[0] - time):
-            return self.before
-        return self.here
-
-    @timed("open, seek")
-    def _jump(self, time: float) -> None:
-        """Seeks to the last key frame before `time` if that lies ahead of the present position."""
-        if not self._pays(time):
-            return
-        assert self.stream.time_base is not None
-        margin = (1 + self.stream.codec_context.reorder_depth) / float(self.stream.average_rate or 25)
-        self.container.seek(int((time - margin) / self.stream.time_base), stream=self.stream)
-        self.frames = _timed_frames(self.container, self.stream)
-        self.before, self.here = None, next(self.frames, None)
-        if self.here is None or self.here[0] > time:
-            raise _SeekMissed
-
-    def _pays(self, time: float) -> bool:
-        """Whether a jump to `time` skips frames, by the file's index where there is one."""
-        start = float((self.stream.start_time or 0) * (self.stream.time_base or 0))
-        position = self.here[0] if self.here else start
-        entries, rate = self.stream.index_entries, float(self.stream.average_rate or 25)
-        if len(entries) <= 1 or self.stream.time_base is None:
-            return time - position > _BLIND_SEEK_SECONDS
-        margin = (1 + self.stream.codec_context.reorder_depth) / rate
-        found = entries.search_timestamp(int((time - margin) / self.stream.time_base), backward=True)
-        return found >= 0 and float(entries[found].timestamp * self.stream.time_base) > position + margin
+def _between(
+    path: str | Path, start: float | None, end: float | None, reach: float, lost: list[int]
+) -> Iterator[tuple[float, VideoFrame]]:
+    """As `frames_between`; `lost` is told the number of packets that could not be decoded."""
+    may_seek = start is not None and not probe(path).num_jumps
+    try:
+        yield from _frames_between(path, start, end, reach, lost, may_seek=may_seek)
+    except SeekMissed:  # before the first frame was given
+        yield from _frames_between(path, start, end, reach, lost, may_seek=False)
 
 
 def _frames_between(
-    path: str | Path, start: float | None, end: float | None, reach: float, may_seek: bool
+    path: str | Path, start: float | None, end: float | None, reach: float, lost: list[int], may_seek: bool
 ) -> Iterator[tuple[float, VideoFrame]]:
-    with _opened(path) as (container, stream):
-        cursor, last = _Cursor(container, stream, may_seek), None
+    with opened(path) as (container, stream):
+        cursor, last = Cursor(path, container, stream, may_seek=may_seek), None
         if start is not None:
             cursor.nearest(start)
         opening = [f for f in (cursor.before, cursor.here) if f is not None]
@@ -344,23 +305,26 @@ def _frames_between(
             yield last
             if end is not None and last[0] >= end:
                 break
+        lost[0] = cursor.frames.num_errors
         if last is not None:
             _check_reaches(path, reach, *last)
 
 
 def _read_frames(
-    path: str | Path, times: Sequence[float] | np.ndarray, short_side: int | None, may_seek: bool
+    path: str | Path, times: Sequence[float] | np.ndarray, short_side: int | None, info: VideoInfo, may_seek: bool
 ) -> UInt8[Tensor, "t h w 3"]:
     wanted = np.asarray(times, dtype=np.float64)
     order = np.argsort(wanted, kind="stable")
     picked: list[np.ndarray] = [np.empty(0)] * len(wanted)
-    convert = Converter(short_side)
-    with _opened(path) as (container, stream):
-        cursor, last_stamp, pixels = _Cursor(container, stream, may_seek), -math.inf, np.empty(0)
+    convert = Converter(short_side, (info.height, info.width))
+    with opened(path) as (container, stream):
+        cursor = Cursor(path, container, stream, may_seek=may_seek, time_limit=TIME_LIMIT)
+        last_stamp, pixels = -math.inf, np.empty(0)
         for position in order:
             stamp, frame = cursor.nearest(wanted[position])
-            if cursor.at_end:
+            if cursor.at_end and not cursor.frames.num_errors:
                 _check_reaches(path, wanted[position], stamp, frame)
+            _check_near(path, info, wanted[position], stamp, is_damaged=cursor.frames.num_errors > 0)
             if stamp != last_stamp:  # short clips repeat frames
                 last_stamp, pixels = stamp, convert(frame)
             picked[position] = pixels

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,20 +17,27 @@ from rich.progress import track
 from torch import Tensor
 
 from mv2mae.data.augment import resize_short_side
+from mv2mae.data.media import free_memory
+from mv2mae.data.pixels import scaled_size
 from mv2mae.data.sampling import ItemKey, candidates
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.torchcodec_reader import torchcodec_frames
 from mv2mae.data.video import (
     DecodedVideo,
+    GapError,
     VideoError,
     VideoInfo,
     available_cores,
     decode_video,
+    frames_within,
     probe,
     read_frames,
 )
 from mv2mae.errors import InputError
+from mv2mae.wording import counted
 
+_WORTH_SAYING = 1 << 28
+"""Bytes of decoded videos from which on it is said beforehand what they take."""
 FIRST_LOOK = "first look"
 """The stage in which a process learns what a file holds, once a video."""
 Item = TypeVar("Item")
@@ -93,36 +102,82 @@ class Videos:
         self.problems = problems or ProblemLog()
         self.cache_size = cache_size
         self._infos: dict[str, VideoInfo] = {}
-        self._decoded: dict[str, DecodedVideo] = {}
+        self._decoded: dict[str, list[DecodedVideo]] = {}
+        self._told: set[str] = set()
 
     @property
     def in_memory(self) -> bool:
         """Whether videos were decoded in advance."""
         return bool(self._decoded)
 
-    def preload(self, paths: Iterable[str], *, num_threads: int | None = None, progress: bool = True) -> None:
-        """Decodes videos into memory, in parallel (FFmpeg runs outside Python's lock); notes broken ones."""
-        missing = [p for p in dict.fromkeys(paths) if p not in self._decoded and self.problems.reason(p) is None]
+    def preload(
+        self,
+        paths: Iterable[str],
+        parts: Iterable[Sequence[float | None]] | None = None,
+        *,
+        num_threads: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        """Decodes videos into memory, in parallel (FFmpeg runs outside Python's lock); notes broken ones.
+
+        Args:
+            paths: the videos; one may come several times.
+            parts: of each the seconds at which the part that is needed starts and ends; None = all of it.
+            num_threads: None = one a core.
+            progress: show a bar, and say beforehand what it will take.
+
+        Raises:
+            InputError: they do not fit into memory.
+        """
+        missing = [piece for piece in _pieces(paths, parts) if not self._has(*piece)]
         with ThreadPoolExecutor(num_threads or available_cores()) as pool:
+            sizes = list(pool.map(self._bytes, missing))
+            self._check_room(sum(sizes), len(missing), progress)
             found = pool.map(self._decode, missing)
-            for path, video in track(
+            for (path, _, _), video in track(
                 zip(missing, found, strict=True), "decoding videos", len(missing), disable=not (progress and missing)
             ):
                 if isinstance(video, VideoError):
                     self.problems.add(path, video.reason)
                 else:
-                    self._decoded[path] = video
+                    self._decoded.setdefault(path, []).append(video)
 
-    def _decode(self, path: str) -> DecodedVideo | VideoError:
+    def _has(self, path: str, start: float | None, end: float | None) -> bool:
+        if self.problems.reason(path) is not None:
+            return True
+        low, high = -math.inf if start is None else start, math.inf if end is None else end
+        return any(part.holds(low, high) for part in self._decoded.get(path, []))
+
+    def _bytes(self, piece: tuple[str, float | None, float | None]) -> int:
+        path, start, end = piece
         try:
-            return decode_video(path, short_side=self.cache_size)
+            info = probe(path)
+        except VideoError:  # which decoding will note
+            return 0
+        height, width = scaled_size(info.height, info.width, self.cache_size)
+        return frames_within(info, start, end) * height * width * 3
+
+    def _check_room(self, wanted: int, num_pieces: int, progress: bool) -> None:
+        free = free_memory()
+        if wanted > 0.8 * free:
+            raise InputError(
+                f"data.cache=memory would take {wanted / 2**30:,.1f} GB for {counted(num_pieces, 'video')}, "
+                f"{free / 2**30:,.1f} GB are free; give data.cache=none, or `mv2mae prepare` the videos"
+            )
+        if progress and wanted > _WORTH_SAYING:
+            _log.warning("decoding %s into memory takes %.1f GB", counted(num_pieces, "video"), wanted / 2**30)
+
+    def _decode(self, piece: tuple[str, float | None, float | None]) -> DecodedVideo | VideoError:
+        path, start, end = piece
+        try:
+            return decode_video(path, short_side=self.cache_size, start=start, end=end)
         except VideoError as error:
             return error
 
     def info(self, path: str) -> VideoInfo:
         """What a file holds (read once a process). The size is the stored one, not the cache's."""
         if path in self._decoded:
-            return self._decoded[path].info
+            return self._decoded[path][0].info
         self._refuse_known(path)
         if path not in self._infos:
             self._infos[path] = timed(FIRST_LOOK, whole=True)(probe)(path)
@@ -140,17 +195,31 @@ class Videos:
             exact: scale to it whatever the size, up or down, from memory too.
 
         Raises:
+            GapError: some of these frames are missing or damaged.
             VideoError: the file cannot be decoded.
         """
-        if path in self._decoded:
-            frames = self._decoded[path].at(times)
+        if (decoded := self._in_memory(path, times)) is not None:
+            frames = decoded.at(times)
             return resize_short_side(frames, short_side) if exact else frames
         self._refuse_known(path)
-        own = self.info(path).short_side
+        info = self.info(path)
+        own = info.short_side
         target = short_side if exact else min(short_side, own)
-        if target == own and (unscaled := torchcodec_frames(path, times)) is not None:
+        if target == own and info.plain and (unscaled := torchcodec_frames(path, times)) is not None:
             return unscaled
         return read_frames(path, times, short_side=target)
+
+    def tell_once(self, path: str, said: str) -> None:
+        """Warns of what is odd about a video and keeps nobody from using it, once a process."""
+        if path not in self._told:
+            self._told.add(path)
+            _log.warning("%s: %s", path, said)
+
+    def _in_memory(self, path: str, times: Sequence[float] | np.ndarray) -> DecodedVideo | None:
+        """The decoded part that holds these moments."""
+        parts = self._decoded.get(path, [])
+        low, high = (np.min(times), np.max(times)) if len(times) else (0.0, 0.0)
+        return next((part for part in parts if part.holds(low, high)), None)
 
     def _refuse_known(self, path: str) -> None:
         reason = self.problems.reason(path)
@@ -158,10 +227,33 @@ class Videos:
             raise VideoError(path, reason)
 
 
+def _pieces(
+    paths: Iterable[str], parts: Iterable[Sequence[float | None]] | None
+) -> list[tuple[str, float | None, float | None]]:
+    """The parts of each video that are needed, overlapping ones as one."""
+    wanted: dict[str, list[tuple[float, float]]] = {}
+    for path, part in zip(paths, parts or itertools.repeat((None, None)), strict=False):
+        start, end = part[0], part[1]
+        wanted.setdefault(path, []).append((-math.inf if start is None else start, math.inf if end is None else end))
+    pieces: list[tuple[str, float | None, float | None]] = []
+    for path, spans in wanted.items():
+        joined: list[tuple[float, float]] = []
+        for low, high in sorted(spans):
+            if joined and low <= joined[-1][1]:
+                joined[-1] = joined[-1][0], max(joined[-1][1], high)
+            else:
+                joined.append((low, high))
+        bounds = [(low if low > -math.inf else None, high if high < math.inf else None) for low, high in joined]
+        pieces += [(path, *bound) for bound in bounds]
+    return pieces
+
+
 def readable_item(
     make: Callable[[int, int], Item], key: ItemKey | int, seed: int, paths: Sequence[str], problems: ProblemLog
 ) -> Item:
     """The training item of a key; a broken video is noted, and the item of another key takes its place.
+
+    So it does where frames of this clip only are missing or damaged; the video stays in use.
 
     Args:
         make: (epoch, index) -> item.
@@ -174,9 +266,14 @@ def readable_item(
     """
     epoch, index = key if isinstance(key, tuple) else (0, key)
     tried = list(candidates(seed, epoch, index, len(paths)))
+    broken: GapError | None = None
     for candidate in tried:
         try:
             return make(epoch, candidate)
+        except GapError as error:  # of this clip only; others of the video may be whole
+            broken = broken or error
         except VideoError as error:
             problems.add(error.path, error.reason)
+    if broken is not None:
+        problems.add(broken.path, broken.reason)
     raise InputError(f"no readable item was found for {paths[index]} in {len(tried)} tries; see the list of problems")

@@ -18,10 +18,11 @@ from mv2mae.config import DataConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize, draw_box
 from mv2mae.data.cameras import Cameras, crop_camera
-from mv2mae.data.manifest import check_synchronised, seconds_or_none
+from mv2mae.data.manifest import check_synchronised, parts_of, rates_of
 from mv2mae.data.pairing import pair_views
 from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
+from mv2mae.data.video import VideoInfo
 from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.windows import aligned_times, clip_step, shared_clock, video_span
 from mv2mae.errors import InputError
@@ -110,9 +111,7 @@ class PairDataset(Dataset[Pair]):
         self.cameras = None if cameras is None else cameras.vectors(self.frame)
         self.shuffled, self.fingerprint = True, fingerprint_of(self.target_paths)
         self.strata = strata_of(self.frame.iloc[self.targets], config.batch_by)
-        self.spans = list(
-            zip(map(seconds_or_none, self.frame["start"]), map(seconds_or_none, self.frame["end"]), strict=True)
-        )
+        self.spans, self.rates = parts_of(self.frame), rates_of(self.frame)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -176,7 +175,10 @@ class PairDataset(Dataset[Pair]):
 
     def window(self, rows: Sequence[int], offset: float) -> list[np.ndarray]:
         """Times of a clip's frames in each of the videos `rows`, the first being the target; seconds."""
-        spans = [video_span(self.videos.info(self.paths[row]), *self.spans[row]) for row in rows]
+        infos = [self.videos.info(self.paths[row]) for row in rows]
+        for row, info in zip(rows, infos, strict=True):
+            tell_of_rate(self.videos, self.paths[row], info, self.rates[row], self.spans[row][2])
+        spans = [video_span(info, *self.spans[row]) for row, info in zip(rows, infos, strict=True)]
         spans = shared_clock(spans, [self.spans[row][0] for row in rows])
         step = clip_step(self.config.frame_stride, self.config.fps or spans[0].fps)
         return aligned_times(spans, num_frames=self.num_frames, step=step, offset=offset)
@@ -205,6 +207,16 @@ class PairDataset(Dataset[Pair]):
         boxes = [draw_box(config.crop, *size, rng, min_crop=config.min_crop) for size in sizes]
         clips = [crop_resize(frames, box, self.size) for frames, box in zip(views, boxes, strict=True)]
         return clips, [(box, *size) for box, size in zip(boxes, sizes, strict=True)]
+
+
+def tell_of_rate(videos: Videos, path: str, info: VideoInfo, fps: float | None, rate: float | None) -> None:
+    """Warns where a manifest's `fps` differs from the file's: it has no effect, which its editor may not expect."""
+    if fps is not None and rate is None and abs(fps / info.fps - 1) > 0.01:
+        videos.tell_once(
+            path,
+            f"the manifest's fps is {fps:g}, the file's clock gives {info.fps:g}, which is used; where the clock is "
+            "wrong, give the true rate in a column `rate`",
+        )
 
 
 def reading_size(config: DataConfig, size: int) -> int:

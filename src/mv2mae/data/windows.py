@@ -8,7 +8,7 @@ what there is, never a frozen last frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -21,20 +21,40 @@ class Span:
     """The part of one video that may be used: seconds on the file's clock.
 
     `first` and `last` are the first and the last frame's times, `zero` is where the group's shared clock
-    reads 0, `fps` the video's rate.
+    reads 0, `fps` the video's true rate, `speed` how many seconds pass on the file's clock in one true second, and
+    `holes` the parts without frames.
     """
 
     first: float
     last: float
     zero: float
     fps: float
+    speed: float = 1.0
+    holes: tuple[tuple[float, float], ...] = ()
+
+    def shared(self, time: float) -> float:
+        """A moment of the file's clock on the group's."""
+        return (time - self.zero) / self.speed
+
+    def own(self, times: Float64[np.ndarray, " t"]) -> Float64[np.ndarray, " t"]:
+        """Moments of the group's clock on the file's."""
+        return times * self.speed + self.zero
 
 
-def video_span(info: VideoInfo, start: float | None = None, end: float | None = None) -> Span:
-    """The usable part of a video; `start` and `end` are the manifest's, in seconds on the file's clock."""
+def video_span(
+    info: VideoInfo, start: float | None = None, end: float | None = None, rate: float | None = None
+) -> Span:
+    """The usable part of a video.
+
+    Args:
+        info: of the file.
+        start, end: the manifest's, in seconds on the file's clock.
+        rate: the manifest's, frames in a true second, where the file's clock is known to be wrong.
+    """
     begin = info.start if start is None else max(start, info.start)
     stop = info.end if end is None else min(end, info.end)
-    return Span(first=begin, last=max(begin, stop - 1 / info.fps), zero=0.0, fps=info.fps)
+    fps, speed = (info.fps, 1.0) if rate is None else (rate, rate / info.fps)
+    return Span(begin, max(begin, stop - 1 / info.fps), zero=0.0, fps=fps, speed=speed, holes=info.holes)
 
 
 def shared_clock(spans: Sequence[Span], starts: Sequence[float | None]) -> list[Span]:
@@ -47,16 +67,29 @@ def shared_clock(spans: Sequence[Span], starts: Sequence[float | None]) -> list[
     """
     given = any(start is not None for start in starts)
     related = max(s.first for s in spans) <= min(s.last for s in spans)
-    if related and not given:
-        return [Span(s.first, s.last, 0.0, s.fps) for s in spans]
+    if related and not given:  # a clock that goes wrong is right at its first frame
+        return [replace(s, zero=s.first * (1 - s.speed)) for s in spans]
     zeros = [s.first if start is None else start for s, start in zip(spans, starts, strict=True)]
-    return [Span(s.first, s.last, zero, s.fps) for s, zero in zip(spans, zeros, strict=True)]
+    return [replace(s, zero=zero) for s, zero in zip(spans, zeros, strict=True)]
 
 
 def overlap(spans: Sequence[Span]) -> tuple[float, float]:
     """First and last moment, on the shared clock, that every view has; one moment where views only touch."""
-    first = max(s.first - s.zero for s in spans)
-    return first, max(first, min(s.last - s.zero for s in spans))
+    first = max(s.shared(s.first) for s in spans)
+    return first, max(first, min(s.shared(s.last) for s in spans))
+
+
+def unbroken(spans: Sequence[Span], first: float, last: float) -> list[tuple[float, float]]:
+    """The parts from `first` to `last`, on the shared clock, in which no view has a hole; never none."""
+    holes = sorted((span.shared(low), span.shared(high)) for span in spans for low, high in span.holes)
+    parts, begin = [], first
+    for low, high in holes:
+        if high <= begin or low >= last:
+            continue
+        if low > begin:
+            parts.append((begin, low))
+        begin = max(begin, high)
+    return [*parts, (begin, last)] if begin <= last or not parts else parts
 
 
 def window_times(
@@ -95,9 +128,19 @@ def aligned_times(
     """
     target, (first, last) = spans[0], overlap(spans)
     grid = 1 / target.fps
-    begin = first_on_grid(first, last, target.first - target.zero, grid)
-    times = window_times(begin, last, num_frames=num_frames, step=step, offset=offset, grid=grid)
-    return [times + span.zero for span in spans]
+    origin = target.shared(target.first)
+    parts = [(first_on_grid(low, high, origin, grid), high) for low, high in unbroken(spans, first, last)]
+    # no clip lies across a hole: the offset chooses among the places in all parts, or else the longest part is spread
+    places = [max(0, int((high - low - (num_frames - 1) * step + grid / 4) / grid + 1)) for low, high in parts]
+    if len(parts) == 1 or not sum(places):
+        low, high = max(parts, key=lambda part: part[1] - part[0])
+    else:
+        place = min(int(offset * sum(places)), sum(places) - 1)
+        which = int(np.searchsorted(np.cumsum(places), place, side="right"))
+        low, high = parts[which]
+        offset = (place - sum(places[:which]) + 0.5) / places[which]
+    times = window_times(low, high, num_frames=num_frames, step=step, offset=offset, grid=grid)
+    return [span.own(times) for span in spans]
 
 
 def clip_step(frame_stride: float, fps: float) -> float:

@@ -11,12 +11,23 @@ import pandas as pd
 import torch
 from jaxtyping import Float64
 from rich.progress import Progress
+from torch import Tensor
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import cut_eval_crops, eval_short_side
-from mv2mae.data.video import VideoError
+from mv2mae.data.manifest import parts_of
+from mv2mae.data.video import GapError, VideoError
 from mv2mae.data.videos import ProblemLog, Videos
-from mv2mae.data.windows import Span, clip_step, even_offsets, first_on_grid, shared_clock, video_span, window_times
+from mv2mae.data.windows import (
+    Span,
+    clip_step,
+    even_offsets,
+    first_on_grid,
+    shared_clock,
+    unbroken,
+    video_span,
+    window_times,
+)
 from mv2mae.errors import InputError
 from mv2mae.evaluate.scoring import crop_logits
 from mv2mae.model.classifier import Classifier
@@ -48,7 +59,7 @@ class Timeline:
     files: list[str] = field(default_factory=list)
     """The file of each view."""
     broken: list[tuple[str, str]] = field(default_factory=list)
-    """Files that could not be read, wholly or from some moment on, and why."""
+    """Files that could not be read, wholly, in places or from some moment on, and why."""
     name: str = ""
 
     @property
@@ -161,16 +172,20 @@ def slide_over(
     views, broken = _open(rows, videos)
     if not views:
         raise NothingReadableError(broken)
-    first = min(span.first - span.zero for _, span in views)
-    end = max(span.last - span.zero + 1 / span.fps for _, span in views)
+    first = min(span.shared(span.first) for _, span in views)
+    end = max(span.shared(span.last) + 1 / span.fps for _, span in views)
     windows = place_windows(first, end, window, hop)
     per_view = np.full((len(views), len(windows), len(classes)), np.nan)
     with Progress(transient=True, disable=not progress) as bar:
         task = bar.add_task(f"  {name}", total=len(windows) * len(views))
         for (path, span), into in zip(views, per_view, strict=True):
+            lost: list[GapError] = []
             try:
-                for done in _fill(into, model, path, span, windows, data, test, videos):
+                for done in _fill(into, model, path, span, windows, data, test, videos, lost):
                     bar.advance(task, done)
+                if lost:
+                    missing = f"{len(lost)} of {len(windows)} windows are left out: {lost[0].reason}"
+                    broken.append((path, missing))
             except VideoError as error:
                 videos.problems.add(path, error.reason)
                 broken.append((path, error.reason))
@@ -183,10 +198,9 @@ def slide_over(
 def _open(rows: pd.DataFrame, videos: Videos) -> tuple[list[tuple[str, Span]], list[tuple[str, str]]]:
     """Path and span, on the clock that all share, of the videos that can be opened; and the broken ones."""
     spans, starts, paths, broken = [], [], [], []
-    for path, start, end in rows[["path", "start", "end"]].itertuples(index=False):
-        begin, stop = (None if pd.isna(value) else float(value) for value in (start, end))
+    for path, (begin, stop, rate) in zip(rows["path"], parts_of(rows), strict=True):
         try:
-            spans.append(video_span(videos.info(path), begin, stop))
+            spans.append(video_span(videos.info(path), begin, stop, rate))
         except VideoError as error:
             videos.problems.add(path, error.reason)
             broken.append((path, error.reason))
@@ -205,17 +219,20 @@ def _fill(
     data: DataConfig,
     test: EvalConfig,
     videos: Videos,
+    lost: list[GapError],
 ) -> Iterator[int]:
-    """Fills in one view's probabilities; tells how many windows are done, part by part."""
+    """Fills in one view's probabilities; tells how many windows are done, part by part.
+
+    Windows of which frames are missing or damaged stay empty; `lost` gets the reason of each.
+    """
     size, num_frames = model.config.image_size, model.config.num_frames
     at_once = max(1, min(_WINDOWS_AT_ONCE, _CROPS_AT_ONCE // (test.num_clips * test.num_crops)))
     for begin in range(0, len(windows), at_once):
         part = range(begin, min(begin + at_once, len(windows)))
         times = {k: clip_times(*windows[k], span, data, num_frames, test.num_clips) for k in part}
         seen = [k for k in part if len(times[k])]
-        if seen:
-            wanted = np.concatenate([times[k] for k in seen])
-            frames = videos.read(path, wanted, short_side=eval_short_side(size), exact=True)
+        frames, seen = _frames(path, times, seen, videos, eval_short_side(size), lost)
+        if frames is not None:
             clips = frames.unflatten(0, (-1, num_frames))
             crops = torch.cat([cut_eval_crops(clip, size, test.num_crops) for clip in clips])
             probabilities = crop_logits(model, crops, test.batch_size).softmax(dim=1)
@@ -223,13 +240,39 @@ def _fill(
         yield len(part)
 
 
+def _frames(
+    path: str,
+    times: dict[int, np.ndarray],
+    windows: list[int],
+    videos: Videos,
+    short_side: int,
+    lost: list[GapError],
+) -> tuple[Tensor | None, list[int]]:
+    """The frames of windows that can be read, one after the other, and which these are."""
+    if not windows:
+        return None, []
+    try:
+        wanted = np.concatenate([times[k] for k in windows])
+        return videos.read(path, wanted, short_side=short_side, exact=True), windows
+    except GapError as error:
+        if len(windows) == 1:
+            lost.append(error)
+            return None, []
+    halves = (windows[: len(windows) // 2], windows[len(windows) // 2 :])
+    found = [_frames(path, times, half, videos, short_side, lost) for half in halves]
+    read = [frames for frames, _ in found if frames is not None]
+    return (torch.cat(read) if read else None), [k for _, half in found for k in half]
+
+
 def clip_times(
     start: float, end: float, span: Span, data: DataConfig, num_frames: int, num_clips: int
 ) -> Float64[np.ndarray, " frames"]:
     """Times, on the file's clock, of the frames of all clips of a window; none where the view shows less than half."""
     grid = 1 / span.fps
-    first, last = span.first - span.zero, span.last - span.zero
+    first, last = span.shared(span.first), span.shared(span.last)
     low, high = max(start, first), min(end, last + grid)
+    if span.holes:
+        low, high = max(unbroken([span], low, max(low, high)), key=lambda part: part[1] - part[0])
     if high - low < (end - start) / 2:
         return np.empty(0)
     low, high = first_on_grid(low, high - grid, first, grid), max(low, high - grid)
@@ -238,4 +281,4 @@ def clip_times(
         window_times(low, max(low, high), num_frames=num_frames, step=step, offset=offset, grid=grid)
         for offset in even_offsets(num_clips)
     ]
-    return np.concatenate(clips) + span.zero
+    return span.own(np.concatenate(clips))

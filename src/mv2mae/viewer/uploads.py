@@ -7,19 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
-import av
-
-from mv2mae.data.media import open_container
+from mv2mae.data.media import opened
 from mv2mae.data.video import VideoError, decode_video, probe
 from mv2mae.errors import InputError
 from mv2mae.viewer.groups import WHOLE_PIXELS, Camera, Group
 
 NUM_FILES = 2
-MAX_SIDE = 8192
-"""Pixels; what a file of a few bytes may ask the decoder to make room for."""
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,ogg"
-"""FFmpeg's names of containers that hold their own pictures. Others (HLS, DASH, concat) are lists of further files and
-addresses, which FFmpeg would open: on a network that is a way to read what lies on this machine."""
 
 
 class Uploads:
@@ -130,17 +123,8 @@ async def _split(chunks: AsyncIterator[bytes], sizes: Sequence[int], paths: Sequ
 def _check_video(path: Path, name: str) -> None:
     """Open, look, decode; raises InputError that names the file as the person does."""
     try:
-        # the same probing that `data.video` leaves to FFmpeg, so that what passes here is opened alike there
-        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-        with open_container(path, options) as container:
-            if not container.streams.video:
-                raise VideoError(path, "holds no video stream")
-            stream = container.streams.video[0]
+        with opened(path) as (container, stream):
             num_packets = sum(1 for packet in container.demux(stream) if packet.size)
-            if max(stream.width, stream.height) > MAX_SIDE:
-                raise VideoError(
-                    path, f"has {stream.width} x {stream.height} pixels; at most {MAX_SIDE} a side are read"
-                )
         info = probe(path)
         if num_packets > 2 * info.num_frames + 100:  # two may make a frame; a header that lies costs memory later
             raise VideoError(path, f"has a damaged header: {info.num_frames} frames announced, {num_packets} there")
@@ -148,8 +132,3 @@ def _check_video(path: Path, name: str) -> None:
             decode_video(path, short_side=32)
     except VideoError as error:
         raise InputError(f"{name}: {error.reason.replace(str(path), 'the file')}") from error
-    except av.FFmpegError as error:
-        raise InputError(
-            f"{name}: not a video that can be read here ({error.strerror or type(error).__name__}); "
-            "give an MP4, MOV, MKV, WebM, AVI, MPEG or Ogg file"
-        ) from error

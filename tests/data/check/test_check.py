@@ -124,7 +124,10 @@ def test_views_of_a_group_are_compared(takes: pd.DataFrame, tmp_path: Path) -> N
 def test_a_rate_other_than_the_manifest_says_is_found(takes: pd.DataFrame) -> None:
     report = check(takes.assign(fps=[30, 30, 30, 25, 30, 30]), sync=False)
     assert kinds(report) == {(3, "wrong_rate")}
-    assert (report.findings[0].found, report.findings[0].expected) == ("30.000 frames/s", "25.000 frames/s")
+    assert (report.findings[0].found, report.findings[0].expected) == (
+        "30.000 frames/s",
+        "25.000 frames/s, which has no effect (a column `rate` would have)",
+    )
 
 
 def test_a_start_that_differs_is_told_unless_the_manifest_gives_one(takes: pd.DataFrame, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.report import Finding, GroupOffset
 from mv2mae.data.check.scan import Scan
 from mv2mae.data.check.sync import estimate_offsets
-from mv2mae.data.manifest import PART_OF_FILE, VIEW_OF_GROUP, seconds_or_none
+from mv2mae.data.manifest import PART_OF_FILE, VIEW_OF_GROUP, parts_of, seconds_or_none
 from mv2mae.data.windows import Span, shared_clock, video_span
 
 _LENGTH_SECONDS = 0.25
@@ -96,7 +96,7 @@ def group_findings(frame: pd.DataFrame, rows: Sequence[int], scans: Scans) -> It
     on_one_clock, given = used["synchronised"].all(), used["start"].notna().any()
     usual = [float(np.median(values)) if len(good) > 2 else float(values[0]) for values in (lengths, rates, begins)]
     for index, (row, scan) in enumerate(good):
-        if on_one_clock and abs(lengths[index] - usual[0]) > _LENGTH_SECONDS:
+        if on_one_clock and not scan.is_cut and abs(lengths[index] - usual[0]) > _LENGTH_SECONDS:
             yield finding(frame, row, "length_differs", f"{lengths[index]:.2f} s", f"{usual[0]:.2f} s")
         # with gaps between frames the average rate says little, and the gaps are reported already
         if not scan.irregular and abs(rates[index] / usual[1] - 1) > _RATE_SHARE:
@@ -120,7 +120,7 @@ def group_offsets(
         motion = scans[str(frame["path"].iloc[row])].motion
         assert motion is not None
         part = motion.between(span.first, span.last)
-        motions.append(Motion(part.times - span.zero, part.moments))
+        motions.append(Motion((part.times - span.zero) / span.speed, part.moments))
     offsets, found, entries = estimate_offsets(motions, tolerance=tolerance, max_offset=max_offset), [], []
     for row, offset in zip(used, offsets, strict=True):
         entries.append(GroupOffset(str(frame["group"].iloc[row]), str(frame["view"].iloc[row]), offset))
@@ -137,5 +137,4 @@ def group_offsets(
 
 def _span(frame: pd.DataFrame, row: int, scan: Scan) -> Span:
     assert scan.info is not None
-    start, end = map(seconds_or_none, frame[["start", "end"]].iloc[row])
-    return video_span(scan.info, start, end)
+    return video_span(scan.info, *parts_of(frame.iloc[[row]])[0])

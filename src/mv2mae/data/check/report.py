@@ -33,6 +33,13 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "perhaps_unsynchronised": ("warning", "probably shifted in time against the other views of the group"),
     "damaged": ("warning", "frames that the decoder had to patch"),
     "missing_frames": ("warning", "gaps between time stamps, or fewer frames than the header counts"),
+    "clock_jumps": ("warning", "time stamps start again or jump; the parts are laid one behind the other"),
+    "hole": ("warning", "a second or more without frames"),
+    "interlaced": (
+        "warning",
+        "half pictures taken one after the other are interleaved; moving edges come out as combs",
+    ),
+    "size_changes": ("warning", "frames change their size"),
     "variable_rate": ("warning", "intervals between frames vary"),
     "still": ("warning", "nothing moves from the first frame to the last"),
     "wrong_rate": ("warning", "not the rate that the manifest says"),

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,15 +16,25 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from mv2mae.data.check.motion import PICTURE_SIDE, Motion, MotionTracker
-from mv2mae.data.media import open_container
-from mv2mae.data.pixels import quarter_turns, scaled_size
-from mv2mae.data.video import VideoError, VideoInfo, decode_video, frames_between, is_there, probe, read_frames
+from mv2mae.data.layout import is_irregular
+from mv2mae.data.media import opened
+from mv2mae.data.pixels import as_displayed, displayed_size, orientation, scaled_size
+from mv2mae.data.video import (
+    GapError,
+    VideoError,
+    VideoInfo,
+    decode_video,
+    frames_between,
+    is_there,
+    probe,
+    read_frames,
+)
 
 _THUMBNAIL_STEP = 3
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _QUICK_BYTES = 1 << 16
-_IRREGULAR_SHARE = 0.25
-"""An interval that differs from the median by more than this share of it (and 1.5 ms) is irregular."""
+TAIL_SECONDS = 0.25
+"""A video that ends this much before its time, or 2.5 frames, is cut off."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,8 @@ class Scan:
         promised_end: when it should, by the header.
         num_damaged: decoded frames that FFmpeg had to guess parts of.
         irregular: share of intervals between frames that differ from the usual one.
+        num_interlaced: decoded frames that are two half pictures, taken one after the other.
+        sizes: of the frames as displayed, (width, height), in the order of their appearance.
         num_gaps: frames that are missing between others, judged by the time stamps.
         motion: for the synchronisation; None after a quick look.
         thumbnails: first, middle and last frame, small and grey; none after a quick look.
@@ -53,11 +66,20 @@ class Scan:
     end: float = 0.0
     promised_end: float = 0.0
     num_damaged: int = 0
+    num_interlaced: int = 0
+    sizes: tuple[tuple[int, int], ...] = ()
     irregular: float = 0.0
     num_gaps: int = 0
     motion: Motion | None = None
     thumbnails: list[UInt8[np.ndarray, "h w"]] = field(default_factory=list)
     digest: str = ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file ends before the time that its header gives."""
+        if self.info is None:
+            return self.kind == "truncated"
+        return self.end < self.promised_end - max(TAIL_SECONDS, 2.5 / self.info.fps)
 
 
 def scan(path: str, *, quick: bool = False) -> Scan:
@@ -73,8 +95,9 @@ def scan(path: str, *, quick: bool = False) -> Scan:
         if os.path.isfile(path):
             promised, digest = _promised_end(path, info), _digest(path, quick)
         if quick:
-            read_frames(path, [info.start, info.end - 1 / info.fps])
-            return Scan(path, info=info, end=info.end, promised_end=promised, digest=digest)
+            with suppress(GapError):  # then it has to be looked at closely
+                read_frames(path, [info.start, info.end - 1 / info.fps])
+                return Scan(path, info=info, end=info.end, promised_end=promised, digest=digest)
         return _decoded(path, info, promised, digest)
     except VideoError as error:
         return Scan(path, kind=_kind(path, error.reason), reason=error.reason)
@@ -88,7 +111,7 @@ def timing(times: np.ndarray) -> tuple[float, int]:
     if len(steps) < 2:
         return 0.0, 0
     usual = float(np.median(steps))
-    irregular = np.abs(steps - usual) > _IRREGULAR_SHARE * usual + 0.0015
+    irregular = is_irregular(steps)
     missing = np.round(steps[irregular] / usual) - 1
     return float(irregular.mean()), int(missing[missing > 0].sum())
 
@@ -112,6 +135,8 @@ class _Frame:
     picture: UInt8[np.ndarray, "h w"]
     shown: float = 0.0
     is_damaged: bool = False
+    is_interlaced: bool = False
+    size: tuple[int, int] | None = None
 
 
 def _frames(path: str) -> Iterator[_Frame]:
@@ -120,17 +145,21 @@ def _frames(path: str) -> Iterator[_Frame]:
         for time, pixels in zip(video.times, video.frames.numpy(), strict=True):
             yield _Frame(float(time), (pixels @ _LUMA).round().astype(np.uint8))
         return
-    reformatter = VideoReformatter()
+    reformatter, size = VideoReformatter(), None
     for time, frame in frames_between(path, None, None):
-        height, width = scaled_size(frame.height, frame.width, PICTURE_SIDE)
+        size = size or scaled_size(*displayed_size(frame), PICTURE_SIDE)
+        height, width = size[::-1] if orientation(frame)[0] else size
         small = reformatter.reformat(frame, width, height, format="gray", interpolation=Interpolation.AREA, threads=1)
         shown = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-        yield _Frame(time, np.rot90(small.to_ndarray(), quarter_turns(frame)), shown, frame.is_corrupt)
+        picture = np.ascontiguousarray(as_displayed(small.to_ndarray(), frame))
+        whole = displayed_size(frame)[::-1]
+        yield _Frame(time, picture, shown, frame.is_corrupt, frame.interlaced_frame, whole)
 
 
 def _decoded(path: str, info: VideoInfo, promised: float, digest: str) -> Scan:
     """Decodes every frame, keeping the small pictures of three of them."""
-    times, num_damaged, tracker = [], 0, MotionTracker()
+    times, num_damaged, num_interlaced, tracker = [], 0, 0, MotionTracker()
+    sizes: dict[tuple[int, int], None] = {}
     first = middle = np.empty((0, 0), np.uint8)
     for index, frame in enumerate(_frames(path)):
         first = frame.picture if index == 0 else first
@@ -138,6 +167,8 @@ def _decoded(path: str, info: VideoInfo, promised: float, digest: str) -> Scan:
         tracker.add(frame.time, frame.picture.astype(np.float32))
         times.append(frame.time)
         num_damaged += frame.is_damaged
+        num_interlaced += frame.is_interlaced
+        sizes |= {frame.size: None} if frame.size else {}
     if not times:
         raise VideoError(path, "holds no frame that can be decoded")
     irregular, num_gaps = timing(np.array(times))
@@ -148,6 +179,8 @@ def _decoded(path: str, info: VideoInfo, promised: float, digest: str) -> Scan:
         end=frame.time + (frame.shown or 1 / info.fps),
         promised_end=promised,
         num_damaged=num_damaged,
+        num_interlaced=num_interlaced,
+        sizes=tuple(sizes),
         irregular=irregular,
         num_gaps=num_gaps,
         motion=tracker.motion(),
@@ -158,10 +191,9 @@ def _decoded(path: str, info: VideoInfo, promised: float, digest: str) -> Scan:
 
 def _promised_end(path: str, info: VideoInfo) -> float:
     """When the last frame should stop being shown, by the header of the file."""
-    with open_container(path) as container:
-        stream = container.streams.video[0]
+    with opened(path) as (container, stream):
         if stream.frames or "matroska" not in container.format.name:
-            return info.end
+            return max(info.end, info.promised_end)
         return max(info.end, _matroska_end(container, stream))
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mv2mae.data.store.shards import KEY
+from mv2mae.data.tables import read_parquet
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
 from mv2mae.seals import SEAL, check_seal, seal
@@ -131,8 +132,8 @@ def read_index(file: Path) -> pd.DataFrame:
         raise InputError(f"no index of a store at {file}; is `mv2mae prepare` done?")
     try:
         check_seal(file)
-        frame = pq.read_table(file, columns=list(_NEEDED)).to_pandas()
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        frame = read_parquet(file, _NEEDED)
+    except (OSError, InputError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{file} is no index of a store ({str(error).splitlines()[0]}); copy it again") from error
     missing = [name for name in _NEEDED if name not in frame]
     if missing:

@@ -10,14 +10,14 @@ import numpy as np
 from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 
-from mv2mae.data.pixels import Converter
+from mv2mae.data.pixels import Converter, displayed_size
 from mv2mae.data.store.config import StoreConfig
 from mv2mae.data.store.crop import Edges, cut, motion_box
 from mv2mae.data.store.detect import load_detector, person_box
 from mv2mae.data.store.index import Source
 from mv2mae.data.store.packets import BlockEncoder
 from mv2mae.data.store.shards import ItemHeader, packet_checks
-from mv2mae.data.video import VideoError, frames_between, probe
+from mv2mae.data.video import GapError, VideoError, frames_between, probe
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,16 @@ def _make(source: Source, config: StoreConfig) -> Item:
     frames = frames_between(source.path, source.start, source.end, reach=reach)
     encoder = BlockEncoder(stride=config.frame_stride, gop=config.gop, crf=config.crf)
     scale = _Scaler(source.path, box, config.short_side)
-    for time, frame in frames if fps == info.fps else _thinned(frames, fps):
-        encoder.add(time, scale(frame))
+    end = info.end
+    try:
+        for time, frame in frames if fps == info.fps else _thinned(frames, fps):
+            encoder.add(time, scale(frame))
+    except GapError:  # the last frames are damaged
+        end = max(encoder.times + [time for time, _ in encoder.block]) + 1 / info.fps
     video = encoder.finish()
     if not video.times:
         raise VideoError(source.path, "holds no frame that can be decoded")
-    start, end = min(video.times), info.end
+    start = min(video.times)
     if source.end is not None:
         end = min(end, max(source.end, *video.times) + 1 / info.fps)
     header = ItemHeader(
@@ -134,7 +138,7 @@ class _Scaler:
                 raise VideoError(self.path, f"its box {list(self.box)} lies outside of its frames")
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(part), format="rgb24")
         if self.convert is None:
-            self.convert = Converter(min(self.short_side, frame.width, frame.height))
+            self.convert = Converter(min(self.short_side, *displayed_size(frame)))
         pixels = self.convert(frame)
         height, width = (side // 2 * 2 for side in pixels.shape[:2])
         if min(height, width) < 2:

@@ -21,6 +21,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation
 from jaxtyping import UInt8
 
+from mv2mae.data.media import MAX_PIXELS
 from mv2mae.data.stopwatch import timed
 
 # mbtree off: equal frames must give equal bytes (see `synthetic.encode`); no look-ahead: it is mbtree's.
@@ -102,6 +103,7 @@ class PacketDecoder:
     def __init__(self) -> None:
         self.codec = CodecContext.create("h264", "r")
         self.codec.thread_count = 1
+        self.codec.options = {"max_pixels": str(MAX_PIXELS)}
         self.codec.flags |= Flags.low_delay  # a frame for each packet, at once
 
     @timed("decode")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
+import stat
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
@@ -18,7 +20,8 @@ from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 from torch import Tensor
 
-from mv2mae.data.pixels import Converter
+from mv2mae.data.media import check_size
+from mv2mae.data.pixels import Converter, scaled_size
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.store.index import INDEX, read_index
@@ -87,12 +90,15 @@ class StoredVideo:
             for slot in slots[position]:
                 frames[slot] = pixels
 
+        check_size(self.path, *scaled_size(self.info.height, self.info.width, short_side))
         try:
             _local.decoder().frames(sorted(slots), self._keys, self._ends, self._payload, take)
+            return torch.from_numpy(np.stack(frames))
         except av.FFmpegError as error:
             _local.forget_decoder()
             raise VideoError(self.path, f"cannot be decoded ({error.strerror or type(error).__name__})") from error
-        return torch.from_numpy(np.stack(frames))
+        except MemoryError as error:
+            raise VideoError(self.path, "needs more memory than there is") from error
 
     def _payload(self, begin: int, end: int) -> bytes:
         data = self._bytes(self._place.offset + begin, end - begin)
@@ -203,8 +209,10 @@ class _Local(threading.local):
 
     def shard(self, path: str) -> BinaryIO:
         """The open shard; a file that has taken its place since is opened anew."""
-        stat = os.stat(path)
-        version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise OSError(errno.EINVAL, "it is no regular file", path)
+        version = (status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._files.get(path)
         if known is None or known[0] != version:
             if known is not None:
@@ -224,10 +232,10 @@ def _version(folder: str) -> tuple[int, int]:
     if is_url(folder):
         return 0, 0
     try:
-        stat = os.stat(Path(folder) / INDEX)
+        status = os.stat(Path(folder) / INDEX)
     except OSError as error:
         raise InputError(f"{folder} holds no {INDEX}; is `mv2mae prepare` done?") from error
-    return stat.st_mtime_ns, stat.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=16)

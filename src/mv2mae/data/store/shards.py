@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 import tarfile
 import zlib
@@ -20,7 +21,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mv2mae.data.remote import open_stream
+from mv2mae.data.layout import find_holes
+from mv2mae.data.remote import is_url, open_stream
 from mv2mae.data.video import VideoInfo
 from mv2mae.errors import InputError
 
@@ -61,6 +63,7 @@ class ItemHeader:
             height=self.height,
             duration=self.duration,
             start=self.start,
+            holes=find_holes(sorted(self.times)),
         )
 
     @classmethod
@@ -164,6 +167,8 @@ def stream_shard(file: str | Path | BinaryIO) -> Iterator[tuple[str, ItemHeader,
         InputError: names that are no keys (path escapes among them), links, members out of order, a cut-off tar.
     """
     if isinstance(file, str | Path):
+        if not is_url(file) and os.path.exists(file) and not os.path.isfile(file):
+            raise InputError(f"{file} is no regular file; give a shard")
         with open_stream(file) as opened:
             yield from stream_shard(opened)
         return

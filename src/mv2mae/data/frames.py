@@ -1,0 +1,232 @@
+"""From an open file to frames with rising times: damage is stepped over and counted, clocks that jump are mended."""
+
+from __future__ import annotations
+
+import math
+import time as clock
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from mv2mae.data.media import SeekMissed, VideoError
+from mv2mae.data.pixels import mark_aspect
+from mv2mae.data.stopwatch import timed, timed_items
+
+TIME_LIMIT = 600.0
+"""Seconds that decoding up to the frames of one request may take."""
+_BLIND_SEEK_SECONDS = 3.0
+"""Without an index of key frames a jump is tried only over gaps longer than this."""
+_JUMPS = 0x200
+"""FFmpeg's flag (AVFMT_TS_DISCONT) of formats whose clock may jump: MPEG transport and program streams."""
+_FORWARD, _BACKWARD = 10.0, 0.1
+"""Seconds by which such a clock jumps ahead or back before FFmpeg's program takes it for another clock."""
+_BACKWARD_ELSEWHERE = 1.0
+_APART = 5.0
+"""Seconds between decoding and showing of a frame that no order of frames explains."""
+
+
+class Clock:
+    """Lays the parts of a file whose time stamps start again, or jump far ahead, one behind the other.
+
+    So does FFmpeg's program: recordings joined by `cat`, and recorders whose clock wraps, go on without a break.
+
+    Attributes:
+        num_jumps: how often that was so.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self.base = Fraction(stream.time_base or Fraction(1, 90000))
+        self.step = round(1 / (Fraction(stream.average_rate or 25) * self.base)) or 1
+        self.may_jump = bool(container.format.flags & _JUMPS)
+        self.offset, self.num_jumps = 0, 0
+        self.last: int | None = None
+        self.last_shown: int | None = None
+        self.early: int | None = None  # what mends stamps of showing that jump before those of decoding do
+
+    def mend(self, packet: Packet) -> None:
+        """Puts a packet, the next one of the file, on the common clock."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None:
+            return
+        stamp += self.offset
+        if self.last is not None:
+            ahead = float((stamp - self.last) * self.base)
+            back = _BACKWARD if self.may_jump and packet.dts is not None else _BACKWARD_ELSEWHERE
+            if ahead < -back or (self.may_jump and ahead > _FORWARD):
+                self.num_jumps += 1
+                change = self.last + self.step - stamp if self.early is None else self.early
+                self.offset, stamp, self.early = self.offset + change, stamp + change, None
+        self.last = stamp if self.last is None else max(self.last, stamp)
+        if packet.pts is not None:
+            packet.pts = self._shown(packet.pts + self.offset, stamp)
+        if packet.dts is not None:
+            packet.dts += self.offset
+
+    def _shown(self, stamp: int, decoded: int) -> int:
+        """The stamp of showing of a packet that is decoded at `decoded`."""
+        if self.may_jump and self.last_shown is not None and abs(stamp - decoded) * self.base > _APART:
+            self.early = self.last_shown + self.step - stamp if self.early is None else self.early
+            stamp += self.early
+        self.last_shown = stamp if self.last_shown is None else max(self.last_shown, stamp)
+        return stamp
+
+
+def shown_packets(container: InputContainer, stream: VideoStream, mended: Clock) -> Iterator[Packet]:
+    """Packets with pictures in the order of the file, on one clock; damage in the file ends them."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            return
+        if packet is None:
+            return
+        if packet.size:  # chunks without content stand for time that passes
+            mended.mend(packet)
+            yield packet
+
+
+class Frames:
+    """Frames from the decoder's present position on, as (seconds, frame), with rising times.
+
+    Args:
+        path: to name in errors.
+        time_limit: seconds after which decoding is given up.
+
+    Attributes:
+        num_errors: packets of which the decoder could make nothing.
+    """
+
+    def __init__(
+        self, path: str | Path, container: InputContainer, stream: VideoStream, *, time_limit: float = math.inf
+    ) -> None:
+        self.path, self.container, self.stream = path, container, stream
+        self.num_errors, self.error = 0, ""
+        self.end_of_patience, self.time_limit = clock.monotonic() + time_limit, time_limit
+        self._frames = self._rising()
+
+    def __iter__(self) -> Iterator[tuple[float, VideoFrame]]:
+        return self._frames
+
+    def next(self) -> tuple[float, VideoFrame] | None:
+        """The next frame, None at the end."""
+        return next(self._frames, None)
+
+    def nothing(self) -> VideoError:
+        """What to raise where not one frame came."""
+        said = f" ({self.error})" if self.error else ""
+        return VideoError(self.path, f"holds no frame that can be decoded{said}")
+
+    def _rising(self) -> Iterator[tuple[float, VideoFrame]]:
+        counted, rate, last = (
+            counts_frames(self.container, self.stream),
+            float(self.stream.average_rate or 25),
+            -math.inf,
+        )
+        aspect, base = self.stream.codec_context.sample_aspect_ratio, self.stream.time_base
+        stamps: deque[float] = deque()
+        for index, frame in enumerate(timed_items("decode", self._decoded(stamps))):
+            counted_time = stamps.popleft() if counted and stamps else index / rate
+            if not frame.time_base and base:  # of the last frames, which the decoder held back
+                frame.time_base = base
+            time = counted_time if counted or frame.time is None else frame.time
+            if time > last:  # a stamp that goes back a little is a muxer's slip
+                last = time
+                mark_aspect(frame, aspect)
+                yield time, frame
+
+    def _decoded(self, stamps: deque[float]) -> Iterator[VideoFrame]:
+        """Frames; `stamps` gets the seconds of each packet that may become one."""
+        codec = self.stream.codec_context
+        for packet in shown_packets(self.container, self.stream, Clock(self.container, self.stream)):
+            if clock.monotonic() > self.end_of_patience:
+                raise VideoError(self.path, f"takes more than {self.time_limit:.0f} s to decode; encode it anew")
+            if packet.dts is not None and packet.time_base:
+                stamps.append(float(packet.dts * packet.time_base))
+            try:
+                yield from codec.decode(packet)
+            except av.FFmpegError as error:
+                if isinstance(error, av.error.ArgumentError) and not codec.is_open:  # cannot be opened at all
+                    raise
+                self.num_errors, self.error = self.num_errors + 1, error.strerror or type(error).__name__
+                if stamps:
+                    stamps.pop()
+        try:
+            yield from codec.decode(None)
+        except av.FFmpegError:
+            self.num_errors += 1
+
+
+def counts_frames(container: InputContainer, stream: VideoStream) -> bool:
+    """AVI stores no display times: with B-frames the stamps come out shuffled, and only counting is right."""
+    return container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+
+
+class Cursor:
+    """Walks through a video and finds the frame nearest to each of rising times."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        container: InputContainer,
+        stream: VideoStream,
+        *,
+        may_seek: bool,
+        time_limit: float = math.inf,
+    ) -> None:
+        self.path, self.container, self.stream, self.time_limit = path, container, stream, time_limit
+        self.may_seek = may_seek and not counts_frames(container, stream)
+        self.before: tuple[float, VideoFrame] | None = None
+        self.here: tuple[float, VideoFrame] | None = None
+        self.frames = Frames(path, container, stream, time_limit=time_limit)
+        self.at_end = False
+
+    def nearest(self, time: float) -> tuple[float, VideoFrame]:
+        """The frame nearest to `time`, and its time stamp; the earlier one of two equally near."""
+        if self.may_seek:
+            self._jump(time)
+        while self.here is None or self.here[0] < time:
+            following = self.frames.next()
+            if following is None:
+                self.at_end = True
+                break
+            self.before, self.here = self.here, following
+        if self.here is None:
+            raise self.frames.nothing()
+        if self.before is not None and time - self.before[0] <= abs(self.here[0] - time):
+            return self.before
+        return self.here
+
+    @timed("open, seek")
+    def _jump(self, time: float) -> None:
+        """Seeks to the last key frame before `time` if that lies ahead of the present position."""
+        if not self._pays(time):
+            return
+        assert self.stream.time_base is not None
+        margin = (1 + self.stream.codec_context.reorder_depth) / float(self.stream.average_rate or 25)
+        try:
+            self.container.seek(int((time - margin) / self.stream.time_base), stream=self.stream)
+        except av.FFmpegError as error:
+            raise SeekMissed from error
+        self.frames = Frames(self.path, self.container, self.stream, time_limit=self.time_limit)
+        self.before, self.here = None, self.frames.next()
+        if self.here is None or self.here[0] > time:
+            raise SeekMissed
+
+    def _pays(self, time: float) -> bool:
+        """Whether a jump to `time` skips frames, by the file's index where there is one."""
+        start = float((self.stream.start_time or 0) * (self.stream.time_base or 0))
+        position = self.here[0] if self.here else start
+        entries, rate = self.stream.index_entries, float(self.stream.average_rate or 25)
+        if len(entries) <= 1 or self.stream.time_base is None:
+            return time - position > _BLIND_SEEK_SECONDS
+        margin = (1 + self.stream.codec_context.reorder_depth) / rate
+        found = entries.search_timestamp(int((time - margin) / self.stream.time_base), backward=True)
+        return found >= 0 and float(entries[found].timestamp * self.stream.time_base) > position + margin

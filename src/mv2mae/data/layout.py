@@ -1,0 +1,158 @@
+"""How the frames of a file lie in time, from its index or else from its packets; nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from jaxtyping import Float64
+
+from mv2mae.data.frames import Clock, shown_packets
+from mv2mae.data.media import MAX_FRAMES, VideoError
+
+_IRREGULAR_SHARE = 0.25
+"""An interval that differs from the median by more than this share of it (and 1.5 ms) is irregular."""
+_HOLE_SECONDS, _HOLE_INTERVALS = 1.0, 5.0
+"""Frames further apart than both are a hole, in which no clip may lie."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Frames that are shown, on the file's clock, in seconds.
+
+    Attributes:
+        num_frames: how many.
+        end: when the last one stops being shown.
+        fps: frames a second, by the usual interval.
+        holes: from the last frame before each hole to the first one after it.
+        num_jumps: how often the clock starts again or jumps.
+        promised_end: when the last frame would stop being shown if the file had not been cut off.
+    """
+
+    num_frames: int
+    end: float
+    fps: float
+    holes: tuple[tuple[float, float], ...] = ()
+    num_jumps: int = 0
+    promised_end: float = 0.0
+
+
+def is_irregular(steps: Float64[np.ndarray, " n"]) -> np.ndarray:
+    """Which of the intervals between frames differ from the usual one, the median."""
+    usual = float(np.median(steps))
+    return np.abs(steps - usual) > _IRREGULAR_SHARE * usual + 0.0015
+
+
+def usual_rate(times: Sequence[float] | np.ndarray, header: float) -> float:
+    """Frames a second by the usual interval; where there is none, by their number; 0 if that cannot be told.
+
+    Args:
+        times: rising seconds.
+        header: what the file says, which is exact where it is right within a hundredth; 0 = nothing.
+    """
+    steps = np.diff(np.asarray(times, dtype=np.float64))
+    steps = steps[steps > 0]
+    if not len(steps):
+        return header
+    regular = steps[~is_irregular(steps)]
+    mean = float(regular.mean()) if len(regular) > len(steps) / 2 else float(steps.mean())
+    return header if header and abs(header * mean - 1) < 0.01 else 1 / mean
+
+
+def find_holes(times: Sequence[float] | np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Pairs of following `times`, in seconds, between which frames are missing."""
+    stamps = np.asarray(times, dtype=np.float64)
+    steps = np.diff(stamps)
+    if len(steps) < 2:
+        return ()
+    wide = np.flatnonzero(steps > max(_HOLE_SECONDS, _HOLE_INTERVALS * float(np.median(steps))))
+    return tuple((float(stamps[i]), float(stamps[i + 1])) for i in wide)
+
+
+def read_layout(path: str | Path, container: InputContainer, stream: VideoStream, start: float) -> Layout:
+    """The layout of a file whose first frame is shown at `start`. The container has been read to its end afterwards.
+
+    Raises:
+        VideoError: more frames than are read here.
+    """
+    if stream.frames == len(stream.index_entries) > 1:
+        layout = _from_index(path, stream, start)
+    else:  # Matroska, MPEG-TS, fragmented or unfinished files: the header does not say, or cannot be believed
+        layout = _from_packets(container, stream, start)
+    if layout.num_frames > MAX_FRAMES:
+        raise VideoError(path, f"holds {layout.num_frames:,} frames; at most {MAX_FRAMES:,} are read")
+    return layout
+
+
+def check_not_cut(path: str | Path, stream: VideoStream) -> None:
+    """Raises VideoError if a file was cut off while it was copied or written, by its index."""
+    entries = stream.index_entries
+    if len(entries) and entries[len(entries) - 1].pos + entries[len(entries) - 1].size > os.path.getsize(path):
+        raise VideoError(path, "is cut off: its index points beyond the end of the file")
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _rate(stream: VideoStream) -> float:
+    return float(stream.average_rate or stream.guessed_rate or 0)
+
+
+def _from_index(path: str | Path, stream: VideoStream, start: float) -> Layout:
+    base, size = float(stream.time_base or 0), os.path.getsize(path)
+    entries = [entry for entry in stream.index_entries if not entry.is_discard and entry.size > 0]
+    stamps = np.array([entry.timestamp for entry in entries], dtype=np.float64) * base
+    there = next((i for i, entry in enumerate(entries) if entry.pos + entry.size > size), len(entries))
+    if there == 0:
+        check_not_cut(path, stream)
+    fps = usual_rate(stamps, _rate(stream)) or 25.0
+    header = start + float(stream.duration or 0) * base
+    by_index = start + (stamps[-1] - stamps[0]) + 1 / fps
+    # stamps in the index are of decoding, which runs ahead of showing by a few frames; an edit list may hide the end
+    end = header if header > by_index - 8 / fps else by_index
+    holes = find_holes(stamps)
+    if there == len(entries):
+        return Layout(there, end, fps, holes)
+    # decoding order runs ahead of showing order: what is surely there ends with the last stamp of decoding
+    cut = max(start, stamps[there - 1]) + 1 / fps
+    return Layout(there, cut, fps, tuple(hole for hole in holes if hole[1] < cut), promised_end=end)
+
+
+def _from_packets(container: InputContainer, stream: VideoStream, start: float) -> Layout:
+    clock, stamps, count, last_shown, is_corrupt = Clock(container, stream), list[float](), 0, 0.0, False
+    for packet in shown_packets(container, stream, clock):
+        if packet.is_discard:
+            continue
+        is_corrupt = packet.is_corrupt
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None:
+            count += 1
+        elif packet.time_base is not None:
+            stamps.append(float(stamp * packet.time_base))
+            last_shown = float((packet.duration or 0) * packet.time_base)
+    if is_corrupt and stamps:  # the file was cut off within it
+        stamps.pop()
+    rate = _rate(stream)
+    times = np.unique([stamp for stamp in stamps if stamp > start - 0.5 / (rate or 1000)])
+    if not len(times):
+        count = max(count, 1)
+        return Layout(count, start + count / (rate or 25), rate or 25.0)
+    fps = usual_rate(times, rate) or 25.0
+    end = float(times[-1]) + min(last_shown or 1 / fps, max(_HOLE_SECONDS, 2 / fps))
+    return Layout(len(times), end, fps, find_holes(times), clock.num_jumps, _promise(container, stream, start, end))
+
+
+def _promise(container: InputContainer, stream: VideoStream, start: float, end: float) -> float:
+    """When a file ends by its header, if that is later and can be believed; writers to a pipe leave nonsense there."""
+    duration, rate = float((stream.duration or 0) * (stream.time_base or 0)), _rate(stream)
+    if not duration or not rate or not 0 < stream.frames < MAX_FRAMES:
+        return 0.0
+    if container.format.name == "avi":  # whose duration FFmpeg shortens to what the file may hold
+        duration = max(duration, stream.frames / rate)
+    is_sane = 0.9 < stream.frames / (rate * duration) < 1.1
+    return start + duration if is_sane and start + duration > end else 0.0

@@ -1,0 +1,66 @@
+"""Tables of others: limits before anything is unpacked."""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mv2mae.data import tables
+from mv2mae.data.manifest import read_manifest
+from mv2mae.data.tables import read_parquet
+from mv2mae.errors import InputError
+
+
+def test_a_table_comes_back_as_pandas_would_read_it(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"path": ["a", "b", None], "label": [1, 2, 3], "end": [0.5, None, 1.0]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    pd.testing.assert_frame_equal(read_parquet(tmp_path / "t.parquet"), pd.read_parquet(tmp_path / "t.parquet"))
+    assert list(read_parquet(tmp_path / "t.parquet", ["label"])) == ["label"]
+
+
+def test_a_long_text_in_every_row_is_not_written_out(tmp_path: Path) -> None:
+    file, long = tmp_path / "m.parquet", "x" * (1 << 20)
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), [long])
+    pq.write_table(pa.table({"path": texts, "group": texts, "view": pa.array(range(5000))}), file)
+    assert file.stat().st_size < 4 << 20
+    with pytest.raises(InputError, match=r"m.parquet holds 9.8 GB of text; a table may have 1 GB"):
+        read_manifest(file)
+
+
+def test_rows_and_values_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "m.parquet"
+    pq.write_table(pa.table({"path": np.zeros(tables.MAX_ROWS + 1, np.int8)}), file)
+    with pytest.raises(InputError, match="holds 10,000,001 rows; a table may have 10,000,000 rows"):
+        read_manifest(file)
+    pq.write_table(pa.table({"path": [[0] * 1000]}), file)
+    monkeypatch.setattr(tables, "MAX_CELLS", 999)
+    with pytest.raises(InputError, match="holds 1,000 values"):
+        read_manifest(file)
+
+
+def test_a_csv_larger_than_any_manifest_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "m.csv").open("wb") as file:
+        file.truncate(tables.MAX_BYTES + 1)
+    with pytest.raises(InputError, match="m.csv holds 256 MB"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_a_pipe_is_no_table(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.parquet")
+    found: list[Exception] = []
+
+    def read() -> None:
+        try:
+            read_parquet(tmp_path / "m.parquet")
+        except InputError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert "no regular file" in str(found[0])
