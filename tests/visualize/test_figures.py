@@ -88,7 +88,7 @@ def test_attention_figure_outlines_query_and_peak(model: MV2MAE, clips, tiny: Mo
     box = figure.axes[1].patches[0]
     x, y = box.get_x() + box.get_width() / 2 + 0.5, box.get_y() + box.get_height() / 2 + 0.5
     assert (x // 8, y // 8) == (1, 0)
-    assert "head 1" in words(figure)
+    assert "head 2" in words(figure)
 
 
 def test_attention_figure_shows_every_source(model: MV2MAE, clips, tiny: ModelConfig):

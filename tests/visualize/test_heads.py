@@ -4,7 +4,7 @@ import torch
 from mv2mae.visualize.heads import Overview, choose
 
 WEIGHTS = np.random.default_rng(0).random((3, 2, 1, 4, 2, 2))
-NAMES = ["layer 0", "layer 1", "layer 2"]
+NAMES = ["layer 1", "layer 2", "layer 3"]
 
 
 def test_layers_and_heads_are_chosen_or_averaged():
@@ -12,10 +12,10 @@ def test_layers_and_heads_are_chosen_or_averaged():
     assert name == "mean of layers\nmean of heads"
     np.testing.assert_allclose(row, WEIGHTS.mean(axis=(0, 1)))
     every = choose(WEIGHTS, NAMES, layer="all", heads="all")
-    assert [name for name, _ in every][:3] == ["layer 0\nhead 0", "layer 0\nhead 1", "layer 1\nhead 0"]
+    assert [name for name, _ in every][:3] == ["layer 1\nhead 1", "layer 1\nhead 2", "layer 2\nhead 1"]
     np.testing.assert_array_equal(every[5][1], WEIGHTS[2, 1])
-    ((name, row),) = choose(WEIGHTS[1:2], ["layer 1"], layer=1, heads=0)
-    assert name == "layer 1\nhead 0"
+    ((name, row),) = choose(WEIGHTS[1:2], ["layer 2"], layer=2, heads=1)
+    assert name == "layer 2\nhead 1"
     np.testing.assert_array_equal(row, WEIGHTS[1, 0])
 
 
@@ -27,7 +27,7 @@ def test_overview_has_a_cell_for_each_layer_and_head_and_one_for_their_mean():
     overview = Overview(clip, weights, NAMES, (2, 8, 8), query=5, over="the source view")
     figure = overview.still()
     assert len(figure.axes) == 3 * 3 + 1
-    assert [axis.get_title() for axis in figure.axes[:3]] == ["mean of heads", "head 0", "head 1"]
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["mean of heads", "head 1", "head 2"]
     cell = np.asarray(figure.axes[1].images[0].get_array()).astype(int)
     pale = np.ptp(cell, axis=-1) == 0
     assert pale[8:, 8:].all()

@@ -150,13 +150,13 @@ def test_moving_pictures(tmp_path: Path, tiny: ModelConfig, videos: list[Path]):
 def test_token_layer_and_heads_are_chosen(tmp_path: Path, tiny: ModelConfig, videos: list[Path]):
     weights = save_model(tmp_path / "model.safetensors", tiny)
     settings = {"frame_stride": 2, "format": "svg", "pictures": ("attention", "encoder", "correspondences")}
-    chosen = {"token": (1, 2, 3), "layer": 0, "encoder_layer": "mean", "heads": "all"}
+    chosen = {"token": (1, 2, 3), "layer": 1, "encoder_layer": "mean", "heads": "all"}
     paths = visualize(weights, videos[:2], tmp_path / "out", **settings, **chosen)
     words = {path.stem: path.read_text(encoding="utf-8") for path in paths}
-    assert {"layer 0", "head 0", "head 1"} <= set(re.findall(r">([^<>]+)</text>", words["cross_attention"]))
+    assert {"layer 1", "head 1", "head 2"} <= set(re.findall(r">([^<>]+)</text>", words["cross_attention"]))
     assert "mean of layers" in words["encoder_attention"]
     assert "moment 1, row 2, column 3" in words["encoder_attention-heads"]
-    assert "layer 0" in words["correspondences"]
+    assert "layer 1" in words["correspondences"]
 
 
 def test_shown_temperatures_lie_around_the_models_own(tiny: ModelConfig, videos: list[Path]):
@@ -172,10 +172,10 @@ def test_shown_temperatures_lie_around_the_models_own(tiny: ModelConfig, videos:
     [
         ({"token": (2, 0, 0)}, r"token=2,0,0 lies outside of the clip's 2 moments x 4 rows x 4 columns .*up to 1,3,3"),
         ({"token": (0, 0)}, "token=.*: give time, row and column"),
-        ({"layer": 2}, "layer=2: the cross-view decoder has 2 blocks; choose 0 to 1, mean or all"),
+        ({"layer": 3}, "layer=3: the cross-view decoder has 2 blocks; choose 1 to 2, mean or all"),
         ({"layer": "last"}, "layer=last is unknown; give a number, mean or all"),
         ({"encoder_layer": -3}, "encoder_layer=-3: the encoder has 2 blocks"),
-        ({"heads": 2}, "heads=2: the encoder has 2 heads; choose 0 to 1"),
+        ({"heads": 0}, "heads=0: the encoder has 2 heads; choose 1 to 2"),
         ({"pictures": ("movement",)}, "pictures=movement is unknown; choose from motion, "),
         ({"pictures": ("embedding",)}, "a map is of features, not of one performance"),
         ({"format": "jpg"}, "format=jpg is unknown; choose one of png, svg, mp4, gif"),

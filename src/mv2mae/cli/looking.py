@@ -27,9 +27,14 @@ def _visualize_options(parser: ArgumentParser) -> None:
     parser.add_argument("--offset", type=float, default=0.5, help="where in the videos the clip lies, 0 to 1")
     parser.add_argument("--token", type=str, default="", help="T,Y,X of the token that looks; by default the masked "
                         "one that moves most")  # fmt: skip
-    parser.add_argument("--layer", type=str, default="-1", help="block of the cross-view decoder, mean or all")
-    parser.add_argument("--encoder_layer", type=str, default="-1", help="block of the encoder, mean or all")
-    parser.add_argument("--heads", type=str, default="mean", help="a head's number, mean or all")
+    parser.add_argument(
+        "--layer",
+        type=str,
+        default="-1",
+        help="block of the cross-view decoder (1 is the first, -1 the last), mean or all",
+    )
+    parser.add_argument("--encoder_layer", type=str, default="-1", help="block of the encoder, likewise")
+    parser.add_argument("--heads", type=str, default="mean", help="a head's number from 1, mean or all")
     parser.add_argument("--method", type=str, default="pca", help="of the embedding map: pca, tsne or umap")
     parser.add_argument("--max_groups", type=int, default=400, help="most performances in the embedding map")
     parser.add_argument("--seed", type=int, default=0, help="of the masks and whatever else is drawn")

@@ -24,7 +24,7 @@ from mv2mae.cli import (
     viewing,
 )
 from mv2mae.cli.verb import Verb
-from mv2mae.cli.words import given_options, positionals, spelled_out, tell_aliases
+from mv2mae.cli.words import check_known, given_options, positionals, spelled_out, tell_aliases
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.ranks import alone, is_first
 
@@ -67,6 +67,7 @@ def parse(name: str, argv: Sequence[str]) -> Any:
     """
     parser = _parser(name)
     words = spelled_out(parser, argv)
+    check_known(parser, words)
     if VERBS[name].takes_settings:
         _take_settings(parser, words)
     try:

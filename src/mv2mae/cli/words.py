@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import types
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser
+
+from mv2mae.errors import InputError
 
 ALIASES = {"--data": "--data.manifest", "--from": "--init", "--profile": "--compute.profile_steps"}
 """Short forms of the options that everyone types."""
@@ -64,6 +67,33 @@ def positionals(words: Sequence[str]) -> list[str]:
 def given_options(words: Sequence[str]) -> set[str]:
     """Names of the options in a command that `spelled_out` wrote, without their dashes."""
     return {word.partition("=")[0].lstrip("-") for word in words if word.startswith("-")}
+
+
+def check_known(parser: ArgumentParser, words: Sequence[str]) -> None:
+    """Refuse options that the parser does not have, with what may have been meant.
+
+    Args:
+        words: as `spelled_out` wrote them.
+
+    Raises:
+        InputError: for the first of them.
+    """
+    known = {option: action for action in parser._actions for option in action.option_strings}
+    for word in words:
+        option = word.partition("=")[0]
+        holder = getattr(known.get(option.rpartition(".")[0]), "_typehint", None)
+        is_entry = get_origin(holder) is dict  # as `--data.camera_angles.left` is
+        if not option.startswith("--") or option in known or is_entry:
+            continue
+        close = closest(option, [name for name in known if name.startswith("--")])
+        hint = f"did you mean {close}? " if close else ""
+        raise InputError(f"{option} is no option; {hint}`{parser.prog} --help` lists all")
+
+
+def closest(option: str, known: Collection[str]) -> str:
+    """The option that is most like a word, or that ends with it, as --optim.steps does with --steps; or empty."""
+    ends = [name for name in known if name.rpartition(".")[2] == option.lstrip("-").rpartition(".")[2]]
+    return next(iter([*ends, *difflib.get_close_matches(option, known, n=1, cutoff=0.75)]), "")
 
 
 def _aliases(parser: ArgumentParser) -> dict[str, str]:

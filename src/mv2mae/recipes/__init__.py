@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +39,9 @@ def find_recipe(name: str | Path) -> Path:
         return files[str(name)]
     if Path(name).is_file():
         return Path(name)
-    raise InputError(f"{name} is neither a recipe nor a file; recipes: {', '.join(files)}")
+    close = difflib.get_close_matches(str(name), files, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise InputError(f"{name} is neither a recipe nor a file; {hint}recipes: {', '.join(files)}")
 
 
 def load_recipe(name: str | Path, kind: type[Config], **overrides: Any) -> Config:

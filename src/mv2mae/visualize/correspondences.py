@@ -230,7 +230,7 @@ class Correspondences:
         # by chance in proportion to how many of the source's visible tokens each moment has
         moments = np.bincount(self.maps.source_idx[0].cpu().numpy() // frame, minlength=grid[0])
         chance = float((moments / moments.sum())[anywhere.queries // frame].sum())
-        heads = "mean of heads" if self.head is None else f"head {self.head}"
+        heads = "mean of heads" if self.head is None else f"head {1 + self.head}"
         hidden = set(self.maps.masks.masked_idx[0, 0].tolist())
         kind = "masked " if hidden.issuperset(queries) else ""
         note = _NOTE.format(kind=kind, layer=f"{self.layer}, {heads}", weak=WEAK)

@@ -25,17 +25,17 @@ def choose(
     Args:
         weights: of some layers (with `layer` a number: of that one alone), as `figures.Row` has them.
         names: of these layers.
-        layer, heads: what is asked for; these must exist.
+        layer, heads: what is asked for, counted from 1; these must exist.
     """
     by_layer = [("mean of layers", weights.mean(axis=0))] if layer == "mean" else list(zip(names, weights, strict=True))
     rows: list[Row] = []
     for name, part in by_layer:
         if heads == "all":
-            rows += [(f"{name}\nhead {head}", each) for head, each in enumerate(part)]
+            rows += [(f"{name}\nhead {head}", each) for head, each in enumerate(part, start=1)]
         elif heads == "mean":
             rows.append((f"{name}\nmean of heads", part.mean(axis=0)))
         else:
-            rows.append((f"{name}\nhead {heads}", part[heads]))
+            rows.append((f"{name}\nhead {heads}", part[heads - 1]))
     return rows
 
 
@@ -100,7 +100,7 @@ class Overview:
 
     def _cells(self) -> tuple[list[list[np.ndarray]], list[str]]:
         cells = [[layer.mean(axis=0), *layer] for layer in self.weights]
-        return cells, ["mean of heads", *(f"head {head}" for head in range(self.weights.shape[1]))]
+        return cells, ["mean of heads", *(f"head {1 + head}" for head in range(self.weights.shape[1]))]
 
     def _note(self, how: str = "") -> str:
         t, y, x = place_of(self.query, self.weights.shape[2:])

@@ -49,11 +49,11 @@ class PictureConfig:
     token: Token | None = None
     """Time, row and column of the token that looks; None = the masked one that moves most."""
     layer: Choice = -1
-    """Of the cross-view decoder: a block's number (from the end as -1), mean or all."""
+    """Of the cross-view decoder: a block's number (1 is the first, -1 the last), mean or all."""
     encoder_layer: Choice = -1
     """The same of the encoder."""
     heads: Choice = "mean"
-    """One head's number, mean or all."""
+    """One head's number, counted from 1, mean or all."""
     method: Method = "pca"
     """Of the embedding map: pca, tsne (needs scikit-learn) or umap (needs umap-learn)."""
 

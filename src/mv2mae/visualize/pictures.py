@@ -126,8 +126,8 @@ def _check_choices(subject: Subject, names: Sequence[str], config: PictureConfig
     for name, blocks, heads, what, option in wanted:
         if name in names:
             asked_layers(getattr(config, option), len(blocks), what, option)
-            if isinstance(config.heads, int) and not 0 <= config.heads < heads:
-                choices = f"choose 0 to {heads - 1}, mean or all"
+            if isinstance(config.heads, int) and not 1 <= config.heads <= heads:
+                choices = f"choose 1 to {heads}, mean or all"
                 raise InputError(f"heads={config.heads}: {what} has {heads} heads; {choices}")
 
 
@@ -215,7 +215,7 @@ class _Looking:
             every = self._maps_of(view)
             if isinstance(config.layer, int):
                 (layer,) = asked_layers(config.layer, len(every), "the cross-view decoder", "layer")
-                maps, name = every[layer], f"layer {layer}"
+                maps, name = every[layer], f"layer {1 + layer}"
             else:
                 mean = torch.stack([each.weights for each in every]).mean(dim=0)
                 maps, name = dataclasses.replace(every[0], weights=mean), "mean of layers"
@@ -225,7 +225,7 @@ class _Looking:
                     self.target, self.views.clips[view], maps, self.size, name,
                     queries=() if config.token is None else (self.query,),
                     names=(self.views.names[0], self.views.names[view]), frame_seconds=self.views.frame_seconds,
-                    head=config.heads if isinstance(config.heads, int) else None,
+                    head=config.heads - 1 if isinstance(config.heads, int) else None,
                 ),
             )  # fmt: skip
 
@@ -286,20 +286,20 @@ def _suffix(view: int) -> str:
 
 
 def _layer_names(layers: Sequence[int]) -> list[str]:
-    return [f"layer {layer}" for layer in layers]
+    return [f"layer {1 + layer}" for layer in layers]
 
 
 def asked_layers(choice: Choice, depth: int, what: str, option: str) -> list[int]:
-    """The numbers of the layers that a choice needs.
+    """The places of the layers that a choice needs; who chooses counts from 1, or from the end from -1.
 
     Raises:
         InputError: there is no such layer.
     """
     if not isinstance(choice, int):
         return list(range(depth))
-    if not -depth <= choice < depth:
-        raise InputError(f"{option}={choice}: {what} has {depth} blocks; choose 0 to {depth - 1}, mean or all")
-    return [choice % depth]
+    if not 1 <= abs(choice) <= depth:
+        raise InputError(f"{option}={choice}: {what} has {depth} blocks; choose 1 to {depth}, mean or all")
+    return [choice - 1 if choice > 0 else depth + choice]
 
 
 def token_number(token: Size3, grid: Size3) -> int:
