@@ -17,7 +17,7 @@ import safetensors.torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from mv2mae.config import ModelConfig
+from mv2mae.config import ModelConfig, Pooling
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
 from mv2mae.model.classifier import Classifier
@@ -212,6 +212,7 @@ def load_classifier_model(source: str | Path) -> tuple[Classifier, dict[str, Any
     stored = read_weights(source)
     if stored.kind != CLASSIFIER or "classes" not in stored.about:
         raise InputError(f"{stored.path} holds a {stored.kind}, no classifier; give a fine-tuning run")
-    model = Classifier(stored.config, len(stored.about["classes"]))
+    pooling: Pooling = "attention" if "pool.query" in stored.tensors else "mean"
+    model = Classifier(stored.config, len(stored.about["classes"]), pooling=pooling)
     fill(model, stored.tensors, stored.path)
     return model.eval(), {"labels": list(range(model.num_classes)), **stored.about}

@@ -8,7 +8,7 @@ Frozen, keyword-only dataclasses, one a topic. A recipe (``mv2mae recipes``) is 
 from mv2mae.config.data import Crop, DataConfig, EvalConfig, StreamConfig
 from mv2mae.config.features import FeatureConfig, Level, Probe, ProbeConfig
 from mv2mae.config.geometry import GeometryConfig
-from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, MotionScale, Positions
+from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, MotionScale, Pooling, Positions
 from mv2mae.config.second_view import SecondViewConfig
 from mv2mae.config.training import (
     AugmentConfig,
@@ -38,6 +38,7 @@ __all__ = [
     "MotionScale",
     "OptimConfig",
     "Optimizer",
+    "Pooling",
     "Positions",
     "PretrainConfig",
     "Probe",

@@ -9,6 +9,7 @@ from mv2mae.config.check import require
 from mv2mae.errors import InputError
 
 Positions = Literal["sinusoid-1d", "sincos-3d"]
+Pooling = Literal["mean", "attention"]
 Masking = Literal["random", "tube"]
 MotionScale = Literal["normalised", "0-255"]
 
@@ -149,6 +150,8 @@ class ModelConfig:
 class HeadConfig:
     """The classifier on top of the encoder (Section 3.4, Table 16)."""
 
+    pooling: Pooling = "mean"
+    """How tokens become one vector: their mean, or by a learnt query that attends to them (the paper: mean)."""
     drop_path: float = 0.1
     """Chance that a branch of the last block is skipped; falls linearly to 0 at the first (Table 16)."""
     init_scale: float = 1.0

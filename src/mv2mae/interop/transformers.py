@@ -36,6 +36,10 @@ def write_transformers(stored: StoredWeights, out: Path) -> list[str]:
     """
     config = stored.config
     _check(config, stored.path)
+    if "pool.query" in stored.tensors:
+        raise InputError(
+            f"{stored.path} pools by attention, transformers' VideoMAE by the mean; export as onnx or torch"
+        )
     tensors = stored.tensors
     if stored.kind == ENCODER:
         tensors = {f"encoder.{name}": tensor for name, tensor in tensors.items()}

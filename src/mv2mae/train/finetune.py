@@ -223,12 +223,16 @@ def build_classifier(
         InputError: if the stored weights do not cover the encoder wholly.
     """
     torch.manual_seed(config.seed)
-    model = Classifier(model_config, num_classes, drop_path=config.head.drop_path)
+    pooling = config.head.pooling
+    model = Classifier(model_config, num_classes, drop_path=config.head.drop_path, pooling=pooling)
     model.head.weight.data.mul_(config.head.init_scale)
     if stored is None:
         return model, "from scratch"
-    used = {name: tensor for name, tensor in encoder_tensors(stored).items() if not name.startswith("norm.")}
-    fill(model.encoder, used, stored.path)
+    found = encoder_tensors(stored)
+    used = {name: tensor for name, tensor in found.items() if pooling == "attention" or not name.startswith("norm.")}
+    # a classifier by the mean has no last norm of its encoder: that starts from scratch
+    fresh = {f"norm.{name}": tensor for name, tensor in model.encoder.norm.state_dict().items()}
+    fill(model.encoder, {**fresh, **used}, stored.path)
     notes = "".join(f"; {note}" for note in stored.about.get("notes", ()))
     return model, f"encoder from {stored.path} ({_transferred(stored, used)}{notes})"
 

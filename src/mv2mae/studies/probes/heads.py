@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from mv2mae.config import ProbeConfig
-from mv2mae.model.layers import CrossAttention
+from mv2mae.model.pooling import AttentivePooling
 
 _HELD_OUT = 0.25
 """Share of the training groups on which settings are chosen."""
@@ -111,15 +111,14 @@ class AttentiveHead(nn.Module):
         self.scale: Tensor
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
-        self.query = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.attention = CrossAttention(width, math.gcd(width, 8))
+        self.pool = AttentivePooling(width)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b classes"]:
         """Class scores."""
         tokens = (tokens.float() - self.mean) * self.scale
-        return self.head(self.norm(self.attention(self.query.expand(len(tokens), -1, -1), tokens)[:, 0]))
+        return self.head(self.norm(self.pool(tokens)))
 
 
 def fit_attentive(train: Labelled, config: ProbeConfig, device: str = "cpu") -> tuple[AttentiveHead, int]:
@@ -178,5 +177,5 @@ def _statistics(tokens: Shaped[Tensor, "v n d"]) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def attentive_logits(head: AttentiveHead, tokens: Shaped[Tensor, "q n d"], chunk: int = 256) -> Tensor:
     """Class scores of many videos, [q, classes]."""
-    device = head.query.device
+    device = head.head.weight.device
     return torch.cat([head(part.to(device)).cpu() for part in tokens.split(chunk)])
