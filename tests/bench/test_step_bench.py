@@ -32,8 +32,11 @@ def counted_flops(forward):
 
 @pytest.mark.parametrize("num_sources", [1, 2])
 @pytest.mark.parametrize("cross_view_weight", [0.0, 1.0])
-def test_operations_are_those_that_torch_counts(tiny, cross_view_weight, num_sources):
-    config = dataclasses.replace(tiny, cross_view_weight=cross_view_weight)
+@pytest.mark.parametrize("directions", ["both", "one"])
+@pytest.mark.parametrize("source_mask_ratio", [None, 0.0])
+def test_operations_are_those_that_torch_counts(tiny, cross_view_weight, num_sources, directions, source_mask_ratio):
+    roles = {"directions": directions, "source_mask_ratio": source_mask_ratio}
+    config = dataclasses.replace(tiny, cross_view_weight=cross_view_weight, **roles)
     clips = torch.rand(3, 1 + num_sources, 3, 4, 32, 32)
     counted = counted_flops(lambda: MV2MAE(config)(clips[:, 1:], clips[:, 0]))
     flops = step_flops(config, 1 + num_sources)

@@ -12,6 +12,9 @@ Positions = Literal["sinusoid-1d", "sincos-3d"]
 Pooling = Literal["mean", "attention"]
 Masking = Literal["random", "tube"]
 MotionScale = Literal["normalised", "0-255"]
+DecoderPositions = Literal["added", "rope"]
+Directions = Literal["both", "one"]
+Cameras = Literal["none", "rays"]
 
 ENCODER_SIZES = {  # name -> width, depth, heads
     "tiny": (192, 12, 3),
@@ -46,6 +49,9 @@ class ModelConfig:
     """Attention heads of each decoder."""
     positions: Positions = "sinusoid-1d"
     """Fixed position table: VideoMAE's over the flattened tokens, or a separable one over (t, h, w)."""
+    decoder_positions: DecoderPositions = "added"
+    """`rope`: in both decoders queries and keys are turned by their places in time, row and column too (rotary
+    positions, beside the added ones), so that attention sees distances. The encoder stays the paper's ViT."""
     position_grid: tuple[int, int, int] | None = None
     """Token grid for which the encoder's table is made, then interpolated to the clip's; null = the clip's own."""
     norm_eps: float = 1e-6
@@ -56,6 +62,16 @@ class ModelConfig:
     """Share of tokens that is removed and predicted, rho (Table 7)."""
     masking: Masking = "random"
     """Masked tokens drawn over all of a clip, or the same places in every frame (tube)."""
+    source_mask_ratio: float | None = None
+    """Share of a source's tokens that is hidden from the cross-view decoder, drawn at random: 0 shows it whole. Each
+    view is then encoded once more, for this role. Null = the paper's: a source shows what it keeps as a target."""
+    directions: Directions = "both"
+    """Both: every view is a target, with all others as its sources (Equation 3). One: only the item's target is."""
+    cameras: Cameras = "none"
+    """`rays`: in the cross-view decoder each token knows its ray in the target camera's frame, where cameras are
+    known (`model.cameras`); without them the model works all the same."""
+    camera_drop: float = 0.5
+    """With rays: chance that an item's cameras are withheld in training, so that one model serves both cases."""
     cross_view_weight: float = 1.0
     """Weight of the cross-view losses, lambda (Equation 3); 0 is a single-view VideoMAE."""
     effective_tokens: float | None = 0.5
@@ -94,6 +110,20 @@ class ModelConfig:
             require(getattr(self, name) > 0, f"{name}={getattr(self, name)} must be positive")
         require(0 < self.mask_ratio < 1, f"mask_ratio={self.mask_ratio} must lie between 0 and 1")
         require(self.num_masked >= 1, f"mask_ratio={self.mask_ratio} masks none of {self.num_tokens} tokens")
+        source = self.source_mask_ratio
+        require(source is None or source >= 0, f"source_mask_ratio={source} must lie in [0, 1), or be null")
+        require(
+            source is None or source < 1,
+            f"source_mask_ratio={source} leaves none of a source's {self.num_tokens} tokens to decode from; "
+            "lower it (0 shows the whole source)",
+        )
+        head = self.decoder_width // self.decoder_heads
+        require(
+            self.decoder_positions == "added" or (head % 2 == 0 and head >= 6),
+            f"decoder_positions=rope wants heads of an even width of 6 or more, for three axes; decoder_width="
+            f"{self.decoder_width} over decoder_heads={self.decoder_heads} gives {head}",
+        )
+        require(0 <= self.camera_drop <= 1, f"camera_drop={self.camera_drop} must lie in [0, 1]")
         require(self.cross_view_weight >= 0, f"cross_view_weight={self.cross_view_weight} must not be negative")
         require(
             self.motion_temperature is None or self.motion_temperature > 0,
@@ -138,6 +168,13 @@ class ModelConfig:
         """Tokens of a clip that are masked: int(rho N), for tubes int(rho h w) places in each of t frames."""
         t, h, w = self.grid
         return t * int(self.mask_ratio * h * w) if self.masking == "tube" else int(self.mask_ratio * t * h * w)
+
+    @property
+    def num_shown(self) -> int:
+        """Tokens of a source that the cross-view decoder is given."""
+        if self.source_mask_ratio is None:
+            return self.num_tokens - self.num_masked
+        return self.num_tokens - int(self.source_mask_ratio * self.num_tokens)
 
     @property
     def tubelet_dim(self) -> int:

@@ -138,7 +138,7 @@ def _open(path: str | Path) -> InputContainer:
     try:
         name.encode()
     except UnicodeEncodeError:  # bytes in the name that are no UTF-8
-        return av.open(open(path, "rb"), options=options, **_LENIENT)  # noqa: SIM115 (closed with the container)
+        return av.open(open(path, "rb"), options=options, **_LENIENT)
     # with the protocol, or a colon in the name would be taken for the end of one
     return av.open(f"file:{name}", options=options, **_LENIENT)
 

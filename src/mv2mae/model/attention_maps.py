@@ -46,6 +46,7 @@ def cross_attention_maps(
     target: Shaped[Tensor, "b c t h w"],
     *,
     seeds: Int[Tensor, " b"],
+    cameras: Float[Tensor, "b v 16"] | None = None,
     layer: int = -1,
 ) -> CrossAttentionMaps:
     """The cross-attention of one decoder block while it rebuilds the target with the help of the source.
@@ -54,12 +55,13 @@ def cross_attention_maps(
         source: one source clip, or s of them; pixels in [0, 1], or uint8.
         target: the target clip of the same moment.
         seeds: one for each item, from which its masks follow.
+        cameras: of the target and its sources, where they are known (`model.cameras`).
         layer: block of the cross-view decoder, 0 to depth - 1, or from the end as -1.
 
     Raises:
         InputError: if the model has no cross-view decoder or not so many blocks.
     """
-    return _maps(model, [_asked_layer(model, layer)], source, target, seeds)[0]
+    return _maps(model, [_asked_layer(model, layer)], source, target, seeds, cameras)[0]
 
 
 def cross_attention_layers(
@@ -68,6 +70,7 @@ def cross_attention_layers(
     target: Shaped[Tensor, "b c t h w"],
     *,
     seeds: Int[Tensor, " b"],
+    cameras: Float[Tensor, "b v 16"] | None = None,
 ) -> list[CrossAttentionMaps]:
     """`cross_attention_maps` of every block of the cross-view decoder, first to last, from one pass.
 
@@ -77,25 +80,30 @@ def cross_attention_layers(
     check_cross_view(model)
     assert model.cross_decoder is not None
     layers = [_asked_layer(model, layer) for layer in range(len(model.cross_decoder.blocks))]
-    return _maps(model, layers, source, target, seeds)
+    return _maps(model, layers, source, target, seeds, cameras)
 
 
 def _maps(
-    model: MV2MAE, layers: list[CrossAttention], source: Tensor, target: Tensor, seeds: Tensor
+    model: MV2MAE,
+    layers: list[CrossAttention],
+    source: Tensor,
+    target: Tensor,
+    seeds: Tensor,
+    cameras: Tensor | None,
 ) -> list[CrossAttentionMaps]:
     num_views = 2 if source.ndim == 5 else 1 + source.shape[1]
     masks = model.draw_masks(len(target), num_views, target.device, seeds)
     with torch.no_grad(), caught_inputs(layers) as inputs:
-        model(source, target, masks=masks)
+        model(source, target, seeds=seeds, masks=masks, cameras=cameras)
         maps = []
         for attention, caught in zip(layers, inputs, strict=True):
-            # the decoder serves all views in one call, view by view within an item; view 0 is the target
-            x, memory = (tensor.unflatten(0, (len(target), num_views))[:, 0] for tensor in caught)
-            maps.append(attention.maps(x, memory))
+            # the decoder serves all targets in one call, view by view within an item; view 0 is the item's own
+            given = (x if x is None else x.unflatten(0, (len(target), -1))[:, 0] for x in caught)
+            maps.append(attention.maps(*given))
     order = torch.cat([masks.visible_idx[:, 0], masks.masked_idx[:, 0]], dim=1)  # as the decoder's tokens stand
     n = order.shape[1]
     offsets = n * torch.arange(num_views - 1, device=order.device)[:, None]
-    source_idx = (masks.visible_idx[:, 1:] + offsets).flatten(1)
+    source_idx = (masks.shown_idx[:, 1:] + offsets).flatten(1)
     places = order[:, None, :, None]
     return [CrossAttentionMaps(torch.empty_like(w).scatter_(2, places.expand_as(w), w), source_idx, masks)
             for w in maps]  # fmt: skip

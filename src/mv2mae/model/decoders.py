@@ -21,13 +21,19 @@ class SelfViewDecoder(nn.Module):
         self.head = nn.Linear(width, config.tubelet_dim)
         self.apply(init_weights)
 
-    def forward(self, tokens: Float[Tensor, "b n d"], num_masked: int) -> Float[Tensor, "b m p"]:
+    def forward(
+        self,
+        tokens: Float[Tensor, "b n d"],
+        num_masked: int,
+        rotation: Float[Tensor, "b n q 2"] | None = None,
+    ) -> Float[Tensor, "b m p"]:
         """Predict the pixels of the last `num_masked` tokens.
 
         Args:
             tokens: visible tokens, then mask tokens, positions added; their order carries no meaning.
+            rotation: rotary positions of the same tokens (`layers.rotation_table`).
         """
-        return self.head(self.norm(self.blocks(tokens, num_last=num_masked)))
+        return self.head(self.norm(self.blocks(tokens, rotation, num_last=num_masked)))
 
 
 class CrossViewDecoder(nn.Module):
@@ -43,12 +49,18 @@ class CrossViewDecoder(nn.Module):
         self.apply(init_weights)
 
     def forward(
-        self, tokens: Float[Tensor, "b n d"], memory: Float[Tensor, "b k d"], num_masked: int
+        self,
+        tokens: Float[Tensor, "b n d"],
+        memory: Float[Tensor, "b k d"],
+        num_masked: int,
+        rotation: Float[Tensor, "b n q 2"] | None = None,
+        memory_rotation: Float[Tensor, "b k q 2"] | None = None,
     ) -> Float[Tensor, "b m p"]:
         """Predict the pixels of the target's last `num_masked` tokens.
 
         Args:
             tokens: the target's visible tokens, then its mask tokens, positions added.
             memory: visible tokens of the source view or views, positions added.
+            rotation, memory_rotation: rotary positions of both.
         """
-        return self.head(self.norm(self.blocks(tokens, memory, num_last=num_masked)))
+        return self.head(self.norm(self.blocks(tokens, memory, rotation, memory_rotation, num_last=num_masked)))

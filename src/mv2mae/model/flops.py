@@ -13,7 +13,7 @@ from mv2mae.config import ModelConfig
 
 @dataclass(frozen=True)
 class StepFlops:
-    """Of one item, forward and backward: all its views, both directions."""
+    """Of one item, forward and backward: all its views, in one direction or both."""
 
     embed: float
     encoder: float
@@ -35,17 +35,31 @@ def step_flops(config: ModelConfig, num_views: int = 2) -> StepFlops:
         num_views: the target and its sources.
     """
     n, masked = config.num_tokens, config.num_masked
-    visible = n - masked
+    visible, shown = n - masked, config.num_shown
     wide, narrow = config.encoder_width, config.decoder_width
-    encoder = config.encoder_depth * _block(visible, wide) + visible * wide * narrow
+    one, has_cross = config.directions == "one", config.cross_view_weight > 0
+    num_targets = 1 if one else num_views
+    # how often the encoder sees what a view keeps as a target, and what it shows as a source
+    kept_views, shown_views = num_targets, 0
+    if config.source_mask_ratio is None:
+        kept_views = num_views
+    elif has_cross:
+        shown_views = num_views - 1 if one else num_views
+
+    def encoded(tokens: int) -> int:
+        return config.encoder_depth * _block(tokens, wide) + tokens * wide * narrow
+
+    encoder = kept_views * encoded(visible) + shown_views * encoded(shown)
+    embed = (kept_views * visible + shown_views * shown) * config.tubelet_dim * wide
     # in a decoder's last block only masked tokens ask and go on, though all have queries, keys and values
     last = _attention(masked, n, narrow) + 3 * n * narrow**2 + masked * (1 + 8) * narrow**2
     decoder = (config.decoder_depth - 1) * _block(n, narrow) + last + masked * narrow * config.tubelet_dim
-    memory = (num_views - 1) * visible
+    memory = (num_views - 1) * shown
     cross = _attention(n, memory, narrow) + 2 * (n + memory) * narrow**2
-    crossed = decoder + config.decoder_depth * cross if config.cross_view_weight > 0 else 0.0
-    embed = visible * config.tubelet_dim * wide
-    return StepFlops(*(num_views * 2.0 * part for part in (2 * embed, 3 * encoder, 3 * decoder, 3 * crossed)))
+    crossed = decoder + config.decoder_depth * cross if has_cross else 0
+    return StepFlops(
+        *(2.0 * part for part in (2 * embed, 3 * encoder, *(3 * num_targets * d for d in (decoder, crossed))))
+    )
 
 
 def peer_flops(config: ModelConfig) -> float:

@@ -51,6 +51,37 @@ def interpolate_positions(table: Float[Tensor, "n d"], grid: Size3, new_grid: Si
     return F.interpolate(volume, size=new_grid, mode="trilinear", align_corners=False)[0].flatten(1).T
 
 
+def rotation_table(grid: Size3, width: int, longest: float = 100.0) -> Float[Tensor, "n p 2"]:
+    """Cosines and sines by which each token's p = `width` / 2 pairs are turned (RoPE; Su et al. 2021) over three axes.
+
+    Time turns a quarter of the pairs, rows and columns three eighths each, as in `position_table`; an axis by its
+    coordinate in tokens over wavelengths from 2 pi to 2 pi `longest`. A product of a query and a key then depends on
+    how far they are apart along each axis, whatever the size of the grid.
+
+    Args:
+        width: of a head.
+    """
+    num = width // 2
+    num_t = max(1, num // 4)
+    num_h = (num - num_t) // 2
+    axes = torch.meshgrid(*(torch.arange(size, dtype=torch.float64) for size in grid), indexing="ij")
+    angles = [
+        axis.flatten()[:, None] / longest ** (torch.arange(part, dtype=torch.float64) / part)
+        for axis, part in zip(axes, (num_t, num_h, num - num_t - num_h), strict=True)
+    ]
+    angle = torch.cat(angles, dim=1)
+    return torch.stack([angle.cos(), angle.sin()], dim=-1).float()
+
+
+def rotated(x: Float[Tensor, "b heads n d"], rotation: Float[Tensor, "b n p 2"] | None) -> Float[Tensor, "b heads n d"]:
+    """Queries or keys with each pair (i, i + d / 2) turned by the angle of its token; unchanged without a rotation."""
+    if rotation is None:
+        return x
+    cos, sin = rotation.to(x.dtype).unsqueeze(1).unbind(-1)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention of tokens to each other."""
 
@@ -70,18 +101,30 @@ class SelfAttention(nn.Module):
         queries, keys, values = by_head(qkv + bias.to(qkv.dtype), 3, self.heads)
         return queries, keys, values
 
-    def forward(self, x: Float[Tensor, "b n d"], num_asking: int | None = None) -> Float[Tensor, "b m d"]:
-        """All of the tokens to all, m = n; or the last m = `num_asking` to all."""
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        num_asking: int | None = None,
+        rotation: Float[Tensor, "b n p 2"] | None = None,
+    ) -> Float[Tensor, "b m d"]:
+        """All of the tokens to all, m = n; or the last m = `num_asking` to all.
+
+        Args:
+            rotation: of queries and keys, see `rotated`.
+        """
         queries, keys, values = self.project(x)
+        queries, keys = rotated(queries, rotation), rotated(keys, rotation)
         if num_asking is not None:
             queries = queries[:, :, -num_asking:]
         out = attend(queries, keys, values)
         return self.proj(out.transpose(1, 2).flatten(2))
 
-    def maps(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b heads n n"]:
+    def maps(
+        self, x: Float[Tensor, "b n d"], rotation: Float[Tensor, "b n p 2"] | None = None
+    ) -> Float[Tensor, "b heads n n"]:
         """The attention that `forward` uses, written out: each query's weights over the keys."""
         q, k, _ = self.project(x)
-        return attention_maps(q, k)
+        return attention_maps(rotated(q, rotation), rotated(k, rotation))
 
 
 class CrossAttention(nn.Module):
@@ -102,14 +145,27 @@ class CrossAttention(nn.Module):
         (queries,), (keys, values) = by_head(self.q(x), 1, self.heads), by_head(kv + bias.to(kv.dtype), 2, self.heads)
         return queries, keys, values
 
-    def forward(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> Float[Tensor, "b n d"]:
-        out = attend(*self.project(x, memory))
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        memory: Float[Tensor, "b m d"],
+        rotation: Float[Tensor, "b n p 2"] | None = None,
+        memory_rotation: Float[Tensor, "b m p 2"] | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        queries, keys, values = self.project(x, memory)
+        out = attend(rotated(queries, rotation), rotated(keys, memory_rotation), values)
         return self.proj(out.transpose(1, 2).flatten(2))
 
-    def maps(self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b m d"]) -> Float[Tensor, "b heads n m"]:
+    def maps(
+        self,
+        x: Float[Tensor, "b n d"],
+        memory: Float[Tensor, "b m d"],
+        rotation: Float[Tensor, "b n p 2"] | None = None,
+        memory_rotation: Float[Tensor, "b m p 2"] | None = None,
+    ) -> Float[Tensor, "b heads n m"]:
         """The attention that `forward` uses, written out: each query's weights over the memory."""
         q, k, _ = self.project(x, memory)
-        return attention_maps(q, k)
+        return attention_maps(rotated(q, rotation), rotated(k, memory_rotation))
 
 
 def by_head(x: Float[Tensor, "b n kd"], kinds: int, heads: int) -> tuple[Tensor, ...]:
@@ -154,10 +210,16 @@ class Block(nn.Module):
         self.mlp = MLP(width)
         self.drop_attention, self.drop_mlp = DropPath(drop_path), DropPath(drop_path)
 
-    def forward(self, x: Float[Tensor, "b n d"], num_last: int | None = None) -> Float[Tensor, "b m d"]:
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        rotation: Float[Tensor, "b n p 2"] | None = None,
+        *,
+        num_last: int | None = None,
+    ) -> Float[Tensor, "b m d"]:
         """All tokens, m = n; or the last m = `num_last`: the others are looked at, but not computed any further."""
         kept = x if num_last is None else x[:, -num_last:]
-        x = kept + self.drop_attention(self.attention(self.norm1(x), num_last))
+        x = kept + self.drop_attention(self.attention(self.norm1(x), num_last, rotation))
         return x + self.drop_mlp(self.mlp(self.norm2(x)))
 
 
@@ -172,11 +234,17 @@ class CrossBlock(nn.Module):
         self.block = Block(width, heads)
 
     def forward(
-        self, x: Float[Tensor, "b n d"], memory: Float[Tensor, "b k d"], num_last: int | None = None
+        self,
+        x: Float[Tensor, "b n d"],
+        memory: Float[Tensor, "b k d"],
+        rotation: Float[Tensor, "b n p 2"] | None = None,
+        memory_rotation: Float[Tensor, "b k p 2"] | None = None,
+        *,
+        num_last: int | None = None,
     ) -> Float[Tensor, "b m d"]:
         """All tokens, m = n; or the last m = `num_last`, see `Block`."""
-        x = x + self.cross_attention(self.norm_query(x), self.norm_memory(memory))
-        return self.block(x, num_last)
+        x = x + self.cross_attention(self.norm_query(x), self.norm_memory(memory), rotation, memory_rotation)
+        return self.block(x, rotation, num_last=num_last)
 
 
 class Blocks(nn.ModuleList):
@@ -190,15 +258,15 @@ class Blocks(nn.ModuleList):
     checkpointed = False
 
     def forward(
-        self, x: Float[Tensor, "b n d"], *memory: Float[Tensor, "b k d"], num_last: int | None = None
+        self, x: Float[Tensor, "b n d"], *context: Tensor | None, num_last: int | None = None
     ) -> Float[Tensor, "b m d"]:
-        """Run them; of the last block the last m = `num_last` tokens alone, if given."""
+        """Run them, each with its `context` (memory, rotations); the last one for m = `num_last` tokens alone."""
         for block in self:
             num = num_last if block is self[-1] else None
             if self.checkpointed and torch.is_grad_enabled():
-                x = checkpoint(block, x, *memory, num, use_reentrant=False, context_fn=_keep_attention)
+                x = checkpoint(block, x, *context, num_last=num, use_reentrant=False, context_fn=_keep_attention)
             else:
-                x = block(x, *memory, num)
+                x = block(x, *context, num_last=num)
         return x
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,13 +12,19 @@ from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
+from mv2mae.model.cameras import RayEmbedding, known_cameras, token_rays
 from mv2mae.model.decoders import CrossViewDecoder, SelfViewDecoder
 from mv2mae.model.encoder import Encoder
-from mv2mae.model.layers import init_weights, position_table
+from mv2mae.model.layers import init_weights, position_table, rotation_table
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
-from mv2mae.model.masking import draw_masks
+from mv2mae.model.masking import draw_masks, token_noise
 from mv2mae.model.motion import configured_weights, effective_number
 from mv2mae.model.tubelets import normalised_target, take_tokens, take_tubelets, to_unit
+
+_AS_SOURCE, _AS_CAMERA = 0x5DEECE66D, 0x2545F4914F6CDD1D
+"""Tell an item's further draws from those of its masks."""
+_ANY_CAMERA = torch.tensor([1.0, 1.0, 0.5, 0.5, *(1.0, 0.0, 0.0), *(0.0, 1.0, 0.0), *(0.0, 0.0, 1.0), *3 * [0.0]])
+"""Stands in for an unknown one, whose rays then count nothing."""
 
 
 class Masks(NamedTuple):
@@ -25,13 +32,23 @@ class Masks(NamedTuple):
 
     visible_idx: Int[Tensor, "b v k"]
     masked_idx: Int[Tensor, "b v m"]
+    source_idx: Int[Tensor, "b v s"] | None = None
+    """What each view shows as a source, where that is not what it keeps as a target (`source_mask_ratio`)."""
+
+    @property
+    def shown_idx(self) -> Int[Tensor, "b v s"]:
+        """The tokens of each view that the cross-view decoder sees where the view is a source."""
+        return self.visible_idx if self.source_idx is None else self.source_idx
 
 
 class Reconstructions(NamedTuple):
-    """Predicted masked tokens, in the normalised scale of the target; view 0 is the target view."""
+    """Predicted masked tokens, in the normalised scale of the target; view 0 is the target view.
 
-    self_view: Float[Tensor, "b v m d"]
-    cross_view: Float[Tensor, "b v m d"] | None
+    Of all views, u = v, or with `directions=one` of the target alone, u = 1.
+    """
+
+    self_view: Float[Tensor, "b u m d"]
+    cross_view: Float[Tensor, "b u m d"] | None
     masks: Masks
 
 
@@ -42,7 +59,7 @@ class PretrainOutput:
     loss: Tensor
     """self_source + self_target + lambda (cross_target + cross_source)."""
     self_source: Tensor
-    """Source from itself."""
+    """Source from itself; like all that is said of sources 0 with `directions=one`."""
     self_target: Tensor
     """Target from itself."""
     cross_target: Tensor
@@ -85,6 +102,12 @@ class MV2MAE(nn.Module):
         self.cross_decoder = CrossViewDecoder(config) if config.cross_view_weight > 0 else None
         init_weights(self.projector)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
+        rope = config.decoder_positions == "rope"
+        turns = rotation_table(config.grid, config.decoder_width // config.decoder_heads) if rope else None
+        self.rotations: Tensor | None
+        self.register_buffer("rotations", turns, persistent=False)
+        has_rays = config.cameras == "rays" and self.cross_decoder is not None
+        self.ray_embedding = RayEmbedding(config.decoder_width) if has_rays else None
 
     def forward(
         self,
@@ -93,6 +116,7 @@ class MV2MAE(nn.Module):
         *,
         seeds: Int[Tensor, " b"] | None = None,
         masks: Masks | None = None,
+        cameras: Float[Tensor, "b v 16"] | None = None,
         with_reconstructions: bool = False,
     ) -> PretrainOutput:
         """Mask, encode, decode, and compare.
@@ -102,17 +126,25 @@ class MV2MAE(nn.Module):
             target: the target clip of the same moment.
             seeds: one for each item of the batch, from which its masks follow; drawn when not given.
             masks: the masks themselves instead of `seeds`.
+            cameras: of the target and its sources, as `model.cameras` describes them; NaN = unknown. A model without
+                rays leaves them aside.
             with_reconstructions: return the predictions too.
 
         Raises:
             InputError: if the clips are not of the model's size.
         """
         views = self._stack(source, target)
+        if seeds is None:
+            seeds = torch.randint(2**62, (len(views),), device=views.device)
         masks = masks if masks is not None else self.draw_masks(len(views), views.shape[1], views.device, seeds)
-        tokens, memory = self._encode(views, masks)
-        self_view = self._decode_self(tokens, masks)
-        cross_view = self._decode_cross(tokens, memory, masks) if self.cross_decoder is not None else None
-        return self._compare(views, Reconstructions(self_view, cross_view, masks), with_reconstructions)
+        visible, shown = self._encode(views, masks)
+        num_targets = visible.shape[1]
+        made = Reconstructions(
+            self._decode(visible, masks, None, None),
+            self._decode(visible, masks, shown, self._rays(cameras, seeds)) if self.cross_decoder is not None else None,
+            masks,
+        )
+        return self._compare(views[:, :num_targets], made, with_reconstructions)
 
     def draw_masks(self, batch: int, views: int, device: torch.device, seeds: Int[Tensor, " b"] | None = None) -> Masks:
         """Masks for a batch, independent for each view."""
@@ -121,7 +153,78 @@ class MV2MAE(nn.Module):
         config = self.config
         each_view = (seeds[:, None] * 4 + torch.arange(views, device=device)).flatten()
         visible, masked = draw_masks(each_view, config.grid, config.mask_ratio, config.masking)
-        return Masks(visible.unflatten(0, (batch, views)), masked.unflatten(0, (batch, views)))
+        shown = None
+        if config.source_mask_ratio is not None:
+            shown, _ = draw_masks(each_view ^ _AS_SOURCE, config.grid, config.source_mask_ratio, "random")
+            shown = shown.unflatten(0, (batch, views))
+        return Masks(visible.unflatten(0, (batch, views)), masked.unflatten(0, (batch, views)), shown)
+
+    def encode(self, clips: Shaped[Tensor, "b c t h w"], visible_idx: Int[Tensor, "b k"]) -> Float[Tensor, "b k d"]:
+        """The visible tokens of clips in the decoders' width, without positions.
+
+        Args:
+            clips: pixels in [0, 1], or uint8.
+        """
+        return self.projector(self.encoder(clips, visible_idx))
+
+    def decode_self(
+        self, visible: Float[Tensor, "b k d"], visible_idx: Int[Tensor, "b k"], masked_idx: Int[Tensor, "b m"]
+    ) -> Float[Tensor, "b m p"]:
+        """Rebuild masked tokens from the visible ones of the same view.
+
+        Args:
+            visible: as `encode` gives them.
+
+        Returns:
+            The normalised pixels of each masked token.
+        """
+        tokens, idx = self._with_mask_tokens(visible, visible_idx, masked_idx)
+        return self.self_decoder(tokens, masked_idx.shape[1], self._rotation(idx))
+
+    def decode_cross(
+        self,
+        visible: Float[Tensor, "b k d"],
+        visible_idx: Int[Tensor, "b k"],
+        masked_idx: Int[Tensor, "b m"],
+        sources: Float[Tensor, "b s l d"],
+        source_idx: Int[Tensor, "b s l"],
+        rays: Float[Tensor, "b v n d"] | None = None,
+    ) -> Float[Tensor, "b m p"]:
+        """Rebuild masked tokens of a view with the help of s others.
+
+        Args:
+            visible: the target's visible tokens, as `encode` gives them.
+            sources: the tokens that the sources show, likewise; source_idx: which of each source's tokens they are.
+            rays: what `embedded_rays` makes of the cameras, the target's first; None = unknown.
+
+        Returns:
+            The normalised pixels of each masked token.
+        """
+        assert self.cross_decoder is not None
+        tokens, idx = self._with_mask_tokens(visible, visible_idx, masked_idx)
+        memory = sources + self.decoder_positions[source_idx]
+        if rays is not None:
+            tokens = tokens + take_tokens(rays[:, 0], idx)
+            memory = memory + take_tokens(rays[:, 1:].flatten(0, 1), source_idx.flatten(0, 1)).view_as(memory)
+        return self.cross_decoder(
+            tokens,
+            memory.flatten(1, 2),
+            masked_idx.shape[1],
+            self._rotation(idx),
+            self._rotation(source_idx.flatten(1)),
+        )
+
+    def embedded_rays(self, cameras: Float[Tensor, "b v 16"] | None) -> Float[Tensor, "b v n d"] | None:
+        """What the tokens of a target (view 0) and its sources are told of their rays; 0 where a camera is unknown."""
+        if self.ray_embedding is None or cameras is None:
+            return None
+        known = known_cameras(cameras)[:, None, None]
+        rays = token_rays(torch.where(known, cameras, _ANY_CAMERA.to(cameras)), self.config.grid)
+        return self.ray_embedding(rays) * known[..., None]
+
+    def target(self, clips: Shaped[Tensor, "b c t h w"], idx: Int[Tensor, "b m"]) -> Float[Tensor, "b m d"]:
+        """What is to be predicted of some tokens of clips: their normalised pixels."""
+        return normalised_target(to_unit(take_tubelets(clips, idx, self.config.tubelet_size)))
 
     def _stack(self, source: Tensor, target: Tensor) -> Shaped[Tensor, "b v c t h w"]:
         config = self.config
@@ -134,55 +237,101 @@ class MV2MAE(nn.Module):
 
     def _encode(
         self, views: Shaped[Tensor, "b v c t h w"], masks: Masks
-    ) -> tuple[Float[Tensor, "b v n d"], Float[Tensor, "b v k d"]]:
-        """All views in one call. Returns the decoders' tokens (visible, then mask tokens) and the memory."""
-        b, v = views.shape[:2]
-        visible = self.projector(self.encoder(views.flatten(0, 1), masks.visible_idx.flatten(0, 1)))
+    ) -> tuple[Float[Tensor, "b u k d"], Float[Tensor, "b z l d"]]:
+        """What the u views that are targets keep, and what the z views that are sources show.
+
+        With `directions=one` view 0 alone is a target and is no source: u = 1, z = v - 1.
+        """
+        one = self.config.directions == "one"
+        targets, sources = (slice(0, 1), slice(1, None)) if one else (slice(None), slice(None))
+
+        def encoded(part: slice, idx: Tensor) -> Tensor:
+            clips = views[:, part]
+            return self.encode(clips.flatten(0, 1), idx[:, part].flatten(0, 1)).unflatten(0, clips.shape[:2])
+
+        if masks.source_idx is None:  # a view shows what it keeps, and is encoded once
+            every = encoded(slice(None), masks.visible_idx)
+            return every[:, targets], every[:, sources]
+        visible = encoded(targets, masks.visible_idx)
+        return visible, encoded(sources, masks.source_idx) if self.cross_decoder is not None else visible
+
+    def _decode(
+        self,
+        visible: Float[Tensor, "b u k d"],
+        masks: Masks,
+        shown: Float[Tensor, "b z l d"] | None,
+        rays: Float[Tensor, "b u v n d"] | None,
+    ) -> Float[Tensor, "b u m p"]:
+        """Rebuild all targets at once, from themselves, or each with the help of the other views' `shown` tokens."""
+        num = visible.shape[1]
+        tokens, visible_idx, masked_idx = (
+            part.flatten(0, 1) for part in (visible, masks.visible_idx[:, :num], masks.masked_idx[:, :num])
+        )
+        if shown is None:
+            out = self.decode_self(tokens, visible_idx, masked_idx)
+        else:
+            if self.config.directions == "one":
+                sources, source_idx = shown[:, None], masks.shown_idx[:, None, 1:]
+            else:
+                sources, source_idx = other_views(shown), other_views(masks.shown_idx)
+            known = None if rays is None else rays.flatten(0, 1)
+            out = self.decode_cross(
+                tokens, visible_idx, masked_idx, sources.flatten(0, 1), source_idx.flatten(0, 1), known
+            )
+        return out.unflatten(0, visible.shape[:2])
+
+    def _rays(self, cameras: Tensor | None, seeds: Tensor) -> Float[Tensor, "b u v n d"] | None:
+        """Of every target and its sources, in the target's frame; of some items withheld in training."""
+        if self.ray_embedding is None or cameras is None:
+            return None
+        if self.training:
+            withheld = token_noise(seeds ^ _AS_CAMERA, 1)[:, 0] < self.config.camera_drop * 2.0**63
+            cameras = cameras.masked_fill(withheld[:, None, None], float("nan"))
+        num_views = cameras.shape[1]
+        num_targets = 1 if self.config.directions == "one" else num_views
+        each = [cameras[:, [i, *(j for j in range(num_views) if j != i)]] for i in range(num_targets)]
+        rays = self.embedded_rays(torch.stack(each, dim=1).flatten(0, 1))
+        assert rays is not None
+        return rays.unflatten(0, (len(cameras), num_targets))
+
+    def _with_mask_tokens(
+        self, visible: Float[Tensor, "b k d"], visible_idx: Int[Tensor, "b k"], masked_idx: Int[Tensor, "b m"]
+    ) -> tuple[Float[Tensor, "b n d"], Int[Tensor, "b n"]]:
+        """Visible tokens, then mask tokens, positions added; and which tokens of the clip they are."""
         positions = self.decoder_positions
-        memory = visible.unflatten(0, (b, v)) + positions[masks.visible_idx]
-        return torch.cat([memory, self.mask_token + positions[masks.masked_idx]], dim=2), memory
+        masked = self.mask_token + positions[masked_idx]
+        return torch.cat([visible + positions[visible_idx], masked], dim=1), torch.cat([visible_idx, masked_idx], dim=1)
 
-    def _decode_self(self, tokens: Float[Tensor, "b v n d"], masks: Masks) -> Float[Tensor, "b v m p"]:
-        return self.self_decoder(tokens.flatten(0, 1), masks.masked_idx.shape[-1]).unflatten(0, tokens.shape[:2])
-
-    def _decode_cross(
-        self, tokens: Float[Tensor, "b v n d"], memory: Float[Tensor, "b v k d"], masks: Masks
-    ) -> Float[Tensor, "b v m p"]:
-        assert self.cross_decoder is not None
-        out = self.cross_decoder(tokens.flatten(0, 1), other_views(memory).flatten(0, 1), masks.masked_idx.shape[-1])
-        return out.unflatten(0, tokens.shape[:2])
+    def _rotation(self, idx: Int[Tensor, "b n"]) -> Float[Tensor, "b n p 2"] | None:
+        return None if self.rotations is None else self.rotations[idx]
 
     def _compare(
         self, views: Shaped[Tensor, "b v c t h w"], made: Reconstructions, with_reconstructions: bool
     ) -> PretrainOutput:
         config = self.config
         b, v = views.shape[:2]
-        clips, masked_idx = views.flatten(0, 1), made.masks.masked_idx.flatten(0, 1)
+        clips, masked_idx = views.flatten(0, 1), made.masks.masked_idx[:, :v].flatten(0, 1)
         weights = configured_weights(clips, config)
         effective = effective_number(weights).mean()
         if not config.literal_loss_scale:
             # Equation 2 with weights that sum to 1 is 1/N of a mean squared error: too small for AdamW's eps and fp16.
             weights = weights * config.num_tokens
         weights = take_tokens(weights, masked_idx).unflatten(0, (b, v))
-        parts = take_tubelets(clips, masked_idx, config.tubelet_size)
-        target = normalised_target(to_unit(parts)).unflatten(0, (b, v))
+        target = self.target(clips, masked_idx).unflatten(0, (b, v))
 
-        def both(prediction: Tensor | None) -> tuple[Tensor, Tensor]:
-            """Loss of the target view (0) and mean loss of the sources (1 and up)."""
-            if prediction is None:
-                return target.new_zeros(()), target.new_zeros(())
-            return (
-                reconstruction_loss(prediction[:, 0], target[:, 0], weights[:, 0]),
-                reconstruction_loss(
-                    prediction[:, 1:].flatten(0, 1), target[:, 1:].flatten(0, 1), weights[:, 1:].flatten(0, 1)
-                ),
-            )
+        def both(loss: Callable[..., Tensor], *given: Tensor | None) -> tuple[Tensor, Tensor]:
+            """Of what is given [b, v, ...] the loss of the target view (0) and the mean of the sources (1 and up)."""
+            zero = target.new_zeros(())
+            parts = [part for part in given if part is not None]
+            if len(parts) < len(given):
+                return zero, zero
+            of_sources = loss(*(part[:, 1:].flatten(0, 1) for part in parts)) if v > 1 else zero
+            return loss(*(part[:, 0] for part in parts)), of_sources
 
-        self_target, self_source = both(made.self_view)
-        cross_target, cross_source = both(made.cross_view)
+        self_target, self_source = both(reconstruction_loss, made.self_view, target, weights)
+        cross_target, cross_source = both(reconstruction_loss, made.cross_view, target, weights)
         with torch.no_grad():
-            baseline_target = mean_baseline(target[:, 0], weights[:, 0])
-            baseline_source = mean_baseline(target[:, 1:].flatten(0, 1), weights[:, 1:].flatten(0, 1))
+            baseline_target, baseline_source = both(mean_baseline, target, weights)
         return PretrainOutput(
             loss=self_source + self_target + config.cross_view_weight * (cross_target + cross_source),
             self_source=self_source,
@@ -196,7 +345,7 @@ class MV2MAE(nn.Module):
         )
 
 
-def other_views(memory: Float[Tensor, "b v k d"]) -> Float[Tensor, "b v l d"]:
-    """For each view the visible tokens of all others, one after another: l = (v - 1) k."""
-    each = [torch.cat([memory[:, :i], memory[:, i + 1 :]], dim=1).flatten(1, 2) for i in range(memory.shape[1])]
+def other_views(parts: Shaped[Tensor, "b v *rest"]) -> Shaped[Tensor, "b v z *rest"]:
+    """For each view what belongs to the z = v - 1 others."""
+    each = [torch.cat([parts[:, :i], parts[:, i + 1 :]], dim=1) for i in range(parts.shape[1])]
     return torch.stack(each, dim=1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mv2mae.config import ModelConfig
 from mv2mae.model.layers import CrossAttention
 from mv2mae.model.losses import token_errors
-from mv2mae.model.motion import motion_weights
+from mv2mae.model.motion import configured_weights
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.model.tubelets import normalised_target, take_tokens, take_tubelets, to_unit
 
@@ -52,9 +52,7 @@ def target_losses(out: PretrainOutput, target: Shaped[Tensor, "b c t h w"], conf
     assert out.reconstructions is not None
     made = out.reconstructions
     tokens = made.masks.masked_idx[:, 0]
-    weights = motion_weights(
-        target, config.tubelet_size, config.motion_temperature, effective_tokens=config.effective_tokens
-    )
+    weights = configured_weights(target, config)
     truth = normalised_target(to_unit(take_tubelets(target, tokens, config.tubelet_size)))
     return TargetLosses(
         tokens=tokens,

@@ -19,6 +19,7 @@ from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.views import collate_pairs
 from mv2mae.errors import InputError
 from mv2mae.model.contrastive import ContrastiveModel
+from mv2mae.model.flops import step_flops
 from mv2mae.model.layers import checkpoint_activations
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
@@ -95,7 +96,7 @@ class PretrainModule(StepModule):
 
 def wants_cameras(model: ModelConfig) -> bool:
     """Whether a model is told where the cameras of its clips stand."""
-    return getattr(model, "cameras", "none") != "none"
+    return model.cameras != "none"
 
 
 def draws_on_device(compute: ComputeConfig) -> bool:
@@ -132,17 +133,17 @@ def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
 
 def _fresh_cross_decoder(model: nn.Module, stored: StoredWeights) -> dict[str, Tensor]:
     """The first weights of a cross-view decoder that starts from scratch beside a stored single-view model."""
-    prefix = "cross_decoder."
-    fresh = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefix)}
-    if not fresh or any(name.startswith(prefix) for name in stored.tensors):
+    prefixes = ("cross_decoder.", "ray_embedding.")
+    fresh = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefixes)}
+    if not fresh or any(name.startswith(prefixes) for name in stored.tensors):
         return {}
     _log.warning("%s has no cross-view decoder, which starts from scratch", stored.path)
     return fresh
 
 
 TASK_SETTINGS = (
-    *("mask_ratio", "masking", "cross_view_weight", "motion_temperature", "motion_scale"),
-    *("effective_tokens", "literal_loss_scale"),
+    *("mask_ratio", "masking", "source_mask_ratio", "directions", "camera_drop", "cross_view_weight"),
+    *("motion_temperature", "motion_scale", "effective_tokens", "literal_loss_scale"),
 )
 """What a pre-training that goes on from another may change: the task, not the model."""
 
@@ -162,13 +163,24 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule)
         f"data    {describe_data(config.data, data.summary)}; {counted(num_items, 'pair')} an epoch{decoded}",
         f"looked at  {'; '.join(describe_held_out(data.summary, data.apart))}",
         f"model   {start}, {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
-        f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked",
+        f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked{_roles(config)}; "
+        f"{step_flops(config.model, 1 + config.data.num_sources).total / 1e9:.3g} GFLOP a pair",
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
         f"{describe_warmup(steps, warmup)}; "
         f"{module.shares.format('pairs')}",
         f"rate    {optim.describe('pairs')}, weight decay {optim.weight_decay:g}, "
         f"{describe_precision(optim, config.compute)}",
     ]
+
+
+def _roles(config: PretrainConfig) -> str:
+    """What targets and sources are given, where that is not the paper's."""
+    model = config.model
+    if config.objective == "contrastive" or model.cross_view_weight == 0:
+        return ""
+    shown = "" if model.source_mask_ratio is None else f", {model.num_shown} of a source's shown"
+    known = ", rays of known cameras" if model.cameras == "rays" else ""
+    return shown + (", one direction" if model.directions == "one" else "") + known
 
 
 def _kind(model: MV2MAE | ContrastiveModel) -> str:

@@ -28,7 +28,7 @@ SELF, CROSS, WRONG = "self-view", "cross-view", "wrong source"
 
 @dataclass(frozen=True)
 class EncodedView:
-    """The visible tokens of a view as the decoders take them: projected, positions added."""
+    """The visible tokens of a view as the decoders take them."""
 
     tokens: Float[Tensor, "1 k d"]
     visible_idx: Int[Tensor, " k"]
@@ -89,8 +89,7 @@ def encode(model: MV2MAE, clip: UInt8[Tensor, "c t h w"], masked: tuple[int, ...
     is_masked = torch.zeros(model.config.num_tokens, dtype=torch.bool, device=device)
     is_masked[list(masked)] = True
     visible_idx, masked_idx = (~is_masked).nonzero()[:, 0], is_masked.nonzero()[:, 0]
-    tokens = model.projector(model.encoder(clip[None].to(device), visible_idx[None]))
-    return EncodedView(tokens + model.decoder_positions[visible_idx], visible_idx, masked_idx)
+    return EncodedView(model.encode(clip[None].to(device), visible_idx[None]), visible_idx, masked_idx)
 
 
 @torch.no_grad()
@@ -103,21 +102,23 @@ def predict_pair(
         source: None where there is no other view.
         wrong: what else the cross-view decoder may be given as its source.
     """
-    num_masked = len(target.masked_idx)
-    mask_tokens = model.mask_token + model.decoder_positions[target.masked_idx]
-    tokens = torch.cat([target.tokens, mask_tokens[None]], dim=1)
-    predictions = {SELF: model.self_decoder(tokens, num_masked)[0].cpu()}
+    given = target.tokens, target.visible_idx[None], target.masked_idx[None]
+    predictions = {SELF: model.decode_self(*given)[0].cpu()}
     attention = None
     if source is not None and model.cross_decoder is not None:
         layers = _cross_attention(model.cross_decoder)
         with caught_inputs(layers) as inputs:
-            predictions[CROSS] = model.cross_decoder(tokens, source.tokens, num_masked)[0].cpu()
+            predictions[CROSS] = model.decode_cross(*given, *_as_source(source))[0].cpu()
         maps = torch.stack([layer.maps(*given)[0] for layer, given in zip(layers, inputs, strict=True)])
         attention = _in_clip_order(maps, torch.cat([target.visible_idx, target.masked_idx]))
         if wrong is not None:
-            predictions[WRONG] = model.cross_decoder(tokens, wrong.tokens, num_masked)[0].cpu()
+            predictions[WRONG] = model.decode_cross(*given, *_as_source(wrong))[0].cpu()
     source_idx = None if attention is None or source is None else source.visible_idx.cpu()
     return PairPrediction(target.masked_idx.cpu(), predictions, attention, source_idx)
+
+
+def _as_source(view: EncodedView) -> tuple[Float[Tensor, "1 1 k d"], Int[Tensor, "1 1 k"]]:
+    return view.tokens[None], view.visible_idx[None, None]
 
 
 def losses(made: PairPrediction, target: UInt8[Tensor, "c t h w"], config: ModelConfig, weighting: Weighting) -> Losses:

@@ -101,7 +101,7 @@ def reconstruct(
         target=target,
         source=source,
         masked_target=greyed(target, visible[0], size),
-        masked_source=None if source is None else greyed(source, visible[1], size),
+        masked_source=None if source is None else greyed(source, masks.shown_idx[0, 1], size),
         predictions=predictions,
         baseline=float(truth.square().mean()),
         statistics=statistics,
@@ -123,5 +123,5 @@ def _run(model: MV2MAE, source: Tensor, target: Tensor, seed: int) -> Reconstruc
     return Reconstructions(
         self_view.cpu(),
         None if cross_view is None else cross_view.cpu(),
-        Masks(masks.visible_idx.cpu(), masks.masked_idx.cpu()),
+        Masks(masks.visible_idx.cpu(), masks.masked_idx.cpu(), masks.shown_idx.cpu()),
     )
