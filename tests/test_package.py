@@ -18,7 +18,7 @@ MAY_IMPORT = {
     # single files, from the ground up
     "errors": set(),
     "wording": set(),
-    "files": set(),
+    "files": {"errors"},
     "seals": {"errors"},
     "weights_check": {"config", "errors"},
     "ranks": set(),

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from mv2mae import runs
-from mv2mae.config import PretrainConfig
+from mv2mae.config import DataConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
-from mv2mae.runs import check_run, environment, git_state, held, read_config
+from mv2mae.runs import check_run, environment, git_state, held, read_config, settled, start_run
 from mv2mae.settings import stored_settings
 from mv2mae.weights import ENCODER, read_weights, save_weights
 
@@ -118,3 +118,19 @@ def test_a_lock_goes_with_the_process_that_had_it(tmp_path):
         process.kill()
     with held(tmp_path, patience=5):
         pass
+
+
+def test_a_run_remembers_its_files_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "m.csv").write_text("path,group,view\n")
+    monkeypatch.chdir(tmp_path)
+    config = PretrainConfig(data=DataConfig(manifest="m.csv"))
+    start_run(tmp_path / "run", config)
+    assert read_config(tmp_path / "run")["data"]["manifest"] == str(tmp_path / "m.csv")
+    check_run(tmp_path / "run", config)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert stored_settings(tmp_path / "run")["data.manifest"] == str(tmp_path / "m.csv")
+    with pytest.raises(InputError, match=r"holds a run with other settings \(data.manifest\)"):
+        check_run(tmp_path / "run", config)  # m.csv is another file here, and not there
+    assert settled(PretrainConfig())["data"]["manifest"] == "sample"

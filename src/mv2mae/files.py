@@ -8,7 +8,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
+
+from mv2mae.errors import InputError
 
 LEFTOVERS = ".*.tmp"
 """What a process that was killed may leave beside the files it wrote; to be removed, never to be read."""
@@ -34,6 +37,20 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder for results, before they are worked for.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); give another folder as --out") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import pandas as pd
@@ -40,6 +39,8 @@ SNAPSHOTS_FOLDER, SNAPSHOTS_NAME = "snapshots", "snapshots.json"
 REPORT_NAME, ENVIRONMENT_NAME, LOCK_NAME = "report.html", "environment.json", ".lock"
 TRAINING_VIDEOS_NAME = "training_videos.json"
 """Paths of the labelled videos that a classifier was trained on, so that a test can tell if it tests on them."""
+_FILES = ("data.manifest", "data.test_manifest", "data.cameras", "init", "log.probe_manifest")
+"""Settings that name files."""
 _SECTIONS = ("model", "data", "optim", "compute", "log", "test")
 """Of a configuration; those that a run has hold settings of their own."""
 _log = logging.getLogger(__name__)
@@ -87,23 +88,22 @@ def write_json(path: Path, values: Any) -> None:
     files.write_json(path, values)
 
 
+def settled(config: Any) -> dict[str, Any]:
+    """`plain`, with the files that it names as absolute paths: a run can be gone on with and tested from any folder."""
+    values = plain(config)
+    for name in _FILES:
+        section, _, key = name.rpartition(".")
+        holder = values.get(section, {}) if section else values
+        given = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(given, str) and given not in ("", "sample") and "://" not in given and Path(given).exists():
+            holder[key] = os.path.abspath(given)
+    return values
+
+
 def plain(config: Any) -> dict[str, Any]:
     """A configuration as nested dictionaries of plain values, as YAML and JSON have them."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def make_writable(folder: Path) -> None:
-    """Make a folder for results, before they are worked for.
-
-    Raises:
-        InputError: nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); give another folder as --out") from error
+    values = config if isinstance(config, dict) else dataclasses.asdict(config)
+    return json.loads(json.dumps(values))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -136,7 +136,9 @@ def check_run(run: Path, config: Any) -> None:
     if (run / CONFIG_NAME).exists():
         before = read_config(run)
         # speed and logging may change between the parts of a run; what decides its result may not
-        changed = [key for key in differences(before, plain(config)) if not key.startswith(("compute.", "log."))]
+        changed = [
+            key for key in differences(settled(before), settled(config)) if not key.startswith(("compute.", "log."))
+        ]
         if changed:
             raise InputError(
                 f"{run} holds a run with other settings ({', '.join(changed[:5])}); "
@@ -153,7 +155,7 @@ def start_run(run: Path, config: Any) -> None:
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        files.write_text(run / CONFIG_NAME, yaml.safe_dump(plain(config), sort_keys=False))
+        files.write_text(run / CONFIG_NAME, yaml.safe_dump(settled(config), sort_keys=False))
         write_json(run / ENVIRONMENT_NAME, environment())
     except OSError as error:
         raise InputError(f"{run} cannot be written ({error.strerror}); give another folder as --run") from error

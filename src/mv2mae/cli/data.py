@@ -18,6 +18,7 @@ def _index_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=str, required=True, help="manifest to write (.parquet or .csv)")
     parser.add_argument("--pattern", type=str, default="", help='of `folder`: "{group}/{view}.mp4", also {label} ...')
     parser.add_argument("--table", type=str, default="", help="of `folder`: a CSV of path, group, view, label ...")
+    parser.add_argument("--group", type=str, default="", help="of `folder`: all videos are views of this one take")
     parser.add_argument("--drop", type=str, default="", help="text file: names of videos to leave out, one a line")
     parser.add_argument("--probe", type=bool, default=True, help="open each video for its rate, length and size")
 
@@ -25,7 +26,7 @@ def _index_options(parser: ArgumentParser) -> None:
 def _index(args: Any) -> None:
     from mv2mae.data.indexing import index
 
-    options = {option: getattr(args, option) for option in ("pattern", "table", "drop", "probe")}
+    options = {option: getattr(args, option) for option in ("pattern", "table", "group", "drop", "probe")}
     root, out = args.root, Path(args.out)
     if args.name == "lerobot" and root.startswith("hf:"):
         from mv2mae.interop.hub import fetch_dataset

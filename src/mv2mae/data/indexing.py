@@ -11,7 +11,7 @@ import pandas as pd
 from mv2mae.data.manifest import check_ending, check_repeats, with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
-from mv2mae.files import write_json
+from mv2mae.files import make_writable, write_json
 from mv2mae.wording import counted
 
 
@@ -22,6 +22,7 @@ def index(
     *,
     pattern: str = "",
     table: str = "",
+    group: str = "",
     drop: str = "",
     probe: bool = True,
 ) -> Path:
@@ -37,6 +38,7 @@ def index(
         out: manifest to write, .parquet or .csv.
         pattern: of `folder`: where group, view and label stand in a path.
         table: of `folder`: a table with a manifest's columns in place of a pattern; its paths are relative to `root`.
+        group: of `folder`: the group of all videos, where a pattern names no group.
         drop: text file with the name of a video in each line; they are left out. NTU's lists of missing skeletons
             are such files; their videos exist, so that nothing is left out unless asked for.
         probe: open each video for its rate, length and size.
@@ -46,7 +48,8 @@ def index(
             ending; what can be told without opening videos is told before.
     """
     check_ending(out)
-    found = build_index(name, root, pattern, table)
+    make_writable(out.parent)
+    found = build_index(name, root, pattern, table, group)
     frame, dropped = _without(found.frame, Path(os.path.abspath(root)), drop) if drop else (found.frame, [])
     check_repeats(frame, f"what was found below {root}")
     total = len(frame)
@@ -64,6 +67,7 @@ def index(
         "set_aside": [list(entry) for entry in found.problems],
         "broken": [list(entry) for entry in broken],
         "dropped": dropped,
+        "others": [other for other in found.others if not _is_own(Path(root, other), out)],
     }
     write_json(out.with_name(f"{out.stem}.report.json"), report)
     _say(frame, report, out)
@@ -83,6 +87,11 @@ def _without(frame: pd.DataFrame, root: Path, file: str) -> tuple[pd.DataFrame, 
         raise InputError(f"{file} names all of the {len(frame)} videos below {root}; nothing would be left")
     kept = frame[[not dropped for dropped in is_listed]].reset_index(drop=True)
     return kept, sorted(set(frame["path"][is_listed]))
+
+
+def _is_own(file: Path, out: Path) -> bool:
+    """Whether a file is one that an index writes."""
+    return file.parent.resolve() == out.parent.resolve() and file.name.split(".")[0] == out.stem.split(".")[0]
 
 
 def _spellings(path: str, root: Path) -> set[str]:
@@ -108,6 +117,7 @@ def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
         "set_aside": "were set aside",
         "broken": "cannot be opened",
         "dropped": "were left out as asked",
+        "others": "other files are no videos by their endings",
     }
     for what, meaning in said.items():
         if report[what]:

@@ -4,11 +4,13 @@ Columns: `path` (relative to the manifest's folder, or absolute), `group` (the p
 camera: a number or a name), `label` (class, from 0), `subject`, `setup` (numbers or names), `start`, `end` (the part
 of the file to use, in seconds of its time stamps), `fps`, `frames`, `width`, `height` (as displayed), `part` (`train`,
 `val` or `test` where an official list of the data set says so), `synchronised` (false where the videos of a group do
-not run on one clock; such a group serves fusion, not pre-training pairs). Only the first three must be there.
+not run on one clock; such a group serves fusion, not pre-training pairs). Only the first three must be there. Further
+columns are the user's own: they are kept, and queries may ask for them.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -20,6 +22,7 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
+from mv2mae.data.csv_text import read_csv
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.tables import check_size, read_parquet
 from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
@@ -50,6 +53,7 @@ PART_OF_FILE, VIEW_OF_GROUP = ["path", "start", "end"], ["group", "view"]
 _INTEGERS = ("label", "frames", "width", "height")
 _NUMBERS_OR_NAMES = ("subject", "setup")
 _FLOATS = ("start", "end", "fps", "rate")
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
 PARTS = ("train", "val", "test")
 _TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
 
@@ -67,11 +71,12 @@ def read_manifest(path: str | Path, *, may_repeat: bool = False) -> pd.DataFrame
         may_repeat: let rows through that repeat a part of a file or a view of a group.
 
     Returns:
-        one row a video with all of `COLUMNS`, missing values empty (`synchronised` true): paths absolute,
+        one row a video with all of `COLUMNS` and the user's own, missing values empty (`synchronised` true): paths
+        absolute,
         `view` integers if all of them are and text otherwise, so that queries such as `view in [2, 3]` work.
 
     Raises:
-        InputError: no such file, unknown or missing columns, values of the wrong kind, duplicate rows, no rows.
+        InputError: no such file, misspelt or missing columns, values of the wrong kind, duplicate rows, no rows.
     """
     if str(path) == "synthetic-stream":
         raise InputError("synthetic-stream is drawn in pre-training and leaves no videos; give --data MANIFEST")
@@ -104,8 +109,9 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
     frame["path"] = [_relative(p, os.path.join(folder, "")) for p in frame["path"]]
     frame = frame.drop(columns=_empty_columns(frame))
     with atomic_write(file) as temporary:
-        if file.suffix == ".csv":
-            frame.to_csv(temporary, index=False, lineterminator="\n")
+        if file.suffix.lower() != ".parquet":
+            separator = "\t" if file.suffix.lower() == ".tsv" else ","
+            frame.to_csv(temporary, index=False, lineterminator="\n", sep=separator)
         else:
             frame.to_parquet(temporary, index=False)
     return file
@@ -115,14 +121,14 @@ def make_frame(rows: pd.DataFrame | Iterable[dict[str, object]], name: str = "th
     """A manifest's table from rows that name the columns they fill, or from a table that has some of the columns.
 
     Raises:
-        InputError: unknown or missing columns, values of the wrong kind; `name` stands for the table in it.
+        InputError: misspelt or missing columns, values of the wrong kind; `name` stands for the table in it.
     """
     known = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(COLUMNS))
     return _typed(known, name)
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """Reads a .csv (every value as text) or .parquet file as it is.
+    """Reads a .csv or .tsv (every value as text) or .parquet file as it is.
 
     Raises:
         InputError: another ending, or a file that cannot be read.
@@ -130,10 +136,8 @@ def read_table(file: Path) -> pd.DataFrame:
     check_ending(file)
     check_size(file)
     try:
-        if file.suffix == ".csv":
-            if b"\0" in file.read_bytes():
-                raise ValueError("bytes of zero in it: part of it was lost")
-            return pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
+        if file.suffix.lower() != ".parquet":
+            return read_csv(file)
         return read_parquet(file)
     except InputError:
         raise
@@ -144,15 +148,28 @@ def read_table(file: Path) -> pd.DataFrame:
 
 def check_ending(file: Path) -> None:
     """Raises InputError unless a file ends in .csv or .parquet."""
-    if file.suffix not in (".csv", ".parquet"):
+    if file.suffix.lower() not in TABLE_ENDINGS:
         raise InputError(f"{file} ends in {file.suffix or 'nothing'}; give a .csv or a .parquet file")
 
 
-def check_columns(frame: pd.DataFrame, name: str) -> None:
-    """Raises InputError unless a table has a manifest's columns only, and those that it needs, filled."""
-    unknown = [str(c) for c in frame.columns if c not in COLUMNS]
-    if unknown:
-        raise InputError(f"{name} has unknown columns {', '.join(unknown)}; a manifest has {', '.join(COLUMNS)}")
+def check_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table with its columns named as a manifest names them, whatever their case; others are the user's own.
+
+    Raises:
+        InputError: a needed column is missing or not filled, two have one name, or one looks like a misspelt one.
+    """
+    lower = {str(c): str(c).strip().lower() for c in frame.columns}
+    names = [lower[str(c)] if lower[str(c)] in COLUMNS else str(c).strip() for c in frame.columns]
+    names = [
+        re.sub(r"\.[0-9]+$", "", c) if re.sub(r"\.[0-9]+$", "", c) in names else c for c in names
+    ]  # pandas' view.1
+    if len(set(names)) < len(names):
+        raise InputError(f"{name} has two columns {next(c for c in names if names.count(c) > 1)}; remove one")
+    frame = frame.set_axis(names, axis=1)
+    absent = [c for c in COLUMNS if c not in names]
+    for own in (c for c in names if c not in COLUMNS):
+        if close := difflib.get_close_matches(own.lower(), absent, n=1, cutoff=0.8):
+            raise InputError(f"{name} has an unknown column {own}; rename it: did you mean {close[0]}?")
     missing = [c for c in REQUIRED if c not in frame.columns]
     if missing:
         raise InputError(f"{name} lacks the column {', '.join(missing)}; a manifest needs {', '.join(REQUIRED)}")
@@ -161,6 +178,7 @@ def check_columns(frame: pd.DataFrame, name: str) -> None:
         if empty.any():
             rows = ", ".join(str(i + 1) for i in empty.nonzero()[0][:5])
             raise InputError(f"{name}: column {column} is empty in {empty.sum()} rows (data row {rows}); fill it")
+    return frame
 
 
 def check_repeats(frame: pd.DataFrame, name: str) -> None:
@@ -267,8 +285,9 @@ def _probe_or_reason(path: str) -> VideoInfo | str:
 
 def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """All columns, in order and with their types."""
-    check_columns(frame, name)
-    frame = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
+    frame = check_columns(frame, name)
+    own = [column for column in frame.columns if column not in COLUMNS]
+    frame = frame.reindex(columns=[*COLUMNS, *own]).reset_index(drop=True)
     columns: dict[str, object] = {"path": frame["path"].map(str), "group": frame["group"].map(as_text)}
     columns["view"] = _views(frame["view"].map(as_text))
     for column in _INTEGERS:
@@ -279,7 +298,8 @@ def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         columns[column] = _numbers(frame[column], column, name, "float64")
     columns["part"] = _words(frame["part"], "part", name, dict(zip(PARTS, PARTS, strict=True))).astype("string")
     columns["synchronised"] = _words(frame["synchronised"], "synchronised", name, _TRUTH).fillna(True).astype(bool)
-    return pd.DataFrame(columns, columns=list(COLUMNS))
+    columns |= {column: _own(frame[column]) for column in own}
+    return pd.DataFrame(columns, columns=[*COLUMNS, *own])
 
 
 def _views(views: pd.Series) -> pd.Series:
@@ -288,6 +308,14 @@ def _views(views: pd.Series) -> pd.Series:
     if all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", view) for view in names):
         return views.map({view: int(view) for view in names}).astype("Int64")
     return views
+
+
+def _own(values: pd.Series) -> pd.Series:
+    """A column of the user's own: numbers where all of it are, so that queries can compare them."""
+    try:
+        return pd.to_numeric(values)
+    except (TypeError, ValueError):
+        return values
 
 
 def _numbers_or_names(values: pd.Series) -> pd.Series:

@@ -41,6 +41,7 @@ from mv2mae.evaluate.scores import (
 )
 from mv2mae.evaluate.scoring import score_videos
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
+from mv2mae.files import make_writable
 from mv2mae.model.classifier import Classifier
 from mv2mae.runs import TRAINING_VIDEOS_NAME, write_json
 from mv2mae.weights import find_weights, load_classifier_model
@@ -102,10 +103,10 @@ def evaluate(
     size, frames = model.config.image_size, model.config.num_frames
     dataset = eval_data(data, num_frames=frames, size=size, test=test, classes=classes, progress=progress)
     count_untrained(dataset.frame, labels)
+    make_writable(out)
     model = model.to(device)
     attention = fusion_of(run, model, classes, data, progress=progress) if fusion == "attention" else None
     untrained = sorted(set(dataset.labels) - set(labels))
-    out.mkdir(parents=True, exist_ok=True)
     scores, fused = _scored(model, labels, dataset, test, out, attention, progress)
     scores.attrs = {
         "run": str(run),

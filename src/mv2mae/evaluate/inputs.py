@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mv2mae.data.manifest import make_frame, read_manifest
-from mv2mae.data.protocols.base import list_folder
+from mv2mae.data.manifest import TABLE_ENDINGS, make_frame, read_manifest
+from mv2mae.data.protocols.base import is_text, list_folder
 from mv2mae.errors import InputError
 
 
@@ -27,7 +27,8 @@ def performances(inputs: Sequence[str | Path], *, each: bool = False) -> pd.Data
     paths = [Path(item) for item in inputs]
     if not paths:
         raise InputError("no video given; give the files of one performance, one for each camera, or a folder")
-    if any(path.suffix in (".csv", ".parquet") for path in paths):
+    check_names(inputs)
+    if any(path.suffix.lower() in TABLE_ENDINGS for path in paths):
         if len(paths) > 1:
             raise InputError(f"{len(paths)} inputs with a manifest among them; give one manifest alone, or videos")
         return read_manifest(paths[0])
@@ -39,6 +40,13 @@ def performances(inputs: Sequence[str | Path], *, each: bool = False) -> pd.Data
     return make_frame({"path": str(path), "group": name, "view": 0} for (path, _), name in rows)
 
 
+def check_names(paths: Sequence[str | Path]) -> None:
+    """Raises InputError for a name that is no UTF-8, which no table of results can hold."""
+    for path in paths:
+        if not is_text(str(path)):
+            raise InputError(f"{str(path)!a}: its name is no valid UTF-8; rename the file or its folder")
+
+
 def one_performance(videos: Sequence[str | Path]) -> pd.DataFrame:
     """A manifest's table of one group.
 
@@ -47,6 +55,7 @@ def one_performance(videos: Sequence[str | Path]) -> pd.DataFrame:
     """
     if not videos:
         raise InputError("no video given; give the files of one performance, one for each camera")
+    check_names(videos)
     name = "+".join(dict.fromkeys(Path(path).stem for path in videos))
     return make_frame({"path": str(path), "group": name, "view": i} for i, path in enumerate(videos))
 
@@ -55,7 +64,9 @@ def _files(item: Path) -> list[tuple[Path, str]]:
     """The videos of a folder, or a file itself; each with the name by which it is told."""
     if not item.is_dir():
         return [(item, item.name)]
-    found = list_folder(item).files
+    listing = list_folder(item)
+    check_names([item / name for name in listing.undecodable])
+    found = listing.files
     if not found:
         raise InputError(f"{item}: no video in this folder; give video files, a folder that holds some, or a manifest")
     return [(item / name, name) for name in found]

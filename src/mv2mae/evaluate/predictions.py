@@ -13,6 +13,7 @@ from mv2mae.config import EvalConfig
 from mv2mae.evaluate.inputs import performances
 from mv2mae.evaluate.predict import ActionClassifier, predictions_table, print_prediction
 from mv2mae.evaluate.timeline import NothingReadableError, Timeline
+from mv2mae.files import make_writable
 from mv2mae.runs import write_json
 
 DEFAULT_OUT = "predictions"
@@ -44,10 +45,13 @@ def predict_videos(
     rows = performances(videos, each=each)
     chosen = {"num_clips": num_clips, "num_crops": num_crops}
     given = {name: value for name, value in chosen.items() if value is not None}
+    test = EvalConfig(**given)
+    if out or window or rows["group"].nunique() > 1:
+        make_writable(Path(out or DEFAULT_OUT))
     if window:
         broken = _timelines(classifier, rows, given, window=window, hop=hop, out=Path(out or DEFAULT_OUT))
     else:
-        broken = _predictions(classifier, rows, EvalConfig(**given), out)
+        broken = _predictions(classifier, rows, test, out)
     if broken:
         console = Console(stderr=True)
         console.print(f"  {len(broken)} of {len(rows)} videos could not be read:")
@@ -67,7 +71,6 @@ def _predictions(classifier: ActionClassifier, rows: pd.DataFrame, test: EvalCon
             print_prediction(prediction)
     if found and (out or several):
         folder = Path(out or DEFAULT_OUT)
-        folder.mkdir(parents=True, exist_ok=True)
         predictions_table(found).to_csv(folder / "predictions.csv", index=False)
         write_json(folder / "predictions.json", [prediction.to_dict() for prediction in found])
         print(f"  wrote predictions.csv and predictions.json into {folder}")
@@ -98,7 +101,6 @@ def _write(timeline: Timeline, out: Path) -> list[str]:
     """Table, JSON and picture of a timeline; the names of the files."""
     from mv2mae.evaluate.timeline_figure import timeline_figure  # matplotlib is slow to load
 
-    out.mkdir(parents=True, exist_ok=True)
     stem = timeline.name.replace(os.sep, "_").replace("/", "_").strip("._")
     names = [f"{stem}.timeline.{ending}" for ending in ("csv", "json", "png")]
     timeline.to_frame().to_csv(out / names[0], index=False)

@@ -37,7 +37,7 @@ from mv2mae.data.video import available_cores
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.windows import even_offsets
 from mv2mae.errors import InputError
-from mv2mae.files import atomic_write
+from mv2mae.files import atomic_write, make_writable
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import Blocks
 from mv2mae.seals import SEAL, check_seal, seal
@@ -208,7 +208,10 @@ class Parts:
             return False
 
     def _compute(self, missing: list[slice], device: str, progress: bool) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            make_writable(self.folder)
+        except InputError as error:
+            raise InputError(f"{error}, or as MV2MAE_CACHE for what is kept") from error
         wanted = pd.concat([self.rows.iloc[piece] for piece in missing])
         shown = progress and sys.stdout.isatty()
         with worker_deaths_told(), Progress(transient=True, disable=not shown) as bar:

@@ -71,7 +71,7 @@ def test_warnings_fail_only_when_strict(
         (["m.csv", "--out", "nowhere/r.json"], "cannot be written"),
         (["m.csv", "--tolerance", "0"], "tolerance=0 must lie between"),
         (["m.csv", "--time_limit", "0"], "time_limit=0 must be positive"),
-        (["bad.csv"], "unknown columns colour"),
+        (["bad.csv"], "unknown column lable"),
         (["none.csv"], "no rows"),
         (["label.csv"], "a.mp4 has the label -1"),
         (["no/where.csv"], "no manifest at no/where.csv"),
@@ -83,7 +83,7 @@ def test_bad_input_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "m.csv").write_text("path,group,view\na.mp4,g,1\n")
-    (tmp_path / "bad.csv").write_text("path,group,view,colour\na.mp4,g,1,red\n")
+    (tmp_path / "bad.csv").write_text("path,group,view,lable\na.mp4,g,1,red\n")
     (tmp_path / "label.csv").write_text("path,group,view,label\na.mp4,g,1,-1\n")
     (tmp_path / "none.csv").write_text("path,group,view\n")
     assert run(*words) == 1

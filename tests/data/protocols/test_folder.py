@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from public_names import touch
 
+from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.protocols import PROTOCOLS, Listing, build_index, select
 from mv2mae.errors import InputError
 
@@ -137,7 +139,9 @@ def test_a_table_may_be_parquet_with_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,group,view,camera\n1.mp4,g,1,x\n", "unknown columns camera"),
+        ("path,group,view,lable\n1.mp4,g,1,x\n", "unknown column lable; rename it: did you mean label"),
+        ("path,group,view,Group\n1.mp4,g,1,x\n", "has two columns group"),
+        ("path;group;view\n1.mp4;g\0;1\n", "bytes of zero"),
         ("path,view\n1.mp4,1\n", "lacks the column group"),
         ("path,group,view\n,g,1\n", "column path is empty in 1 rows"),
         ("path,group,view,start\n1.mp4,g,1,x\n", "column start must hold numbers"),
@@ -160,3 +164,59 @@ def test_a_table_and_a_pattern_exclude_each_other(tmp_path: Path) -> None:
         build_index("folder", tmp_path, table="x.csv")
     with pytest.raises(InputError, match="etri has fixed names and takes no table"):
         build_index("etri", tmp_path, table="x.csv")
+
+
+def test_camcorders_and_phones_are_seen_whatever_their_endings(tmp_path: Path) -> None:
+    names = ["cam1.mp4", "cam2.MTS", "cam3.3gp", "cam4.m2ts", "cam5.FLV", "cam6.h264"]
+    touch(tmp_path, *(f"take/{name}" for name in names), "take/cam7.dav", "take/notes.pdf", "take/.hidden.mp4")
+    found = build_index("folder", tmp_path, "{group}/{view}.*")
+    assert found.frame["view"].tolist() == ["cam1", "cam2", "cam3", "cam4", "cam5", "cam6"]
+    assert found.others == ("take/cam7.dav", "take/notes.pdf")
+    assert len(build_index("folder", tmp_path, "{group}/{view}.MTS").frame) == 1
+    named = build_index("folder", tmp_path, "{group}/{view}.dav")  # an ending that only the pattern knows
+    assert named.frame["path"].tolist() == [str(tmp_path / "take/cam7.dav")]
+    assert named.others == ("take/notes.pdf",)
+    assert len(named.unmatched) == 6
+
+
+def test_a_flat_folder_is_one_take(tmp_path: Path) -> None:
+    touch(tmp_path, "cam1.mp4", "cam2.MOV")
+    frame = build_index("folder", tmp_path, group="lift").frame
+    assert frame[["group", "view"]].to_numpy().tolist() == [["lift", "cam1"], ["lift", "cam2"]]
+    frame = build_index("folder", tmp_path, "cam{view}.*", group="lift").frame
+    assert frame["view"].tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"for the videos of one take give --group NAME"):
+        build_index("folder", tmp_path, "{view}.mp4")
+    with pytest.raises(InputError, match=r"must hold \{view\}"):
+        build_index("folder", tmp_path, "*.mp4", group="lift")
+    with pytest.raises(InputError, match="group 'lift' and table 'x.csv' exclude each other"):
+        build_index("folder", tmp_path, table="x.csv", group="lift")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Path;Group;View;Label;Lux\n1.mp4;g;1;walk;2.5\n2.mp4;g;2;walk;1.5\n",
+        "path\tgroup\tview\tlabel\tLux\n1.mp4\tg\t1\twalk\t2.5\n2.mp4\tg\t2\twalk\t1.5\n",
+        "path, group, VIEW , label, Lux\n1.mp4, g, 1, walk, 2.5\n2.mp4, g, 2, walk, 1.5\n",
+        "\ufeffsep=;\nPATH;GROUP;VIEW;LABEL;Lux\n1.mp4;g;1;walk;2.5\n2.mp4;g;2;walk;1.5\n",
+        'path,group,view,label,Lux\n"1.mp4","g","1","walk",2.5\n2.mp4,g,2,walk,1.5\n',
+    ],
+)
+@pytest.mark.parametrize("name", ["t.csv", "T.CSV", "t.tsv"])
+def test_tables_are_taken_as_spreadsheets_write_them(tmp_path: Path, text: str, name: str) -> None:
+    touch(tmp_path, "1.mp4", "2.mp4")
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    found = build_index("folder", tmp_path, table=str(tmp_path / name))
+    assert found.frame[["group", "view", "label"]].to_numpy().tolist() == [["g", 1, 0], ["g", 2, 0]]
+    assert found.class_names == ("walk",)
+    out = write_manifest(found.frame, tmp_path / "m.csv")
+    assert select(read_manifest(out), query="Lux > 2")["view"].tolist() == [1]  # the user's own column
+
+
+def test_names_that_are_no_utf8_are_told(tmp_path: Path) -> None:
+    folder = os.fsdecode(b"gr\xfcn")
+    touch(tmp_path, f"{folder}/a.mp4")
+    with pytest.raises(InputError, match=r"udcfcn.*whose name is no valid UTF-8") as caught:
+        build_index("folder", tmp_path)
+    assert str(caught.value).isprintable()

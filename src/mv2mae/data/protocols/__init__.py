@@ -24,7 +24,7 @@ PROTOCOLS: dict[str, Protocol] = {
 """Data sets by name."""
 
 
-def build_index(protocol: str, root: str | Path, pattern: str = "", table: str = "") -> Indexed:
+def build_index(protocol: str, root: str | Path, pattern: str = "", table: str = "", group: str = "") -> Indexed:
     """Finds the videos of a data set below a folder.
 
     Args:
@@ -32,6 +32,7 @@ def build_index(protocol: str, root: str | Path, pattern: str = "", table: str =
         root: its folder.
         pattern: of `folder` only: how groups and views are written in the paths.
         table: of `folder` only: a file that says it of each video, in place of a pattern.
+        group: of `folder` only: the group of all videos; a pattern then names their views.
 
     Raises:
         InputError: unknown data set, no such folder, or no video that fits its names.
@@ -39,16 +40,19 @@ def build_index(protocol: str, root: str | Path, pattern: str = "", table: str =
     known = _protocol(protocol)
     if not Path(root).is_dir():
         raise InputError(f"no folder at {root}; give the folder that holds the videos of {protocol}")
-    for option, value in (("pattern", pattern), ("table", table)):
+    for option, value in (("pattern", pattern), ("table", table), ("group", group)):
         if value and option not in known.options:
             raise InputError(f"{protocol} has fixed names and takes no {option} ({value!r}); `folder` takes one")
-    listing = list_folder(Path(root), pattern=pattern, table=table)
+    listing = list_folder(Path(root), pattern=pattern, table=table, group=group)
     found = known.index(listing)
     if found.frame.empty:
         place, reason = found.problems[0]
         raise InputError(f"no video of {protocol} below {root} can be used; first: {place}: {reason}")
     odd = tuple((name, "its name is no valid UTF-8; rename the file or its folder") for name in listing.undecodable)
-    return replace(found, class_names=found.class_names or known.class_names, problems=found.problems + odd)
+    taken = set(found.frame["path"])
+    others = tuple(name for name in listing.others if f"{listing.root}/{name}" not in taken)
+    names = found.class_names or known.class_names
+    return replace(found, class_names=names, problems=found.problems + odd, others=others)
 
 
 def select(frame: pd.DataFrame, *, split: str = "", part: str = "train", query: str = "") -> pd.DataFrame:

@@ -34,12 +34,16 @@ class Listing:
     """Its video files: relative paths with / between the parts."""
     texts: Sequence[str] = ()
     """Its .txt files (labels, official lists), likewise."""
+    others: Sequence[str] = ()
+    """Files with other endings, likewise; hidden ones are not listed."""
     undecodable: tuple[str, ...] = ()
     """Files that have no UTF-8 name, and can stand in no manifest; with the odd bytes escaped."""
     pattern: str = ""
     """Of `folder` only: how groups and views are written in the paths."""
     table: str = ""
     """Of `folder` only: a table of the videos, in place of a pattern."""
+    group: str = ""
+    """Of `folder` only: the group that all videos belong to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class Indexed:
     """Video files whose names do not belong to the data set, relative to the folder."""
     class_names: tuple[str, ...] = ()
     """Names of the labels 0, 1, ... where the folder itself tells them."""
+    others: tuple[str, ...] = ()
+    """Files that are no videos by their names, relative to the folder."""
     problems: tuple[tuple[str, str], ...] = ()
     """What belongs to the data set and was set aside: (file or line, reason)."""
 
@@ -66,16 +72,21 @@ class Protocol:
     class_names: tuple[str, ...] = ()
     """Names of the labels 0, 1, ...; empty where they are unknown or differ from folder to folder."""
     options: tuple[str, ...] = ()
-    """Fields of a listing that a user may set: of `folder`, `pattern` and `table`."""
+    """Fields of a listing that a user may set: of `folder`, `pattern`, `table` and `group`."""
 
 
-VIDEO_ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv")
-"""What counts as a video file."""
+VIDEO_ENDINGS = (
+    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".webm", ".ogv", ".wmv", ".asf"),
+    *(".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".mod", ".tod", ".ts", ".mts", ".m2ts", ".m2t", ".tp", ".trp"),
+    *(".flv", ".f4v", ".mxf", ".dv", ".nut", ".ivf", ".obu", ".h264", ".264", ".avc", ".h265", ".265", ".hevc"),
+    *(".h266", ".mjpg", ".mjpeg", ".y4m"),
+)
+"""What counts as a video file, in any case; a pattern that names another ending takes that, too."""
 
 
-def list_folder(root: Path, *, pattern: str = "", table: str = "") -> Listing:
-    """All video and text files below a folder at any depth, in sorted order; hidden files are left out."""
-    found: dict[str, list[str]] = {"video": [], "text": []}
+def list_folder(root: Path, *, pattern: str = "", table: str = "", group: str = "") -> Listing:
+    """All files below a folder at any depth, in sorted order; hidden files are left out."""
+    found: dict[str, list[str]] = {"video": [], "text": [], "other": []}
     visited = set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -87,21 +98,34 @@ def list_folder(root: Path, *, pattern: str = "", table: str = "") -> Listing:
         prefix = "" if below == "." else f"{below}/"
         for name in names:
             ending = os.path.splitext(name)[1].lower()
-            if not name.startswith(".") and (ending in VIDEO_ENDINGS or ending == ".txt"):
-                found["text" if ending == ".txt" else "video"].append(prefix + name)
+            if not name.startswith("."):
+                kind = "video" if ending in VIDEO_ENDINGS else "text" if ending == ".txt" else "other"
+                found[kind].append(prefix + name)
     return Listing(
         root=Path(os.path.abspath(root)),  # without .., as manifests write paths
-        files=sorted(filter(_is_text, found["video"])),
-        texts=sorted(filter(_is_text, found["text"])),
-        undecodable=tuple(sorted(ascii(name) for names in found.values() for name in names if not _is_text(name))),
+        files=sorted(filter(is_text, found["video"])),
+        texts=sorted(filter(is_text, found["text"])),
+        others=sorted(filter(is_text, found["other"])),
+        undecodable=tuple(sorted(ascii(name) for name in found["video"] if not is_text(name))),
+        group=group,
         pattern=pattern,
         table=table,
     )
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
+    """Whether a path is UTF-8."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:  # bytes that the file system handed out as surrogates
         return False
     return True
+
+
+def instance(listing: Listing) -> str:
+    """What was found where nothing fits, for messages."""
+    if listing.files:
+        return f"found for instance {listing.files[0]}"
+    if listing.undecodable:
+        return f"found for instance {listing.undecodable[0]}, whose name is no valid UTF-8: rename it"
+    return "found no video files" + (f", but for instance {listing.others[0]}" if listing.others else "")

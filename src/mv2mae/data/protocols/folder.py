@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from mv2mae.data.manifest import check_columns, make_frame, read_table
-from mv2mae.data.protocols.base import Indexed, Listing, Protocol
+from mv2mae.data.protocols.base import Indexed, Listing, Protocol, instance
 from mv2mae.errors import InputError
 
 PLACEHOLDERS = ("group", "view", "label", "subject", "setup")
 DEFAULT_PATTERN = "{group}/{view}.mp4"
+FLAT_PATTERN = "{view}.*"
+"""Of videos that are all of one take."""
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str, *, needed: Sequence[str] = ("group", "view")) -> re.Pattern[str]:
     """The pattern as a regular expression over a path relative to the folder.
 
     Raises:
-        InputError: unknown placeholders, or no {group} or {view}.
+        InputError: unknown placeholders, or one that is needed is missing.
     """
     if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", pattern)):
         raise InputError(f"pattern {pattern!r} has an unpaired brace; write placeholders as {{group}}")
@@ -38,8 +41,13 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             raise InputError(f"pattern {pattern!r}: {{{name}}} is unknown; use {_listed(PLACEHOLDERS)}")
         parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
         seen.add(name)
-    if not {"group", "view"} <= seen:
-        raise InputError(f"pattern {pattern!r} must hold {{group}} and {{view}}, as {DEFAULT_PATTERN!r} does")
+    if not set(needed) <= seen:
+        hint = "; for the videos of one take give --group NAME" if "view" in seen else ""
+        raise InputError(
+            f"pattern {pattern!r} must hold {{group}} and {{view}}, as {DEFAULT_PATTERN!r} does{hint}"
+            if "group" in needed
+            else f"pattern {pattern!r} must hold {{view}}, as {FLAT_PATTERN!r} does"
+        )
     return re.compile("".join(parts))
 
 
@@ -52,28 +60,35 @@ def index(listing: Listing) -> Indexed:
     Raises:
         InputError: a wrong pattern or table, both of them, or no file that fits.
     """
-    if listing.pattern and listing.table:
-        raise InputError(f"pattern {listing.pattern!r} and table {listing.table!r} exclude each other; give one")
+    if listing.table and (other := listing.pattern or listing.group):
+        what = "pattern" if listing.pattern else "group"
+        raise InputError(f"{what} {other!r} and table {listing.table!r} exclude each other; give one")
     return _from_table(listing) if listing.table else _from_paths(listing)
 
 
 def _from_paths(listing: Listing) -> Indexed:
-    pattern = listing.pattern or DEFAULT_PATTERN
-    regex = compile_pattern(pattern)
+    pattern = listing.pattern or (FLAT_PATTERN if listing.group else DEFAULT_PATTERN)
+    regex = compile_pattern(pattern, needed=("view",) if listing.group else ("group", "view"))
     rows: list[dict[str, str]] = []
     unmatched: list[str] = []
-    for file in listing.files:
+    named = [file for file in (*listing.others, *listing.texts) if _names_ending(pattern) and regex.fullmatch(file)]
+    for file in sorted([*listing.files, *named]):
         match = regex.fullmatch(file)
         if match is None:
             unmatched.append(file)
         else:
-            rows.append({"path": f"{listing.root}/{file}", **match.groupdict()})
+            given = {"group": listing.group} if listing.group else {}
+            rows.append({"path": f"{listing.root}/{file}", **match.groupdict(), **given})
     if not rows:
-        found = f"found for instance {unmatched[0]}" if unmatched else "found no video files"
-        raise InputError(f"no file below {listing.root} fits the pattern {pattern!r}; {found}")
+        raise InputError(f"no file below {listing.root} fits the pattern {pattern!r}; {instance(listing)}")
     _separate_groups(rows)
     frame, class_names = _numbered(pd.DataFrame(rows, dtype=object))
     return Indexed(frame=make_frame(frame), unmatched=tuple(unmatched), class_names=class_names)
+
+
+def _names_ending(pattern: str) -> bool:
+    """Whether a pattern says how names end, so that what fits it is meant, whatever that ending is."""
+    return re.search(r"\.[A-Za-z0-9]+$", pattern) is not None
 
 
 def _from_table(listing: Listing) -> Indexed:
@@ -81,8 +96,7 @@ def _from_table(listing: Listing) -> Indexed:
     file = Path(listing.table)
     if not file.is_file():
         raise InputError(f"no table at {file}; give a .csv or .parquet file with the columns path, group and view")
-    frame = read_table(file)
-    check_columns(frame, str(file))
+    frame = check_columns(read_table(file), str(file))
     frame["path"] = [os.path.normpath(os.path.join(listing.root, str(path))) for path in frame["path"]]
     is_there = frame["path"].map(os.path.isfile).astype(bool)
     named = set(frame["path"])
@@ -118,4 +132,4 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"{{{name}}}" for name in names)
 
 
-PROTOCOL = Protocol(name="folder", index=index, options=("pattern", "table"))
+PROTOCOL = Protocol(name="folder", index=index, options=("pattern", "table", "group"))

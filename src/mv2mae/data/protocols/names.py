@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mv2mae.data.manifest import make_frame
-from mv2mae.data.protocols.base import Indexed, Listing
+from mv2mae.data.protocols.base import Indexed, Listing, instance
 from mv2mae.errors import InputError
 
 Columns = Callable[[pd.DataFrame], Mapping[str, Any]]
@@ -81,5 +81,4 @@ def without_doubles(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[tuple[str,
 
 def no_video(listing: Listing, title: str, example: str) -> InputError:
     """The error for a folder in which nothing fits."""
-    found = f"found for instance {listing.files[0]}" if listing.files else "found no video files"
-    return InputError(f"no {title} video below {listing.root}: expected names as {example}, {found}")
+    return InputError(f"no {title} video below {listing.root}: expected names as {example}, {instance(listing)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mv2mae.config import GeometryConfig
-from mv2mae.runs import make_writable
+from mv2mae.files import make_writable
 from mv2mae.studies.geometry.figure import geometry_figure
 from mv2mae.studies.geometry.summary import geometry, print_geometry, write_geometry
 from mv2mae.weights import find_weights

@@ -20,6 +20,7 @@ from mv2mae.data.labels import class_names, count_untrained, match_labels
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import Figures, accuracy, fuse_views, top1_with_interval
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
+from mv2mae.files import make_writable
 from mv2mae.model.knn import knn_scores
 from mv2mae.runs import write_json
 from mv2mae.studies.features import UNTRAINED, Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
@@ -180,6 +181,7 @@ def probe(
     if floor:
         encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))
     rows = labelled_rows(data)
+    make_writable(out)
     features, left_out = choose_level(encoders[0], features, config, len(rows.train) + len(rows.test))
     tables, results, broken = [], {}, {}
     for frozen in encoders:
@@ -203,7 +205,6 @@ def probe(
         "encoders": results,
         "broken": sorted(broken.items()),
     }
-    out.mkdir(parents=True, exist_ok=True)
     pd.concat(tables, ignore_index=True).to_parquet(out / "predictions.parquet", index=False)
     write_json(out / "probe.json", figures)
     return figures

@@ -11,9 +11,9 @@ from rich.console import Console
 from mv2mae.config import DataConfig, SecondViewConfig
 from mv2mae.evaluate.metrics import Figures
 from mv2mae.evaluate.tables import print_table
-from mv2mae.files import atomic_write
+from mv2mae.files import atomic_write, make_writable
 from mv2mae.model.second_view import EMPTY
-from mv2mae.runs import make_writable, write_json
+from mv2mae.runs import write_json
 from mv2mae.studies.second_view.measure import second_view
 from mv2mae.weights import find_weights
 

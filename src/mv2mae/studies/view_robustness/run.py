@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
+from mv2mae.files import make_writable
 from mv2mae.studies.view_robustness.figure import robustness_figure
 from mv2mae.studies.view_robustness.measure import print_robustness, view_robustness, write_robustness
 
@@ -21,6 +22,7 @@ def run_robustness(
     Raises:
         InputError: as `view_robustness`.
     """
+    make_writable(out)
     figures = view_robustness(weights, data, features, config, **options)
     print_robustness(figures)
     for path in write_robustness(figures, out):
