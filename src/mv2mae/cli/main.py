@@ -37,7 +37,7 @@ GROUPS = {
     "data": ("index", "check", "prepare", "synth"),
     "train": ("recipes", "pretrain", "finetune"),
     "test and use": ("evaluate", "predict", "extract", "export"),
-    "what an encoder has learnt": ("probe", "robustness", "geometry"),
+    "what an encoder has learnt": ("probe", "robustness", "geometry", "second-view"),
     "look": ("visualize", "view", "report"),
     "measure speed": ("bench data", "bench model"),
 }
