@@ -117,6 +117,24 @@ def test_evaluation_equals_reading_and_cropping_by_hand(takes: pd.DataFrame) -> 
     assert torch.equal(item["clips"], cut_eval_crops(frames, 32, 10))
 
 
+def test_only_clips_that_need_damaged_frames_fail(takes: pd.DataFrame, tmp_path: Path) -> None:
+    def noise(time: float) -> np.ndarray:
+        return np.random.default_rng(round(1000 * time)).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+
+    path = write_video(tmp_path / "v.mp4", even_times(150, 75), image=noise, gop=10)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + len(data) // 6] = bytes(len(data) // 6)
+    path.write_bytes(data)
+    frame = takes.assign(path=[str(path), *takes["path"][1:]])
+    test = evaluation(frame, num_clips=4, num_crops=1)
+    assert test[0]["clips"].shape == (4, 3, 8, 32, 32)
+    train = clips(frame)
+    drawn = [train[(epoch, 0)]["index"] for epoch in range(20)]
+    assert 5 < drawn.count(0) < 20  # the other times another video takes its place
+    assert test.videos.problems.items() == train.videos.problems.items() == []
+
+
 def test_evaluation_reports_broken_videos_and_missing_labels(takes: pd.DataFrame, tmp_path: Path) -> None:
     frame = takes.assign(label=pd.array([None] * 6, dtype="Int64"))
     frame.loc[1, "path"] = str(tmp_path / "gone.mp4")

@@ -13,7 +13,8 @@ import pytest
 from tiny_videos import even_times, level, time_of, write_video
 
 from mv2mae.data.check import check_manifest
-from mv2mae.data.manifest import make_frame
+from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
+from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.video import GapError, VideoError, decode_video, probe, read_frames
 from mv2mae.data.videos import Videos
 from mv2mae.data.windows import aligned_times, shared_clock, video_span
@@ -198,6 +199,34 @@ def test_the_intact_part_of_a_cut_off_file_is_usable(tmp_path: Path, kind: str) 
         read_frames(path, [1.95])
     assert not {"truncated", "wrong_length", "unreadable"} & kinds_of_findings(path, start=0, end=1).keys()
     assert "error" in kinds_of_findings(path, start=0, end=1.9).values()
+
+
+def test_findings_about_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "interlaced.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"x264-params": "tff=1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for time in even_times(10, 25):
+            pixels = np.full((64, 64, 3), level(time), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    assert kinds_of_findings(path) == {"interlaced": "warning"}
+    one, two = (write_video(tmp_path / f"{h}.ts", even_times(20, 25), size=(h, 64)) for h in (48, 96))
+    (tmp_path / "v.ts").write_bytes(one.read_bytes() + two.read_bytes())
+    assert kinds_of_findings(tmp_path / "v.ts")["size_changes"] == "warning"
+    one, two = (write_video(tmp_path / f"{n}.mp4", even_times(n, 25)) for n in (20, 30))
+    (tmp_path / "v.mp4").write_bytes(one.read_bytes() + two.read_bytes())
+    assert kinds_of_findings(tmp_path / "v.mp4") == {"joined": "warning"}
+
+
+def test_a_damaged_video_is_prepared_without_what_is_lost(tmp_path: Path) -> None:
+    path = damaged(tmp_path / "v.mp4", 0.4, 6000)
+    frame = make_frame([{"path": str(path), "group": "g", "view": 1, "rate": 31, "fps": 30}])
+    manifest = write_manifest(frame, tmp_path / "m.csv")
+    prepare(manifest, tmp_path / "made", StoreConfig(short_side=48), progress=False)
+    made = read_manifest(tmp_path / "made" / "manifest.parquet")
+    assert made["frames"].tolist() == [len(decode_video(path).times)]
+    assert made["rate"].tolist() == [31]
 
 
 def test_memory_keeps_no_more_than_the_parts_that_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,8 @@ def test_memory_is_filled_once_at_the_asked_size(manifest: Path) -> None:
     data = pretrain_data(
         DataConfig(manifest=str(manifest), cache="memory", cache_size=24), **SHAPE, seed=0, progress=False
     )
-    num_values = sum(video.frames.numel() for video in data.train.videos._decoded.values())
+    parts = [part for of_video in data.train.videos._decoded.values() for part in of_video]
+    num_values = sum(part.frames.numel() for part in parts)
     assert num_values == 40 * 32 * 24 * 3 + 48 * 24 * 32 * 3
 
 

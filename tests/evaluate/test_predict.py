@@ -186,6 +186,27 @@ def test_a_timeline_is_what_each_window_alone_gives(classifier, takes):
     np.testing.assert_allclose(fused.sum(axis=1), 1, atol=1e-6)
 
 
+def test_a_damaged_spot_is_a_gap_in_the_timeline(classifier, takes, tmp_path):
+    def noisy(time):
+        noise = np.random.default_rng(round(1000 * time)).normal(0, 20, (48, 64, 1))
+        return np.clip(wave(time) + noise, 0, 255).astype(np.uint8)
+
+    path = write_video(tmp_path / "v.mp4", even_times(150, 25), image=noisy)
+    whole = classifier.timeline([path], window=1.0, hop=0.5)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 12_000] = bytes(12_000)
+    path.write_bytes(data)
+    timeline = classifier.timeline([path], window=1.0, hop=0.5)
+    gap = np.isnan(timeline.per_view[0, :, 0])
+    assert 0 < gap.sum() < 6
+    assert not gap[:4].any()
+    assert not gap[-4:].any()
+    np.testing.assert_allclose(timeline.per_view[0, :4], whole.per_view[0, :4], atol=1e-5)
+    ((file, reason),) = timeline.broken
+    assert file == str(path)
+    assert f"{gap.sum()} of 11 windows are left out: frames at" in reason
+
+
 def test_reading_in_parts_changes_nothing(classifier, takes, monkeypatch):
     whole = classifier.timeline([takes[0]], window=1.0, hop=0.25)
     monkeypatch.setattr("mv2mae.evaluate.timeline._WINDOWS_AT_ONCE", 3)

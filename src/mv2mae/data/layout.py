@@ -21,6 +21,9 @@ _HOLE_SECONDS, _HOLE_INTERVALS = 1.0, 5.0
 """Frames further apart than both are a hole, in which no clip may lie."""
 
 
+_MOST_BOXES = 100_000
+
+
 @dataclass(frozen=True)
 class Layout:
     """Frames that are shown, on the file's clock, in seconds.
@@ -74,36 +77,16 @@ def find_holes(times: Sequence[float] | np.ndarray) -> tuple[tuple[float, float]
     return tuple((float(stamps[i]), float(stamps[i + 1])) for i in wide)
 
 
-def read_layout(path: str | Path, container: InputContainer, stream: VideoStream, start: float) -> Layout:
-    """The layout of a file whose first frame is shown at `start`. The container has been read to its end afterwards.
+def layout_from_index(path: str | Path, stream: VideoStream, start: float) -> Layout | None:
+    """The layout of a file whose first frame is shown at `start`; None if it has no whole index.
+
+    Matroska, MPEG-TS, fragmented and unfinished files have none, or one that cannot be believed.
 
     Raises:
-        VideoError: more frames than are read here.
+        VideoError: not one frame is there.
     """
-    if stream.frames == len(stream.index_entries) > 1:
-        layout = _from_index(path, stream, start)
-    else:  # Matroska, MPEG-TS, fragmented or unfinished files: the header does not say, or cannot be believed
-        layout = _from_packets(container, stream, start)
-    if layout.num_frames > MAX_FRAMES:
-        raise VideoError(path, f"holds {layout.num_frames:,} frames; at most {MAX_FRAMES:,} are read")
-    return layout
-
-
-def check_not_cut(path: str | Path, stream: VideoStream) -> None:
-    """Raises VideoError if a file was cut off while it was copied or written, by its index."""
-    entries = stream.index_entries
-    if len(entries) and entries[len(entries) - 1].pos + entries[len(entries) - 1].size > os.path.getsize(path):
-        raise VideoError(path, "is cut off: its index points beyond the end of the file")
-
-
-# ---------------------------------------------------------------------------------------------------------
-
-
-def _rate(stream: VideoStream) -> float:
-    return float(stream.average_rate or stream.guessed_rate or 0)
-
-
-def _from_index(path: str | Path, stream: VideoStream, start: float) -> Layout:
+    if not stream.frames == len(stream.index_entries) > 1:
+        return None
     base, size = float(stream.time_base or 0), os.path.getsize(path)
     entries = [entry for entry in stream.index_entries if not entry.is_discard and entry.size > 0]
     stamps = np.array([entry.timestamp for entry in entries], dtype=np.float64) * base
@@ -123,12 +106,19 @@ def _from_index(path: str | Path, stream: VideoStream, start: float) -> Layout:
     return Layout(there, cut, fps, tuple(hole for hole in holes if hole[1] < cut), promised_end=end)
 
 
-def _from_packets(container: InputContainer, stream: VideoStream, start: float) -> Layout:
+def layout_from_packets(path: str | Path, container: InputContainer, stream: VideoStream, start: float) -> Layout:
+    """The layout of a file, just opened, whose first frame is shown at `start`; it is read to its end.
+
+    Raises:
+        VideoError: more frames than are read here.
+    """
     clock, stamps, count, last_shown, is_corrupt = Clock(container, stream), list[float](), 0, 0.0, False
     for packet in shown_packets(container, stream, clock):
         if packet.is_discard:
             continue
         is_corrupt = packet.is_corrupt
+        if len(stamps) > MAX_FRAMES:
+            raise VideoError(path, f"holds more than {MAX_FRAMES:,} frames")
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             count += 1
@@ -145,6 +135,40 @@ def _from_packets(container: InputContainer, stream: VideoStream, start: float) 
     fps = usual_rate(times, rate) or 25.0
     end = float(times[-1]) + min(last_shown or 1 / fps, max(_HOLE_SECONDS, 2 / fps))
     return Layout(len(times), end, fps, find_holes(times), clock.num_jumps, _promise(container, stream, start, end))
+
+
+def check_not_cut(path: str | Path, stream: VideoStream) -> None:
+    """Raises VideoError if a file was cut off while it was copied or written, by its index."""
+    entries = stream.index_entries
+    if len(entries) and entries[len(entries) - 1].pos + entries[len(entries) - 1].size > os.path.getsize(path):
+        raise VideoError(path, "is cut off: its index points beyond the end of the file")
+
+
+def is_joined(path: str | Path) -> bool:
+    """Whether an MP4 was joined with another one byte by byte, so that all but the first are never seen."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        size, place, num_heads = os.path.getsize(path), 0, 0
+        for _ in range(_MOST_BOXES):
+            file.seek(place)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            length = int.from_bytes(head[8:16], "big") if length == 1 else length or size
+            num_heads += kind == b"ftyp"
+            if num_heads > 1:
+                return True
+            place += max(length, 8)
+            if not num_heads or place + 8 > size:
+                break
+    return False
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _rate(stream: VideoStream) -> float:
+    return float(stream.average_rate or stream.guessed_rate or 0)
 
 
 def _promise(container: InputContainer, stream: VideoStream, start: float, end: float) -> float:

@@ -23,7 +23,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from mv2mae.data.frames import TIME_LIMIT, Cursor, Frames
-from mv2mae.data.layout import check_not_cut, read_layout
+from mv2mae.data.layout import check_not_cut, layout_from_index, layout_from_packets
 from mv2mae.data.media import GapError, SeekMissed, VideoError, check_memory, check_size, guarded, opened
 from mv2mae.data.pixels import Converter, displayed_size, is_plain, scaled_size
 from mv2mae.data.stopwatch import timed
@@ -245,15 +245,17 @@ def _probe(path: str, size: int, changed: int) -> VideoInfo:
             raise frames.nothing()
         start, (height, width) = opening[0], displayed_size(opening[1])
         plain = is_plain(opening[1])
-    check_size(path, height, width)
-    with opened(path) as (container, stream):
-        layout = read_layout(path, container, stream, start)
+        check_size(path, height, width)
+        layout = layout_from_index(path, stream, start)
+    if layout is None:
+        with opened(path) as (container, stream):
+            layout = layout_from_packets(path, container, stream, start)
     return VideoInfo(
-        fps=layout.fps,
+        fps=float(layout.fps),
         num_frames=layout.num_frames,
         width=width,
         height=height,
-        duration=layout.end - start,
+        duration=float(layout.end - start),
         start=start,
         holes=layout.holes,
         num_jumps=layout.num_jumps,

@@ -180,7 +180,10 @@ class Videos:
             return self._decoded[path][0].info
         self._refuse_known(path)
         if path not in self._infos:
-            self._infos[path] = timed(FIRST_LOOK, whole=True)(probe)(path)
+            self._infos[path] = info = timed(FIRST_LOOK, whole=True)(probe)(path)
+            if info.promised_end > info.end + 1 / info.fps:
+                said = f"frames end at {info.end:.2f} s, {info.promised_end:.2f} s by the header"
+                self.tell_once(path, f"is cut off: {said}; what is there is used")
         return self._infos[path]
 
     def read(

@@ -199,6 +199,17 @@ def test_memory_stays_flat(stored: Path) -> None:
 # --- damage and malice ---------------------------------------------------------------------------------------
 
 
+def test_a_pipe_in_the_place_of_a_shard_is_not_waited_for(own: Path) -> None:
+    item = read_manifest(own)["path"][0]
+    shard = Path(item.partition("#")[0])
+    shard.unlink()
+    os.mkfifo(shard)
+    with pytest.raises(VideoError, match="its shard cannot be read .it is no regular file"):
+        open_item(item)
+    with pytest.raises(InputError, match="no regular file"):
+        list(stream_shard(shard))
+
+
 def test_damage_is_named(own: Path) -> None:
     path = read_manifest(own)["path"][0]
     shard = own.parent / "store" / "shard-000000.tar"

@@ -53,6 +53,8 @@ def _inside(scan: Scan) -> Iterator[tuple[str, str, str]]:
         yield "variable_rate", f"{scan.irregular:.0%} of the intervals differ from the usual one", "even intervals"
     elif scan.num_gaps:
         yield "missing_frames", f"{scan.num_gaps} frames missing between others, by their time stamps", "no gaps"
+    if scan.is_joined:
+        yield "joined", "another MP4 lies behind its end, which no program reads", "files joined by one that knows MP4"
     if scan.num_interlaced:
         yield "interlaced", f"{scan.num_interlaced} of {scan.num_decoded} frames are half pictures, interleaved", "0"
     if len(scan.sizes) > 1:

@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "damaged": ("warning", "frames that the decoder had to patch"),
     "missing_frames": ("warning", "gaps between time stamps, or fewer frames than the header counts"),
     "clock_jumps": ("warning", "time stamps start again or jump; the parts are laid one behind the other"),
+    "joined": ("warning", "several MP4s in one file; only the first is seen"),
     "hole": ("warning", "a second or more without frames"),
     "interlaced": (
         "warning",

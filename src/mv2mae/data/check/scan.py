@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from mv2mae.data.check.motion import PICTURE_SIDE, Motion, MotionTracker
-from mv2mae.data.layout import is_irregular
+from mv2mae.data.layout import is_irregular, is_joined
 from mv2mae.data.media import opened
 from mv2mae.data.pixels import as_displayed, displayed_size, orientation, scaled_size
 from mv2mae.data.video import (
@@ -51,6 +51,7 @@ class Scan:
         num_damaged: decoded frames that FFmpeg had to guess parts of.
         irregular: share of intervals between frames that differ from the usual one.
         num_interlaced: decoded frames that are two half pictures, taken one after the other.
+        is_joined: another file of the same kind lies behind the end of an MP4, which no program reads.
         sizes: of the frames as displayed, (width, height), in the order of their appearance.
         num_gaps: frames that are missing between others, judged by the time stamps.
         motion: for the synchronisation; None after a quick look.
@@ -67,6 +68,7 @@ class Scan:
     promised_end: float = 0.0
     num_damaged: int = 0
     num_interlaced: int = 0
+    is_joined: bool = False
     sizes: tuple[tuple[int, int], ...] = ()
     irregular: float = 0.0
     num_gaps: int = 0
@@ -180,6 +182,7 @@ def _decoded(path: str, info: VideoInfo, promised: float, digest: str) -> Scan:
         promised_end=promised,
         num_damaged=num_damaged,
         num_interlaced=num_interlaced,
+        is_joined=is_joined(path),
         sizes=tuple(sizes),
         irregular=irregular,
         num_gaps=num_gaps,

@@ -42,7 +42,7 @@ from mv2mae.data.store.index import (
 from mv2mae.data.store.make import Item
 from mv2mae.data.store.shards import SHARD, ShardWriter
 from mv2mae.data.store.workers import Workers
-from mv2mae.data.video import available_cores
+from mv2mae.data.video import VideoError, available_cores, probe
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, atomic_write, write_json
 
@@ -299,6 +299,10 @@ def _finish(
         for shard, key in zip(index["shard"], index["key"], strict=True)
     ]
     kept["path"] = paths
+    kept["rate"] = [
+        rate if pd.isna(rate) else rate * fps / _own_rate(source, fps)
+        for rate, fps, source in zip(kept["rate"], index["fps"], frame["path"].iloc[index["row"]], strict=True)
+    ]
     for column in ("fps", "frames", "width", "height"):
         kept[column] = index[column].astype(kept[column].dtype)
     if known.name:
@@ -308,6 +312,14 @@ def _finish(
     if names is not None and names.resolve() != (out / CLASSES).resolve():
         shutil.copyfile(names, out / CLASSES)
     return write_manifest(kept, out / MANIFEST)
+
+
+def _own_rate(source: str, otherwise: float) -> float:
+    """Frames a second of an original, before it was thinned out; `otherwise` where it is gone."""
+    try:
+        return probe(source).fps
+    except VideoError:
+        return otherwise
 
 
 def _write_problems(file: Path, frame: pd.DataFrame, problems: Sequence[tuple[int, str]]) -> None:
