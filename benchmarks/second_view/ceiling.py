@@ -28,7 +28,8 @@ from mv2mae.synthetic.config import SynthConfig
 from mv2mae.synthetic.generate import build_setup, film_group
 
 ANGLES = (0.0, 5.0, 10.0, 20.0, 45.0, 90.0)
-"""Degrees between target and source; at 0 the source is the target's own clip."""
+"""Degrees at which the free rig's views 1 to 6 stand, each with a lens, distance and height of its own. View 1 is the
+target; its own clip is the source at 0 degrees."""
 _AGREE = 0.03  # part of the distance by which the source's depth may differ where it shows the same surface
 _MOST_LAG = 3  # tubelets before and after at which a static surface is looked for
 _COVERED = (0.25, 0.5, 0.95)  # shares of a token that are known; a class between each two has multiples of its own

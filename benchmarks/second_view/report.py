@@ -1,9 +1,14 @@
-"""The figures as Markdown tables."""
+"""The figures as Markdown tables and a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mv2mae.visualize.style import COLOURS, styled
 
 Row = Mapping[str, Any]
 _MASKS = ((0.7, 0.7), (0.7, 0.0), (0.9, 0.0), (0.95, 0.0))
@@ -45,6 +50,79 @@ def headroom_table(rows: Sequence[Row]) -> str:
         fallen = [1 - of[angle, *mask]["both"] / of[angle, *mask]["own"] for mask in masks]
         lines.append([f"{angle:g}", *(f"-{share:.0%}" for share in fallen)])
     return markdown(header, lines)
+
+
+def trials_table(results: Sequence[Row], ceiling: Mapping[float, float]) -> str:
+    """A row a trial (the mean of its seeds): the loss from the target alone; then by angle the loss with the source, as
+    a share of the mean baseline, how far it lies below the self-view loss of the same tokens, and the 95 % interval of
+    that; last the loss with a wrong source over that with the right one, at the smallest angle.
+
+    Args:
+        ceiling: by angle, the loss from the source alone with true depth and cameras.
+    """
+    angles = sorted({float(angle) for result in results for angle in result["angles"]})
+    header = ["trial", "target alone", *(f"{angle:g} degrees" for angle in angles), "wrong / right source"]
+    lines = [
+        ["ceiling: source alone, true depth and cameras", "", *(_loss(ceiling.get(angle)) for angle in angles), ""]
+    ]
+    for name in dict.fromkeys(result["trial"] for result in results):
+        seeds = [result for result in results if result["trial"] == name]
+        cells = [_cell([seed["angles"].get(f"{angle:g}") for seed in seeds]) for angle in angles]
+        ratio = _mean(next(iter(seed["angles"].values()))["wrong_over_cross"] for seed in seeds)
+        lines.append([name, f"{_mean(seed['self'] for seed in seeds):.3f}", *cells, f"{ratio:.2f}"])
+    return markdown(header, lines)
+
+
+def _cell(found: Sequence[Row | None]) -> str:
+    there = [cell for cell in found if cell is not None]
+    if not there:
+        return ""
+    low, high = (_mean(cell["interval"][end] for cell in there) for end in (0, 1))
+    cross, gain = (_mean(cell[name] for cell in there) for name in ("cross", "gain"))
+    return f"{cross:.3f}, {100 * gain:+.1f} % ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def _loss(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def trials_figure(results: Sequence[Row], ceiling: Mapping[float, float]) -> Figure:
+    """By angle, how far the cross-view loss lies below the self-view loss, a line a trial; and the losses with a
+    right and a wrong source at the smallest angle, a bar each.
+    """
+    names = list(dict.fromkeys(result["trial"] for result in results))
+    with styled():
+        figure = Figure(figsize=(11, 5.2), layout="constrained")
+        gains, losses = figure.subplots(1, 2)
+        for k, name in enumerate(names):
+            cells = [result["angles"] for result in results if result["trial"] == name]
+            angles = sorted(float(angle) for angle in cells[0])
+            found = [[cell[f"{angle:g}"] for cell in cells] for angle in angles]
+            values = [100 * _mean(one["gain"] for one in some) for some in found]
+            ends = [[100 * _mean(one["interval"][end] for one in some) for some in found] for end in (0, 1)]
+            error = np.abs(np.array(ends) - np.array(values))
+            colour, line = COLOURS[k % len(COLOURS)], ("-", "--", ":")[k // len(COLOURS)]
+            gains.errorbar(np.array(angles) + 0.3 * (k - len(names) / 2), values, yerr=error, label=name, color=colour,
+                           ls=line, marker="o", ms=4, lw=1.4, capsize=2)  # fmt: skip
+            first = found[0]
+            for shift, which, alpha in ((-0.18, "cross", 0.9), (0.18, "wrong", 0.4)):
+                losses.barh(-k - shift, _mean(one[which] for one in first), 0.34, color=colour, alpha=alpha)
+        for number, (angle, loss) in enumerate(ceiling.items()):
+            losses.axvline(loss, color="#333333", ls=":", lw=0.8)
+            losses.text(loss, (1.01, 1.04)[number % 2], f"{angle:g}°", fontsize=7, ha="center",
+                        transform=losses.get_xaxis_transform())  # fmt: skip
+        gains.axhline(0, color="#333333", lw=0.8)
+        gains.set(xlabel="degrees between the cameras", ylabel="cross-view loss below self-view loss, %")
+        gains.set_title("what the source takes off the loss, unseen rooms (95 % intervals)")
+        losses.set_yticks([-k for k in range(len(names))], names)
+        losses.set(xlim=(0, 1.3), xlabel="loss as a share of the mean baseline, at the smallest angle tested")
+        losses.set_title("right source (full), wrong source (pale); dotted: ceiling by angle", pad=20)
+        figure.legend(*gains.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        return figure
 
 
 def _angles(rows: Sequence[Row]) -> list[float]:
