@@ -15,7 +15,7 @@ from mv2mae import runs
 from mv2mae.config import DataConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
-from mv2mae.runs import check_run, environment, git_state, held, read_config, settled, start_run
+from mv2mae.runs import check_run, environment, git_state, read_config, run_lock, settled, start_run
 from mv2mae.settings import stored_settings
 from mv2mae.weights import ENCODER, read_weights, save_weights
 
@@ -92,9 +92,9 @@ def test_the_commit_is_that_of_the_source_and_of_no_repository_around_it(tmp_pat
 
 
 def test_a_run_is_held_by_one_training_at_a_time(tmp_path):
-    with held(tmp_path), pytest.raises(InputError, match=f"another training writes into {tmp_path}; stop it first"):
-        held(tmp_path, patience=0).__enter__()
-    with held(tmp_path, patience=0):
+    with run_lock(tmp_path), pytest.raises(InputError, match=f"another training writes into {tmp_path}; stop it first"):
+        run_lock(tmp_path, patience=0).__enter__()
+    with run_lock(tmp_path, patience=0):
         pass
 
 
@@ -103,20 +103,20 @@ def test_where_there_are_no_locks_a_run_goes_on_without(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(runs.FileLock, "acquire", no_locks)
-    with held(tmp_path), held(tmp_path, patience=0):
+    with run_lock(tmp_path), run_lock(tmp_path, patience=0):
         pass
 
 
 def test_a_lock_goes_with_the_process_that_had_it(tmp_path):
-    code = "import sys, time; from pathlib import Path; from mv2mae.runs import held\n"
-    code += f"with held(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
+    code = "import sys, time; from pathlib import Path; from mv2mae.runs import run_lock\n"
+    code += f"with run_lock(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         with pytest.raises(InputError, match="another training"):
-            held(tmp_path, patience=0).__enter__()
+            run_lock(tmp_path, patience=0).__enter__()
         process.kill()
-    with held(tmp_path, patience=5):
+    with run_lock(tmp_path, patience=5):
         pass
 
 

@@ -56,7 +56,7 @@ def spared(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(run: Path, patience: float = 20.0) -> Iterator[None]:
+def run_lock(run: Path, patience: float = 20.0) -> Iterator[None]:
     """Hold a run's folder while a training writes into it, so that a second start does not mix with the first.
 
     Without effect on all but the first process of a run, and where the file system has no locks.

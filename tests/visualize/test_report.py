@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mv2mae.visualize.report import Clip, Picture, Report, Section, Table, data_uri, drawn, inline_svg, write_report
+from mv2mae.visualize.report import (
+    Clip,
+    Report,
+    ReportFigure,
+    Section,
+    Table,
+    data_uri,
+    drawn,
+    inline_svg,
+    write_report,
+)
 from mv2mae.visualize.style import styled
 
 
@@ -19,8 +29,8 @@ def small_figure() -> Figure:
 
 def example() -> Report:
     table = Table(header=["start", "top-1", "videos"], rows=[["scratch", 0.123456, 40], ["<i>own</i>", 0.5, 40]])
-    picture = Picture(figure=small_figure(), caption="A line & its end", alt='a "line"')
-    frames = Picture(figure=small_figure(), caption="Frames", alt='a "frame"', kind="frames")
+    picture = ReportFigure(figure=small_figure(), caption="A line & its end", alt='a "line"')
+    frames = ReportFigure(figure=small_figure(), caption="Frames", alt='a "frame"', kind="frames")
     folded = Table(header=["all", "of it"], rows=[["x", "3a709c0"]], folded="Everything & more")
     clip = Clip(webp=b"moving", still=b"still", size=(64, 48), title="<u>a</u>, taken for b", caption="confidence 0.9")
     return Report(
@@ -125,7 +135,7 @@ def test_charts_on_one_page_do_not_share_names():
 def test_a_chart_of_very_many_points_becomes_a_picture():
     figure = Figure(figsize=(3, 2))
     figure.subplots().scatter(*np.random.default_rng(0).random((2, 6000)))
-    assert drawn(Picture(figure=figure, caption="", alt="a cloud")).startswith('<img src="data:image/png')
+    assert drawn(ReportFigure(figure=figure, caption="", alt="a cloud")).startswith('<img src="data:image/png')
 
 
 def test_figures_are_right_aligned_and_text_is_not():

@@ -23,8 +23,8 @@ from mv2mae.cli import (
     training,
     viewing,
 )
+from mv2mae.cli.argv import check_known, document_aliases, given_options, normalised, positionals
 from mv2mae.cli.verb import Verb
-from mv2mae.cli.words import check_known, given_options, positionals, spelled_out, tell_aliases
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.ranks import alone, is_first
 
@@ -66,12 +66,12 @@ def parse(name: str, argv: Sequence[str]) -> Any:
         InputError: for an unknown option or a value that does not fit.
     """
     parser = _parser(name)
-    words = spelled_out(parser, argv)
-    check_known(parser, words)
+    arguments = normalised(parser, argv)
+    check_known(parser, arguments)
     if VERBS[name].takes_settings:
-        _take_settings(parser, words)
+        _take_settings(parser, arguments)
     try:
-        return parser.instantiate(parser.parse_args(words))
+        return parser.instantiate(parser.parse_args(arguments))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
         raise InputError(_one_line(str(error))) from error
 
@@ -83,7 +83,7 @@ def _parser(name: str) -> ArgumentParser:
     summary = f"{verb.summary[0].upper()}{verb.summary[1:]}."
     parser = ArgumentParser(prog=f"mv2mae {name}", description=summary, exit_on_error=False)
     verb.options(parser)
-    tell_aliases(parser)
+    document_aliases(parser)
     places = [f"[{a.dest.upper()}]" if a.nargs in ("?", "*") else f"{a.dest.upper()}{' ...' * (a.nargs == '+')}"
               for a in parser._actions if not a.option_strings]  # fmt: skip
     example = verb.example.replace("%", "%%")
@@ -91,12 +91,12 @@ def _parser(name: str) -> ArgumentParser:
     return parser
 
 
-def _take_settings(parser: ArgumentParser, words: Sequence[str]) -> None:
+def _take_settings(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     """What a run was trained and tested on becomes the default of what is done with it."""
-    if places := positionals(words):
+    if places := positionals(arguments):
         from mv2mae.settings import stored_settings
 
-        found = stored_settings(places[0], given_options(words))
+        found = stored_settings(places[0], given_options(arguments))
         known = {action.dest for action in parser._actions}
         parser.set_defaults({name: value for name, value in found.items() if name in known})
 
@@ -106,16 +106,16 @@ def _one_line(message: str) -> str:
     return " ".join(part.strip(" -") for part in message.splitlines() if part.strip())
 
 
-def _list_verbs(words: Sequence[str]) -> int:
+def _list_verbs(arguments: Sequence[str]) -> int:
     """What `mv2mae bench` and an unknown verb get; the exit status."""
-    several = any(_begins(name, words[0]) for name in VERBS)
-    if several and words[1:] in ([], ["-h"], ["--help"]):
-        print(usage(words[0]))
+    several = any(_begins(name, arguments[0]) for name in VERBS)
+    if several and arguments[1:] in ([], ["-h"], ["--help"]):
+        print(usage(arguments[0]))
         return 0
-    asked = " ".join(words[: 2 if several else 1])
-    if words[0] in RENAMED:
-        new = RENAMED[words[0]]
-        print(f"mv2mae: {words[0]} is called {new} now: `mv2mae {new}`, with the same options", file=sys.stderr)
+    asked = " ".join(arguments[: 2 if several else 1])
+    if arguments[0] in RENAMED:
+        new = RENAMED[arguments[0]]
+        print(f"mv2mae: {arguments[0]} is called {new} now: `mv2mae {new}`, with the same options", file=sys.stderr)
         return 1
     close = difflib.get_close_matches(asked, VERBS, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
@@ -135,19 +135,19 @@ def _carry_out(verb: Verb, args: Any) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 for bad input, 130 when stopped by hand, 128 + n by signal n."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help", "help"):
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
-    if words[0] == "--version":
+    if arguments[0] == "--version":
         from importlib.metadata import version
 
         print(f"mv2mae {version('mv2mae')}")
         return 0
-    count = 2 if " ".join(words[:2]) in VERBS else 1
-    verb, options = " ".join(words[:count]), words[count:]
+    count = 2 if " ".join(arguments[:2]) in VERBS else 1
+    verb, options = " ".join(arguments[:count]), arguments[count:]
     if verb not in VERBS:
-        return _list_verbs(words)
+        return _list_verbs(arguments)
     try:
         return _carry_out(VERBS[verb], parse(verb, options))
     except (InputError, OSError) as error:

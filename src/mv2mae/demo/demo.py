@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
+from mv2mae.demo.contender import Contender
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate
-from mv2mae.evaluate.metrics import Figures, fuse_views, top1_with_interval
 from mv2mae.recipes import load_recipe
 from mv2mae.runs import write_json
 from mv2mae.train.finetune import finetune
@@ -31,7 +30,6 @@ PACKAGED = "synthetic-small"
 """The packaged encoder."""
 TEST_SPLIT = "synthetic/xsub"
 """Tested are the people of this split's test part, on all cameras; training saw neither them nor camera 1."""
-UNSEEN_VIEW = 1
 FULL_MINUTES = 12.0
 """Time on two quiet cores for which the recipes' steps are meant."""
 
@@ -47,27 +45,6 @@ FINETUNED = {
 REPORT, SECONDS = "report.html", "report.json"
 OWN = {MULTI_VIEW, SINGLE_VIEW, *FINETUNED.values(), REPORT, SECONDS}
 """All that a demo makes in its folder, and so all that it may remove."""
-
-
-@dataclass
-class Contender:
-    """One encoder of the comparison, and how it fared."""
-
-    name: str
-    about: str
-    init: str | None
-    run: Path
-    """Where it is fine-tuned."""
-    figures: Figures = field(default_factory=dict)
-    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-    def on_unseen_view(self) -> tuple[float, float, float, int]:
-        """Top-1 on the camera that no training saw, its 95 % interval and the number of test clips."""
-        return top1_with_interval(self.scores[self.scores["view"] == UNSEEN_VIEW])
-
-    def fused(self) -> tuple[float, float, float, int]:
-        """The same for the fused views."""
-        return top1_with_interval(fuse_views(self.scores))
 
 
 def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Path:

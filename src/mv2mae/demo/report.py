@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import torch
 from mv2mae.config import PretrainConfig
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
+from mv2mae.demo.contender import Contender
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.recipes import load_recipe
 from mv2mae.reports.training import curve_section
@@ -20,13 +20,10 @@ from mv2mae.runs import environment, read_log
 from mv2mae.visualize.attention import CrossAttentionMaps, cross_attention_maps
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure
 from mv2mae.visualize.figures import attention_figure, motion_figure, reconstruction_figure
-from mv2mae.visualize.reconstruct import Prediction, reconstruct
-from mv2mae.visualize.report import Picture, Report, Section, Table, write_report
+from mv2mae.visualize.reconstruct import RebuiltClip, reconstruct
+from mv2mae.visualize.report import Report, ReportFigure, Section, Table, write_report
 from mv2mae.visualize.visualize import read_views, shown_temperatures
 from mv2mae.weights import load_pretrained
-
-if TYPE_CHECKING:
-    from mv2mae.demo.demo import Contender
 
 SEED = 3
 """Of the masks in the pictures."""
@@ -124,7 +121,7 @@ def _accuracy_section(contenders: Sequence[Contender], classes: Sequence[str]) -
         text=[f"{c.name}: {c.about}." for c in contenders],
         tables=[table],
         figures=[
-            Picture(
+            ReportFigure(
                 figure=accuracy_figure(bars, chance=1 / len(classes)),
                 caption="Top-1 with 95 % bootstrap intervals over performances; the line is chance.",
                 alt="accuracy of the four encoders",
@@ -143,7 +140,7 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
     (wrong, _), _ = read_views(_two_views(rows, other), model.config, frame_stride=stride)
     size = model.config.tubelet_size
     pictures = [
-        Picture(
+        ReportFigure(
             kind="frames",
             figure=motion_figure(target, size, shown_temperatures(model.config, target), frame_seconds=seconds),
             caption="Motion weights: how much each tubelet counts in the loss, for several temperatures; the lower "
@@ -154,7 +151,7 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
     for name, which in (("the packaged model", model), ("the model pre-trained in this demo", own)):
         made = reconstruct(which, source, target, seed=SEED, wrong_source=wrong)
         pictures.append(
-            Picture(
+            ReportFigure(
                 kind="frames",
                 figure=reconstruction_figure(made, size, frame_seconds=seconds),
                 caption=f"A performance that training never saw, rebuilt by {name}: target, what is left of it, "
@@ -173,14 +170,14 @@ def _two_views(rows: pd.DataFrame, group: str) -> list[Path]:
     return [Path(path) for path in paths[:2]]
 
 
-def _errors(predictions: dict[str, Prediction], baseline: float) -> str:
+def _errors(predictions: dict[str, RebuiltClip], baseline: float) -> str:
     errors = ", ".join(f"{name} {made.error:.3f}" for name, made in predictions.items())
     return f"Mean squared error on the masked tubelets: {errors}; predicting their mean {baseline:.3f}."
 
 
 def _attention_picture(
     own: MV2MAE, packaged: MV2MAE, source: torch.Tensor, target: torch.Tensor, seconds: float
-) -> Picture:
+) -> ReportFigure:
     """Of the demo's own model, whose cameras stand as in the picture; the packaged one's peak stands in the caption."""
     seeds = torch.tensor([SEED])
     maps = cross_attention_maps(own, source[None], target[None], seeds=seeds)
@@ -194,7 +191,7 @@ def _attention_picture(
         frame_seconds=seconds,
     )
     other = cross_attention_maps(packaged, source[None], target[None], seeds=seeds)
-    return Picture(
+    return ReportFigure(
         kind="frames",
         figure=figure,
         caption="Cross-attention of the model pre-trained in this demo: where in the source view it looks when it "
@@ -217,7 +214,7 @@ def _mistakes_section(contender: Contender, classes: Sequence[str]) -> Section:
     return Section(
         title="What it confuses",
         figures=[
-            Picture(
+            ReportFigure(
                 figure=confusion_figure(matrix, list(classes)),
                 caption=f"{contender.name}: true action (rows) and predicted action (columns), all cameras.",
                 alt="confusion matrix",

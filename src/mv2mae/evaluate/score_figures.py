@@ -93,3 +93,9 @@ def reliability_figure(series: Mapping[str, Sequence[Mapping[str, float]]]) -> F
         for axis in (upper.yaxis, lower.yaxis, lower.xaxis):
             axis.set_major_formatter(PercentFormatter(1))
         return figure
+
+
+def accuracy_row(name: str, found: Mapping[str, Any], series: str) -> AccuracyRow:
+    """A bar for `top1` and `top1_interval` of a test or probe."""
+    low, high = found["top1_interval"]
+    return AccuracyRow(name, found["top1"], low, high, found["num"], series)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +34,12 @@ def number(value: float | None) -> str:
 def interval(bounds: tuple[float, float] | Sequence[float], form: str = ".3f") -> str:
     """`0.250 to 0.450`."""
     return f"{bounds[0]:{form}} to {bounds[1]:{form}}"
+
+
+def span(interval: Sequence[float], form: str = ".3f") -> str:
+    """An interval in words; a dash where there is none or it has no width (one performance, or all answers alike)."""
+    low, high = interval
+    return "-" if np.isnan(low) or low == high else f"{low:{form}} to {high:{form}}"
 
 
 def print_untrained(console: Console, num_videos: int, classes: Sequence[str]) -> None:

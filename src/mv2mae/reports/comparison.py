@@ -10,11 +10,13 @@ import pandas as pd
 
 from mv2mae.errors import InputError
 from mv2mae.evaluate.compare import NAMES, compare
+from mv2mae.evaluate.score_figures import accuracy_row
+from mv2mae.evaluate.tables import span
 from mv2mae.reports.folder import RunFolder, Tested
-from mv2mae.reports.testing import accuracy_row, span, what_was_tested
+from mv2mae.reports.testing import what_was_tested
 from mv2mae.reports.training import cross_gain, curve_section, facts, flat, loss_share, shown, source_gain, state
 from mv2mae.visualize.charts import accuracy_figure
-from mv2mae.visualize.report import Cell, Picture, Section, Table
+from mv2mae.visualize.report import Cell, ReportFigure, Section, Table
 
 Runs = Mapping[str, RunFolder]
 """Folders by the names under which the page speaks of them."""
@@ -167,7 +169,7 @@ def _accuracy(tests: dict[str, Tested]) -> Section:
         title=f"Accuracy: {' and '.join(dict.fromkeys(test.name for test in tests.values()))}",
         tables=[table, *_paired(tests)],
         figures=[
-            Picture(
+            ReportFigure(
                 figure=accuracy_figure(bars, chance=1 / classes),
                 caption="Good is a bar whose whisker ends beyond those of the others and beyond the dashed line. Two "
                 "whiskers may overlap and the runs still differ, since they were tested on the same videos: for that "

@@ -15,8 +15,7 @@ from mv2mae.evaluate.evaluate import RESULTS_NAME, fused_beside
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_config, read_log
 from mv2mae.studies.geometry.summary import GEOMETRY_NAME
-
-PROBE_NAME = "probe.json"
+from mv2mae.studies.probes.measure import PROBE_NAME
 
 Kind = Literal["pre-training", "fine-tuning", "test", "probe"]
 

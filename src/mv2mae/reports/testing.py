@@ -1,8 +1,8 @@
-"""The parts of a report about tests of a classifier and about probes of frozen features."""
+"""The parts of a report about tests of a classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import top1_with_interval
 from mv2mae.evaluate.score_figures import confusion_of, reliability_of, views_figure
-from mv2mae.reports.folder import Probed, Tested
+from mv2mae.evaluate.tables import number, span
+from mv2mae.reports.folder import Tested
 from mv2mae.reports.mistakes import mistake_clips, worst_mistakes
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure
-from mv2mae.visualize.report import Picture, Section, Table
+from mv2mae.visualize.report import ReportFigure, Section, Table
 from mv2mae.wording import counted
 
 _MANY_CLASSES = 24
@@ -92,22 +93,22 @@ def _accuracy(test: Tested) -> Section:
     )
 
 
-def _accuracy_pictures(test: Tested) -> list[Picture]:
+def _accuracy_pictures(test: Tested) -> list[ReportFigure]:
     figures = test.figures
     return [
-        Picture(
+        ReportFigure(
             figure=views_figure(figures),
             caption="Accuracy by view. The whiskers are 95 % intervals; a bar whose whisker reaches the dashed line is "
             "not told from guessing. Good are bars of like length: a short one is a camera that the model "
             "does not understand. Fused views should lie above single ones.",
             alt=f"{test.name}: accuracy by view",
         ),
-        Picture(
+        ReportFigure(
             figure=reliability_of(figures),
             caption="Whether confidence can be believed: accuracy of the videos of like confidence, and how many there "
             "are. Good is on the dashed line; below it the model is surer than it should be, above it too modest. "
-            f"Calibration error {_number(figures['single_view'].get('ece'))}, negative log-likelihood "
-            f"{_number(figures['single_view'].get('nll'))} on single views (0 is best).",
+            f"Calibration error {number(figures['single_view'].get('ece'))}, negative log-likelihood "
+            f"{number(figures['single_view'].get('nll'))} on single views (0 is best).",
             alt=f"{test.name}: accuracy over confidence",
         ),
     ]
@@ -154,7 +155,7 @@ def _classes(test: Tested) -> Section:
     figures = []
     if test.scores is not None:
         figures = [
-            Picture(
+            ReportFigure(
                 figure=accuracy_figure(drawn, chance=1 / len(names)),
                 caption=f"Single views, {which}, the hardest first. A class is hard only if its whisker ends below the "
                 "others. A bar without a whisker has too few videos, or all alike, to tell.",
@@ -174,7 +175,7 @@ def _confusions(test: Tested) -> Section:
     table = Table(
         header=["true class", "taken for", "videos", "of the class"], rows=rows, caption="The most frequent confusions."
     )
-    picture = Picture(
+    picture = ReportFigure(
         figure=confusion_of(test.figures),
         caption="Single views: true class (rows) and predicted class (columns), in numbers of videos. Good is a bright "
         "diagonal and dark elsewhere; a bright column is a class that much is taken for.",
@@ -215,48 +216,3 @@ def _windows(
 
 def _or_none(seconds: pd.Series) -> list[float | None]:
     return [None if pd.isna(value) else float(value) for value in seconds]
-
-
-def probe_section(probed: Probed) -> Section:
-    """What frozen features are worth, against the same encoder untrained."""
-    figures = probed.figures
-    rows, bars = [], []
-    for encoder, probes in figures["encoders"].items():
-        for name, found in probes.items():
-            fused = found.get("fused_top1", "-")
-            rows.append([encoder, name, found["top1"], span(found["top1_interval"]), found["mean_class"], fused])
-            bars.append(accuracy_row(name, found, encoder))
-    table = Table(
-        header=["encoder", "probe", "top-1", "95 % interval", "mean class", "fused"],
-        rows=rows,
-        caption=f"{counted(figures['num_train'], 'training video')}, {counted(figures['num_test'], 'test video')} of "
-        f"{figures['manifest']} ({figures['split']}). The encoder is frozen; only the probe learns. Chance is "
-        f"{figures['chance']:.3f}, always the most frequent class {figures['most_frequent_class']:.3f}.",
-    )
-    order = list(dict.fromkeys(bar.name for bar in bars))  # in advance: a list is empty while it is sorted
-    bars.sort(key=lambda bar: order.index(bar.name))
-    picture = Picture(
-        figure=accuracy_figure(bars, chance=figures["chance"]),
-        caption="Good is a trained encoder well above the untrained one, beyond both whiskers: what the untrained one "
-        "reaches comes from the pixels alone.",
-        alt=f"{probed.name}: accuracy of the probes",
-    )
-    notes = [f"{name} left out: {reason}" for name, reason in figures.get("left_out", {}).items()]
-    notes += [f"{path} cannot be read: {reason}" for path, reason in figures.get("broken", [])[:_MOST_LINES]]
-    return Section(title=f"Probes {probed.name}", tables=[table], figures=[picture], notes=notes)
-
-
-def accuracy_row(name: str, found: Mapping[str, Any], series: str) -> AccuracyRow:
-    """A bar for `top1` and `top1_interval` of a test or probe."""
-    low, high = found["top1_interval"]
-    return AccuracyRow(name, found["top1"], low, high, found["num"], series)
-
-
-def span(interval: Sequence[float], form: str = ".3f") -> str:
-    """An interval in words; a dash where there is none or it has no width (one performance, or all answers alike)."""
-    low, high = interval
-    return "-" if np.isnan(low) or low == high else f"{low:{form}} to {high:{form}}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

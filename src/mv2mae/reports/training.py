@@ -15,7 +15,7 @@ from mv2mae.reports.folder import RunFolder
 from mv2mae.reports.snapshots import snapshot_figure, snapshot_table
 from mv2mae.runs import LOG_NAME, PROBLEMS_NAME, SNAPSHOTS_NAME, plain
 from mv2mae.visualize.curves import Logs, curve_groups, curves_figure
-from mv2mae.visualize.report import Picture, Section, Table
+from mv2mae.visualize.report import ReportFigure, Section, Table
 from mv2mae.wording import counted
 
 _LEARNT_NOTHING = 0.98
@@ -180,7 +180,7 @@ def curve_section(logs: Logs, title: str = "How it learnt", *, runs: Sequence[Ru
         return []
     names = ", ".join(logs)
     pictures = [
-        Picture(
+        ReportFigure(
             figure=curves_figure(logs, [group]),
             caption=f"{group.title}. {group.caption}",
             alt=f"{group.title}: curves over the steps of {names}",
@@ -231,7 +231,7 @@ def snapshot_section(run: RunFolder) -> list[Section]:
         "tubelets are shown with their true mean and contrast, so that the very first ones look better than they "
         "are: flat blocks in the right colour are no achievement."
     )
-    picture = Picture(figure=figure, caption=caption, alt="clips rebuilt at several steps", kind="frames")
+    picture = ReportFigure(figure=figure, caption=caption, alt="clips rebuilt at several steps", kind="frames")
     note = (
         "Error: mean squared over masked tubelets, each counting the same, in the normalised scale; predicting the "
         f"mean scores {baseline:.3f}, less is better."

@@ -11,9 +11,10 @@ from typing import Any
 from mv2mae.errors import InputError
 from mv2mae.reports import comparison, training
 from mv2mae.reports.folder import RunFolder, read_folder, short_names
-from mv2mae.reports.testing import highlights_of_test, probe_section, sections_of_test, what_was_tested
+from mv2mae.reports.testing import highlights_of_test, sections_of_test, what_was_tested
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, REPORT_NAME, environment, read_config, write_json
 from mv2mae.studies.geometry.page import geometry_highlight, geometry_section
+from mv2mae.studies.probes.page import probe_section
 from mv2mae.visualize.report import Report, Section, write_report
 
 COMPARISON_NAME = "comparison.html"
@@ -82,7 +83,7 @@ def run_report(run: RunFolder) -> Report:
     config = run.config or _config_above(run.path)
     for test in run.tests:
         sections += sections_of_test(test, config, most_clips=most)
-    sections += [probe_section(probed) for probed in run.probes]
+    sections += [probe_section(probed.name, probed.figures) for probed in run.probes]
     sections += [geometry_section(figures) for figures in run.geometry]
     sections += training.settings_section(run)
     if said := training.notes(run):

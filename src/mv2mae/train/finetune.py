@@ -85,10 +85,10 @@ class FinetuneModule(StepModule):
             checkpoint_activations(self.model)
         if config.compute.compile:
             self.model.compile()
-        if config.mixes and self.held % 2:
+        if config.mixes and self.micro_batch % 2:
             raise InputError(
-                f"augment.mixup and cutmix mix neighbouring videos, but a device holds {self.held} at a time; choose "
-                "optim.batch_size or compute.device_batch_size so that it holds an even number "
+                f"augment.mixup and cutmix mix neighbouring videos, but a device holds {self.micro_batch} at a time; "
+                "choose optim.batch_size or compute.device_batch_size so that it holds an even number "
                 f"(of {config.num_repeats} clips each)"
             )
 

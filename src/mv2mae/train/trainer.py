@@ -24,7 +24,7 @@ from mv2mae.data.slow_items import WatchedItems, paths_of
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.model.precision import precision_of
 from mv2mae.ranks import launch
-from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME, held
+from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME, run_lock
 from mv2mae.train.checkpoints import Checkpoints, VerifiedIO, last_checkpoint
 from mv2mae.train.distributed import StepMeans, check_launch, strategy_of
 from mv2mae.train.guard import FiniteGuard, forget_steps_after
@@ -65,8 +65,8 @@ class StepModule(pl.LightningModule):
         self.seed, self.items, self.collate = seed, items, collate
         self.optim, self.total_steps, self.num_repeats, self.compute = optim, total_steps, num_repeats, compute
         self.items_per_step = items_per_step or optim.batch_size // num_repeats
-        self.held, self.accumulate = accumulation(self.items_per_step, compute, world_size, num_repeats)
-        self.shares = f"{world_size} device(s) x {self.held * num_repeats} {{}} x {self.accumulate} part(s)"
+        self.micro_batch, self.accumulate = accumulation(self.items_per_step, compute, world_size, num_repeats)
+        self.shares = f"{world_size} device(s) x {self.micro_batch * num_repeats} {{}} x {self.accumulate} part(s)"
         """How a step is shared out, in words but for what it counts."""
         self.latest: dict[str, float] = {}
         """What callbacks measured last, for the progress bar."""
@@ -94,14 +94,18 @@ class StepModule(pl.LightningModule):
         items: Any = self.items
         if paths is not None and self.run_folder is not None:
             items = WatchedItems(items, paths, self.run_folder / SLOW_ITEMS_NAME)
-        return make_loader(items, sampler, device_batch_size=self.held, num_workers=workers, collate=self.collate)
+        return make_loader(
+            items, sampler, device_batch_size=self.micro_batch, num_workers=workers, collate=self.collate
+        )
 
     def items_of(self, steps_before: int, part: int, index: Tensor, seeds: Any) -> list[dict[str, Any]]:
         """Name what this process had in a part of a step, for a person to look at: epoch, index, path and seed."""
         paths = paths_of(self.items)
-        share = self.held * self.accumulate
-        first = steps_before * share * self.trainer.world_size + self.trainer.global_rank * share + part * self.held
-        each = max(1, len(index) // self.held)
+        share = self.micro_batch * self.accumulate
+        first = (
+            steps_before * share * self.trainer.world_size + self.trainer.global_rank * share + part * self.micro_batch
+        )
+        each = max(1, len(index) // self.micro_batch)
         return [
             {
                 "epoch": (first + place // each) // len(self.items),
@@ -258,7 +262,7 @@ def fit(
     """
     if module.compute.num_threads is not None:
         torch.set_num_threads(module.compute.num_threads)
-    with held(run):
+    with run_lock(run):
         run_log = RunLog(run / LOG_NAME)
         resume = last_checkpoint(run)
         if _is_finished(module, run, resume, run_log, save):

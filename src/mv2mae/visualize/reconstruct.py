@@ -30,7 +30,7 @@ STATISTICS_NOTES: dict[Statistics, str] = {
 
 
 @dataclass(frozen=True)
-class Prediction:
+class RebuiltClip:
     """One decoder's picture of the target and how far it is off."""
 
     clip: UInt8[Tensor, "c t h w"]
@@ -49,7 +49,7 @@ class Reconstruction:
     """The target's visible tubelets on grey: all that the self-view decoder knows."""
     masked_source: UInt8[Tensor, "c t h w"] | None
     """The source's visible tubelets on grey: what the cross-view decoder knows beside them."""
-    predictions: dict[str, Prediction]
+    predictions: dict[str, RebuiltClip]
     """`self-view`, `cross-view` and, if a wrong source was given, `wrong source`."""
     baseline: float
     """The error of predicting each tubelet's mean."""
@@ -96,7 +96,7 @@ def reconstruct(
     predictions = {}
     for name, prediction in made.items():
         clip = filled(target, masked[0], prediction[0], size, statistics)
-        predictions[name] = Prediction(clip, float(token_errors(prediction, truth).mean()))
+        predictions[name] = RebuiltClip(clip, float(token_errors(prediction, truth).mean()))
     return Reconstruction(
         target=target,
         source=source,

@@ -44,7 +44,7 @@ Cell = str | int | float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class ReportFigure:
     """A figure in the report."""
 
     figure: Figure
@@ -102,7 +102,7 @@ class Section:
     title: str
     text: Sequence[str] = ()
     tables: Sequence[Table] = ()
-    figures: Sequence[Picture] = ()
+    figures: Sequence[ReportFigure] = ()
     clips: Sequence[Clip] = ()
     notes: Sequence[str] = ()
 
@@ -139,7 +139,7 @@ def write_report(path: Path, report: Report) -> Path:
     return path
 
 
-def drawn(picture: Picture) -> Markup:
+def drawn(picture: ReportFigure) -> Markup:
     """A picture as HTML: a chart as SVG, all else (and what is too large for it) as an image."""
     if picture.kind == "chart":
         svg = inline_svg(picture.figure, picture.alt)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tiny_videos import even_times, write_video
 
-from mv2mae.data.check import Report, check_manifest
+from mv2mae.data.check import CheckReport, check_manifest
 
 NUM, FPS = 60, 30.0
 
@@ -35,11 +35,11 @@ def film(folder: Path, group: int, view: int, *, num: int = NUM, late: float = 0
     return write_video(folder / f"g{group}_{view}.mp4", times, shown=shown, image=scene(group, view), **options)
 
 
-def check(frame: pd.DataFrame, **options: Any) -> Report:
+def check(frame: pd.DataFrame, **options: Any) -> CheckReport:
     return check_manifest(frame, num_workers=0, progress=False, **options)
 
 
-def kinds(report: Report) -> set[tuple[int, str]]:
+def kinds(report: CheckReport) -> set[tuple[int, str]]:
     return {(finding.row, finding.kind) for finding in report.findings}
 
 

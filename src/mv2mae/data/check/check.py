@@ -14,7 +14,7 @@ from rich.progress import track
 
 from mv2mae.data.check.files import file_findings
 from mv2mae.data.check.groups import Scans, copies, group_findings, group_offsets, repeated_rows
-from mv2mae.data.check.report import Report
+from mv2mae.data.check.report import CheckReport
 from mv2mae.data.check.worker import scan_all
 from mv2mae.data.manifest import (
     check_ending,
@@ -39,7 +39,7 @@ def check_manifest(
     num_workers: int | None = None,
     time_limit: float = 120.0,
     progress: bool = True,
-) -> Report:
+) -> CheckReport:
     """Looks for broken, mismatched, copied and unsynchronised videos.
 
     Every frame of every video is decoded, in processes of their own: a file on which the decoder hangs or
@@ -83,10 +83,10 @@ def check_manifest(
             offsets += entries
             findings += found
     findings.sort(key=lambda entry: (entry.severity != "error", entry.row))
-    return Report(name, len(frame), len(groups), quick, tuple(dict.fromkeys(findings)), tuple(offsets))
+    return CheckReport(name, len(frame), len(groups), quick, tuple(dict.fromkeys(findings)), tuple(offsets))
 
 
-def write_fixed(manifest: str | Path, report: Report, out: str | Path, *, strict: bool = False) -> int:
+def write_fixed(manifest: str | Path, report: CheckReport, out: str | Path, *, strict: bool = False) -> int:
     """Writes a manifest without the rows that have errors, and the names of the classes beside it.
 
     Args:

@@ -84,7 +84,7 @@ class GroupOffset:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """The result of a check.
 
     Attributes:

@@ -49,7 +49,7 @@ def project(features: Float[np.ndarray, "v d"], method: Method = "pca", *, seed:
         signs = np.sign(basis[np.arange(2), np.abs(basis[:2]).argmax(axis=1)])
         points: np.ndarray = centred @ (basis[:2] * signs[:, None]).T
         return points
-    require(method)
+    require_package(method)
     if method == "tsne":
         from sklearn.manifold import TSNE
 
@@ -61,7 +61,7 @@ def project(features: Float[np.ndarray, "v d"], method: Method = "pca", *, seed:
     return np.asarray(made.fit_transform(centred))
 
 
-def require(method: Method) -> None:
+def require_package(method: Method) -> None:
     """Whether a method's package is there.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mv2mae.studies.geometry.figure import geometry_figure
-from mv2mae.visualize.report import Picture, Section, Table
+from mv2mae.visualize.report import ReportFigure, Section, Table
 
 _SHOWN = {
     ("model", "best head"): "the model, best head",
@@ -30,7 +30,7 @@ def geometry_section(figures: Mapping[str, Any]) -> Section:
         f"cameras {drawn['cameras']}, {drawn['difficulty']}. Same part: the share of tokens whose attention peaks on "
         "the same part of the body in the other view.",
     )
-    picture = Picture(
+    picture = ReportFigure(
         figure=geometry_figure(figures),
         caption="Good is a model well above chance and its untrained self, on the way to the true place; a model that "
         "only looks at the same place in the frame falls off as the cameras move apart.",

@@ -27,6 +27,8 @@ from mv2mae.studies.features import UNTRAINED, Features, FrozenEncoder, extract_
 from mv2mae.studies.probes.heads import Labelled, attentive_logits, fit_attentive, fit_linear
 from mv2mae.wording import counted
 
+PROBE_NAME = "probe.json"
+
 
 @dataclass(frozen=True)
 class LabelledRows:
@@ -206,7 +208,7 @@ def probe(
         "broken": sorted(broken.items()),
     }
     pd.concat(tables, ignore_index=True).to_parquet(out / "predictions.parquet", index=False)
-    write_json(out / "probe.json", figures)
+    write_json(out / PROBE_NAME, figures)
     return figures
 
 

@@ -47,7 +47,7 @@ _UNNOTICED = 0.05  # what furniture that is not meant to hide anything may hide 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class WallPicture:
     """Something flat: on wall 0-3 (u along it, v up), the floor 4 or the ceiling 5 (u = x, v = y); in metres."""
 
     plane: int
@@ -65,7 +65,7 @@ class Room:
     walls: tuple[float, float, float, float]
     surfaces: tuple[Surface, ...]
     pieces: tuple[Piece, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[WallPicture, ...]
     light: np.ndarray
     light_colour: np.ndarray
     ambient: float
@@ -220,7 +220,7 @@ def _against_wall(angle: float, piece: Piece, walls: tuple[float, ...]) -> tuple
     return at, yaw
 
 
-def _draw_pictures(rng: np.random.Generator, walls: tuple[float, ...]) -> tuple[Picture, ...]:
+def _draw_pictures(rng: np.random.Generator, walls: tuple[float, ...]) -> tuple[WallPicture, ...]:
     """Windows, doors, pictures and clocks on the walls, perhaps a rug, lamps at the ceiling."""
     out = []
     for wall in range(4):
@@ -240,13 +240,13 @@ def _draw_pictures(rng: np.random.Generator, walls: tuple[float, ...]) -> tuple[
             surface = draw_surface(rng, (kind,), palette, 0.72)
             if all(u > b + 0.08 or u + width < a - 0.08 for a, b in taken):
                 taken.append((u, u + width))
-                out.append(Picture(plane=wall, u=(u, u + width), v=(bottom, bottom + tall), surface=surface))
+                out.append(WallPicture(plane=wall, u=(u, u + width), v=(bottom, bottom + tall), surface=surface))
     if rng.random() < 0.5:
         kind, (x, y) = str(rng.choice(["rug", "round"])), rng.normal(0, 0.3, 2)
         w, d = rng.uniform(0.9, 1.3, 2) * (1.0 if kind == "round" else 1.2)
         surface = draw_surface(rng, (kind,), CLOTHS, 0.75)
-        out.append(Picture(plane=4, u=(x - w, x + w), v=(y - d, y + d), surface=surface))
+        out.append(WallPicture(plane=4, u=(x - w, x + w), v=(y - d, y + d), surface=surface))
     glow = plain((255.0, 252, 240), glow=True)
     for x in (-1.1, 1.1):
-        out.append(Picture(plane=5, u=(x - 0.55, x + 0.55), v=(-0.15, 0.15), surface=glow))
+        out.append(WallPicture(plane=5, u=(x - 0.55, x + 0.55), v=(-0.15, 0.15), surface=glow))
     return tuple(out)

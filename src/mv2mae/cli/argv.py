@@ -1,4 +1,4 @@
-"""The words of a command as people type them, put into the form that the parser reads."""
+"""A command's arguments as people type them, put into the form that the parser reads."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ FINETUNE_ALIASES = {"--labels_per_class": "--data.labels_per_class", "--label_fr
 """Those of fine-tuning alone: pre-training has the options, but no use for them."""
 
 
-def spelled_out(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
-    """The words of a command with aliases, switches and lists written out.
+def normalised(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """The arguments of a command with aliases, switches and lists written out.
 
     `--data x` becomes `--data.manifest=x`. A switch may stand alone or with its value: `--each` and `--each true`
-    become `--each=true`. Words may be joined by hyphens: `--dry-run` becomes `--dry_run=true`. A list may be written
+    become `--each=true`. Hyphens may stand for underscores: `--dry-run` becomes `--dry_run=true`. A list may be written
     with commas: `--actions wave,clap` becomes `--actions=[wave,clap]`. Options come first, since argparse does not
     take up a row of videos again that an option interrupts.
     """
     known = {option: action for action in parser._actions for option in action.option_strings}
     aliases = _aliases(parser)
-    words, places, rest = [], [], list(argv)
+    arguments, places, rest = [], [], list(argv)
     while rest:
         if not rest[0].startswith("-"):
             places.append(rest.pop(0))
@@ -37,19 +37,19 @@ def spelled_out(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
         option = _known_form(option, known, aliases)
         action = known.get(option)
         if action is None or action.nargs is not None:
-            words.append(option + equals + value)
+            arguments.append(option + equals + value)
         elif getattr(action, "_typehint", None) is bool:
             stands_alone = not equals and not (rest and rest[0].lower() in ("true", "false"))
-            words.append(f"{option}={value if equals else 'true' if stands_alone else rest.pop(0).lower()}")
+            arguments.append(f"{option}={value if equals else 'true' if stands_alone else rest.pop(0).lower()}")
         elif equals or (rest and not rest[0].startswith("--")):
             value = value if equals else rest.pop(0)
-            words.append(f"{option}={_bracketed(value) if _is_list(getattr(action, '_typehint', None)) else value}")
+            arguments.append(f"{option}={_bracketed(value) if _is_list(getattr(action, '_typehint', None)) else value}")
         else:
-            words.append(option)
-    return words + places
+            arguments.append(option)
+    return arguments + places
 
 
-def tell_aliases(parser: ArgumentParser) -> None:
+def document_aliases(parser: ArgumentParser) -> None:
     """Name the short forms in the help of their options."""
     known = {option: action for action in parser._actions for option in action.option_strings}
     for alias, option in _aliases(parser).items():
@@ -59,28 +59,28 @@ def tell_aliases(parser: ArgumentParser) -> None:
                 known[alias].help = argparse.SUPPRESS
 
 
-def positionals(words: Sequence[str]) -> list[str]:
-    """The words of a command that `spelled_out` wrote which belong to no option."""
-    return [word for word in words if not word.startswith("-")]
+def positionals(arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command that `normalised` wrote which belong to no option."""
+    return [argument for argument in arguments if not argument.startswith("-")]
 
 
-def given_options(words: Sequence[str]) -> set[str]:
-    """Names of the options in a command that `spelled_out` wrote, without their dashes."""
-    return {word.partition("=")[0].lstrip("-") for word in words if word.startswith("-")}
+def given_options(arguments: Sequence[str]) -> set[str]:
+    """Names of the options in a command that `normalised` wrote, without their dashes."""
+    return {argument.partition("=")[0].lstrip("-") for argument in arguments if argument.startswith("-")}
 
 
-def check_known(parser: ArgumentParser, words: Sequence[str]) -> None:
+def check_known(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     """Refuse options that the parser does not have, with what may have been meant.
 
     Args:
-        words: as `spelled_out` wrote them.
+        arguments: as `normalised` wrote them.
 
     Raises:
         InputError: for the first of them.
     """
     known = {option: action for action in parser._actions for option in action.option_strings}
-    for word in words:
-        option = word.partition("=")[0]
+    for argument in arguments:
+        option = argument.partition("=")[0]
         holder = getattr(known.get(option.rpartition(".")[0]), "_typehint", None)
         is_entry = get_origin(holder) is dict  # as `--data.camera_angles.left` is
         if not option.startswith("--") or option in known or is_entry:
@@ -91,7 +91,7 @@ def check_known(parser: ArgumentParser, words: Sequence[str]) -> None:
 
 
 def closest(option: str, known: Collection[str]) -> str:
-    """The option that is most like a word, or that ends with it, as --optim.steps does with --steps; or empty."""
+    """The option that is most like an argument, or that ends with it, as --optim.steps does with --steps; or empty."""
     ends = [name for name in known if name.rpartition(".")[2] == option.lstrip("-").rpartition(".")[2]]
     return next(iter([*ends, *difflib.get_close_matches(option, known, n=1, cutoff=0.75)]), "")
 
@@ -101,12 +101,12 @@ def _aliases(parser: ArgumentParser) -> dict[str, str]:
 
 
 def _known_form(option: str, known: Collection[str], aliases: Mapping[str, str]) -> str:
-    """The option that is meant by a word: itself, a short form, or either with hyphens; an unknown one as it is."""
-    for word in (option, f"--{option[2:].replace('-', '_')}"):
-        if aliases.get(word) in known:
-            return aliases[word]
-        if word in known:
-            return word
+    """The option that is meant by an argument: itself, a short form, either with hyphens; an unknown one as it is."""
+    for argument in (option, f"--{option[2:].replace('-', '_')}"):
+        if aliases.get(argument) in known:
+            return aliases[argument]
+        if argument in known:
+            return argument
     return option
 
 
