@@ -12,7 +12,7 @@ here=.venv/newest
 install $here/bin/python --constraint $here/torch.txt --editable ".[viewer]" pytest pytest-timeout beartype fsspec hypothesis
 echo "newest versions on $($here/bin/python --version): $($here/bin/python -m pip list --format=freeze |
   grep -iE '^(av|numpy|pandas|pyarrow|pillow|jsonargparse|matplotlib|pytorch-lightning|torch)=' | tr '\n' ' ')"
-$here/bin/python -m pytest -q tests/data/test_media.py tests/data/test_video.py tests/data/test_manifest.py \
+$here/bin/python -m pytest -q tests/data/test_media.py tests/data/test_damage.py tests/data/test_manifest.py tests/data/test_tables.py \
   tests/data/store/test_remote.py tests/visualize/test_outputs.py tests/test_run_files.py tests/test_package.py
 
 other=

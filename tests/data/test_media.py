@@ -15,6 +15,7 @@ from tiny_videos import even_times, level, write_video
 
 from mv2mae.data import media
 from mv2mae.data.frames import Frames
+from mv2mae.data.layout import Layout, layout_from_index, layout_from_packets
 from mv2mae.data.media import VideoError, check_memory, guarded, opened
 from mv2mae.data.pixels import Converter, displayed_size
 
@@ -195,6 +196,55 @@ def test_pixels_that_are_not_square_are_stretched(
         container.mux(stream.encode())
     assert all_frames(path)[1][0].shape == (*size, 3)
     assert min(all_frames(path, 16)[1][0].shape[:2]) == 16
+
+
+def layout_of(path: Path) -> tuple[Layout, int]:
+    """The layout of a file, and how many of its frames are decoded."""
+    times = all_frames(path)[0]
+    with opened(path) as (container, stream):
+        layout = layout_from_index(path, stream, times[0])
+        return layout or layout_from_packets(path, container, stream, times[0]), len(times)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "avi", "ts", "mpg", "flv", "h264"])
+def test_index_and_packets_tell_what_is_shown(tmp_path: Path, ending: str) -> None:
+    path = write_video(tmp_path / f"v.{ending}", even_times(50, 25))
+    layout, num_decoded = layout_of(path)
+    assert layout.num_frames == num_decoded == 50
+    assert layout.fps == pytest.approx(25)
+    assert (layout.holes, layout.num_jumps, layout.promised_end) == ((), 0, 0)
+    assert layout.end - all_frames(path)[0][0] == pytest.approx(2, abs=0.01)
+
+
+def test_a_clock_that_starts_again_goes_on(tmp_path: Path) -> None:
+    part = write_video(tmp_path / "part.ts", even_times(50, 25)).read_bytes()
+    (tmp_path / "v.ts").write_bytes(part * 3)
+    layout, num_decoded = layout_of(tmp_path / "v.ts")
+    assert (layout.num_frames, num_decoded, layout.num_jumps) == (150, 150, 2)
+    assert layout.fps == pytest.approx(25)
+    np.testing.assert_allclose(np.diff(all_frames(tmp_path / "v.ts")[0]), 1 / 25, atol=0.001)
+
+
+def test_damage_is_stepped_over(tmp_path: Path) -> None:
+    def noise(time: float) -> np.ndarray:
+        return np.random.default_rng(round(1000 * time)).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+
+    path = write_video(tmp_path / "v.mp4", even_times(50, 25), image=noise)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 5000] = bytes(5000)
+    path.write_bytes(data)
+    layout, num_decoded = layout_of(path)
+    assert layout.num_frames == 50
+    assert 35 < num_decoded < 50
+    with opened(path) as (container, stream):
+        frames = Frames(path, container, stream)
+        assert sum(1 for _ in frames) == num_decoded
+        assert frames.num_errors > 0
+
+
+def test_decoding_ends_when_it_takes_too_long(video: Path) -> None:
+    with pytest.raises(VideoError, match="takes more than 0 s to decode"), opened(video) as (container, stream):
+        list(Frames(video, container, stream, time_limit=0.0))
 
 
 def test_frames_that_change_their_size_are_scaled_to_the_first(tmp_path: Path) -> None:

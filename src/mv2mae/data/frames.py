@@ -125,18 +125,19 @@ class Frames:
         return VideoError(self.path, f"holds no frame that can be decoded{said}")
 
     def _rising(self) -> Iterator[tuple[float, VideoFrame]]:
-        counted, rate, last = (
-            counts_frames(self.container, self.stream),
-            float(self.stream.average_rate or 25),
-            -math.inf,
-        )
+        counted = counts_frames(self.container, self.stream)
+        rate, last = float(self.stream.average_rate or 25), -math.inf
         aspect, base = self.stream.codec_context.sample_aspect_ratio, self.stream.time_base
         stamps: deque[float] = deque()
         for index, frame in enumerate(timed_items("decode", self._decoded(stamps))):
-            counted_time = stamps.popleft() if counted and stamps else index / rate
             if not frame.time_base and base:  # of the last frames, which the decoder held back
                 frame.time_base = base
-            time = counted_time if counted or frame.time is None else frame.time
+            if counted:
+                time = stamps.popleft() if stamps else index / rate
+            elif frame.time is None:  # several small frames in one packet of a program stream share one stamp
+                time = last + 1 / rate if index else 0.0
+            else:
+                time = frame.time
             if time > last:  # a stamp that goes back a little is a muxer's slip
                 last = time
                 mark_aspect(frame, aspect)

@@ -34,6 +34,7 @@ class Layout:
         fps: frames a second, by the usual interval.
         holes: from the last frame before each hole to the first one after it.
         num_jumps: how often the clock starts again or jumps.
+        is_stamped: whether every frame has a time stamp, by which it can be found.
         promised_end: when the last frame would stop being shown if the file had not been cut off.
     """
 
@@ -43,6 +44,7 @@ class Layout:
     holes: tuple[tuple[float, float], ...] = ()
     num_jumps: int = 0
     promised_end: float = 0.0
+    is_stamped: bool = True
 
 
 def is_irregular(steps: Float64[np.ndarray, " n"]) -> np.ndarray:
@@ -122,6 +124,8 @@ def layout_from_packets(path: str | Path, container: InputContainer, stream: Vid
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             count += 1
+            if stamps:  # as decoding goes on
+                stamps.append(stamps[-1] + 1 / (_rate(stream) or 25.0))
         elif packet.time_base is not None:
             stamps.append(float(stamp * packet.time_base))
             last_shown = float((packet.duration or 0) * packet.time_base)
@@ -131,10 +135,11 @@ def layout_from_packets(path: str | Path, container: InputContainer, stream: Vid
     times = np.unique([stamp for stamp in stamps if stamp > start - 0.5 / (rate or 1000)])
     if not len(times):
         count = max(count, 1)
-        return Layout(count, start + count / (rate or 25), rate or 25.0)
+        return Layout(count, start + count / (rate or 25), rate or 25.0, is_stamped=False)
     fps = usual_rate(times, rate) or 25.0
     end = float(times[-1]) + min(last_shown or 1 / fps, max(_HOLE_SECONDS, 2 / fps))
-    return Layout(len(times), end, fps, find_holes(times), clock.num_jumps, _promise(container, stream, start, end))
+    promised = _promise(container, stream, start, end)
+    return Layout(len(times), end, fps, find_holes(times), clock.num_jumps, promised, is_stamped=not count)
 
 
 def check_not_cut(path: str | Path, stream: VideoStream) -> None:

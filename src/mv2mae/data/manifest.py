@@ -370,6 +370,9 @@ def _check_rows(frame: pd.DataFrame, name: str) -> None:
             f"{name}: {row['path']} has the label {row['label']} ({negative.sum()} such rows); "
             "classes count from 0; leave the label of an unlabelled video empty"
         )
+    if (wrong := frame["rate"] <= 0).any():
+        row = frame[wrong].iloc[0]
+        raise InputError(f"{name}: {row['path']} has the rate {row['rate']:g}; give frames a second, or nothing")
     backwards = frame["end"] <= frame["start"].fillna(0)
     if backwards.any():
         row = frame[backwards].iloc[0]

@@ -48,6 +48,7 @@ class VideoInfo:
         holes: spans without frames; no clip lies across one.
         num_jumps: how often the file's clock starts again or jumps.
         promised_end: when the last frame of a cut-off file should stop being shown; 0 of one that is whole.
+        may_seek: time stamps tell where in the file a moment lies.
         plain: nothing about the file asks for more than looking up time stamps and turning by quarters.
     """
 
@@ -60,6 +61,7 @@ class VideoInfo:
     holes: tuple[tuple[float, float], ...] = ()
     num_jumps: int = 0
     promised_end: float = 0.0
+    may_seek: bool = True
     plain: bool = True
 
     @property
@@ -150,7 +152,7 @@ def read_frames(
     check_size(path, *scaled_size(info.height, info.width, short_side))
     check_memory(path, len(np.unique(times)), *scaled_size(info.height, info.width, short_side))
     try:
-        return _read_frames(path, times, short_side, info, may_seek=not info.num_jumps)
+        return _read_frames(path, times, short_side, info, may_seek=info.may_seek)
     except SeekMissed:  # the index lied, or the format has none (MPEG-TS): decode from the start
         return _read_frames(path, times, short_side, info, may_seek=False)
 
@@ -260,7 +262,8 @@ def _probe(path: str, size: int, changed: int) -> VideoInfo:
         holes=layout.holes,
         num_jumps=layout.num_jumps,
         promised_end=layout.promised_end,
-        plain=plain and not layout.num_jumps and not layout.holes,
+        may_seek=layout.is_stamped and not layout.num_jumps,
+        plain=plain and layout.is_stamped and not layout.num_jumps and not layout.holes,
     )
 
 
@@ -286,7 +289,7 @@ def _between(
     path: str | Path, start: float | None, end: float | None, reach: float, lost: list[int]
 ) -> Iterator[tuple[float, VideoFrame]]:
     """As `frames_between`; `lost` is told the number of packets that could not be decoded."""
-    may_seek = start is not None and not probe(path).num_jumps
+    may_seek = start is not None and probe(path).may_seek
     try:
         yield from _frames_between(path, start, end, reach, lost, may_seek=may_seek)
     except SeekMissed:  # before the first frame was given

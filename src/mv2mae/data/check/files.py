@@ -72,7 +72,7 @@ def _against_manifest(row: pd.Series, scan: Scan, lacks_end: bool) -> Iterator[t
     num = info.num_frames if scan.num_decoded is None else scan.num_decoded
     if not pd.isna(row["frames"]):
         room = max(2, round(0.02 * int(row["frames"])))
-        fps = info.fps if pd.isna(row["fps"]) else float(row["fps"])
+        fps = float(row["fps"]) if row["fps"] > 0 else info.fps
         promised, length = int(row["frames"]) / fps, scan.end - info.start
         if num < row["frames"] - room and not lacks_end:
             lacks_time = length < promised - max(2.5 / fps, 0.02 * promised)
@@ -83,7 +83,7 @@ def _against_manifest(row: pd.Series, scan: Scan, lacks_end: bool) -> Iterator[t
         yield "wrong_length", f"ends at {info.end:.2f} s", f"a part from {row['start']:.2f} s on"
     elif row["end"] > info.end + TAIL_SECONDS and not lacks_end:
         yield "wrong_length", f"ends at {info.end:.2f} s", f"a part up to {row['end']:.2f} s"
-    if not scan.irregular and not pd.isna(row["fps"]) and abs(info.fps / row["fps"] - 1) > _RATE_SHARE:
+    if not scan.irregular and row["fps"] > 0 and abs(info.fps / row["fps"] - 1) > _RATE_SHARE:
         said = f"{row['fps']:.3f} frames/s, which has no effect (a column `rate` would have)"
         yield "wrong_rate", f"{info.fps:.3f} frames/s", said
     sizes = [None if pd.isna(row[side]) else int(row[side]) for side in ("width", "height")]
