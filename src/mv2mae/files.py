@@ -62,6 +62,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, values: Any) -> None:
     """Write JSON that people can read, atomically and durably."""
     write_text(path, json.dumps(values, indent=1) + "\n")
-
-
-in_one_stroke = atomic_write  # the old name, until all that is being written has the new one
