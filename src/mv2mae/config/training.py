@@ -273,6 +273,10 @@ class FinetuneConfig:
     head: HeadConfig = field(default_factory=HeadConfig)
     train_blocks: int | None = None
     """Blocks of the encoder that learn, counted from the last; 0 = the head alone, null = all and the embedding."""
+    lora_rank: int = 0
+    """Rank of low-rank adapters that learn in place of the encoder (LoRA, by peft); 0 = none (the paper: none)."""
+    lora_scale: float = 2.0
+    """What the adapters' product is multiplied by (alpha / rank)."""
     ema_decay: float = 0.0
     """Decay of a running mean of the weights, which is kept as the result, 0.9999 say; 0 = none (the paper: none)."""
     optim: OptimConfig = field(default_factory=_finetune_optim)
@@ -290,6 +294,12 @@ class FinetuneConfig:
         )
         blocks = self.train_blocks
         require(blocks is None or blocks >= 0, f"train_blocks={blocks} must be at least 0, or null for all")
+        require(self.lora_rank >= 0, f"lora_rank={self.lora_rank} must be at least 0")
+        if self.lora_rank:
+            require(blocks is None, f"lora_rank and train_blocks={blocks} exclude each other; set one of them")
+            require(self.init is not None, "lora_rank adapts weights that are there: give --from")
+            require(self.optim.optimizer == "adamw", "lora_rank goes with optim.optimizer=adamw")
+            require(self.compute.strategy != "fsdp", "lora_rank does not go with compute.strategy=fsdp")
         require(0 <= self.ema_decay < 1, f"ema_decay={self.ema_decay} must lie in [0, 1)")
         require(
             self.batch_counts == "videos" or self.optim.batch_size % max(1, self.num_repeats) == 0,

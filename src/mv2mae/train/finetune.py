@@ -28,6 +28,7 @@ from mv2mae.train.describe import describe_augmentations, describe_data, describ
 from mv2mae.train.draws import draw_drop_paths
 from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.log import ProgressBar, Speed
+from mv2mae.train.lora import add_adapters, merged
 from mv2mae.train.mixing import erase, mix
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.randaugment import draw_script, rand_augment
@@ -283,6 +284,8 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
     classes = class_names(config.data.manifest, labels)
     _check_classes(run, dict(zip(labels, classes, strict=True)))
     model, origin = build_classifier(config, model_config, stored, len(labels))
+    if config.lora_rank:
+        origin += f"; {add_adapters(model, config.lora_rank, config.lora_scale)}"
     module = FinetuneModule(config, model, data, world_size)
     say("Fine-tuning", *(f"  {line}" for line in describe(config, data, module, origin)))
     start_run(run, config)
@@ -302,7 +305,7 @@ def finetune(config: FinetuneConfig, run: Path) -> Path:
 
     def save(trained: StepModule, step: int) -> None:
         assert isinstance(trained, FinetuneModule)
-        save_weights(run / WEIGHTS_NAME, trained.result, CLASSIFIER, model_config, **about, steps=step)
+        save_weights(run / WEIGHTS_NAME, merged(trained.result), CLASSIFIER, model_config, **about, steps=step)
 
     shown = {"train/loss": "loss", "train/top1": "top-1", "held_out/top1": "validation", "speed/clips_per_s": "clips/s"}
     progress = ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"})
