@@ -272,6 +272,16 @@ def test_rows_say_what_they_are_of(weights, rows, tmp_path, ending):
     torch.testing.assert_close(values.float(), tokens.flatten(0, 2), atol=3e-3, rtol=1e-3)
 
 
+def test_prepared_videos_keep_the_names_of_their_originals(weights, rows, tmp_path):
+    stored = prepared(write_manifest(rows.head(4), tmp_path / "few.csv"), tmp_path / "prepared", 48)
+    done = extract(frozen_encoder(weights), stored, DATA, FeatureConfig(), tmp_path / "f.parquet")
+    table, _ = read_features(done.out)
+    assert table["original"].tolist() == rows["path"].head(4).tolist()
+    assert table["path"].tolist() == stored["path"].tolist()
+    fused = extract(frozen_encoder(weights), stored, DATA, FeatureConfig(), tmp_path / "g.parquet", fused=True)
+    assert "original" not in read_features(fused.out)[0]
+
+
 def test_fused_features_are_means_over_the_views_that_can_be_read(weights, tmp_path):
     rows = read_manifest(few_videos(tmp_path / "m.csv", broken=[1])).head(6)
     frozen = frozen_encoder(weights)

@@ -39,7 +39,7 @@ def test_the_curve_and_the_best_weights(tmp_path, capsys):
     data = dataclasses.replace(FINETUNING.data, validation_groups=2)
     log = dataclasses.replace(FINETUNING.log, check_every=4, save_every=3)
     config = dataclasses.replace(FINETUNING, data=data, log=log, ema_decay=0.0)
-    run = finetune(config, tmp_path / "run")
+    run = finetune(config, str(tmp_path / "run"))
     said = capsys.readouterr().out
     assert "2 validation groups" in said
     assert "best.safetensors has the lowest loss" in said

@@ -56,9 +56,9 @@ def address(model: MV2MAE, filmed: pd.DataFrame, tmp_path_factory) -> Iterator[s
     yield from served(model, rows)
 
 
-def opened(browser, address: str, **options):
+def opened(browser, address: str, screen_size: tuple[int, int] = (1280, 720), **options):
     """A page on which everything was asked and answered, and what it complained of so far."""
-    page = browser.new_page(viewport={"width": 1280, "height": 720}, **options)
+    page = browser.new_page(viewport={"width": screen_size[0], "height": screen_size[1]}, **options)
     page.set_default_timeout(PATIENCE)
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
@@ -100,6 +100,17 @@ def at(page, name: str, row: int, column: int) -> tuple[float, float]:
     """The middle of a token of a 4 x 4 grid, on the screen."""
     box = page.locator(f"#p-{name}").bounding_box()
     return box["x"] + (column + 0.5) * box["width"] / 4, box["y"] + (row + 0.5) * box["height"] / 4
+
+
+def test_on_a_phone_nothing_lies_beside_the_screen(browser, address):
+    made, problems = opened(browser, address, screen_size=(390, 844))
+    assert made.evaluate("document.documentElement.scrollWidth") <= 390
+    places = [made.locator(f"#p-{name}").bounding_box() for name in ("target", "self", "cross")]
+    assert all(place["x"] >= 0 and place["x"] + place["width"] <= 390 for place in places)
+    assert all(place["width"] > 150 for place in places)
+    assert places[0]["y"] < 200  # the pictures come before the controls
+    assert not problems
+    made.close()
 
 
 def test_it_opens_on_the_first_group_and_fits_a_small_laptop(page):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,19 @@ from jsonargparse import ArgumentParser
 from mv2mae.cli.verb import RecipeFile, Verb
 from mv2mae.errors import InputError
 
+_WIDE_ENOUGH = 160
+"""Columns in which a recipe fits on a line."""
+
 
 def _recipes(args: Any) -> None:
     from mv2mae.recipes import list_recipes
 
+    width = shutil.get_terminal_size((200, 24)).columns
     for name, first_line in list_recipes().items():
-        print(f"  {name:28} {first_line}")
+        if width < _WIDE_ENOUGH:
+            print(textwrap.fill(first_line, width, initial_indent=f"  {name}: ", subsequent_indent="    "))
+        else:
+            print(f"  {name:28} {first_line}")
 
 
 def _training_options(config: str) -> Callable[[ArgumentParser], None]:

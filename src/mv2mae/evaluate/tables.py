@@ -1,4 +1,4 @@
-"""Tables on the terminal that fit into 80 columns."""
+"""Tables on the terminal that fit into 80 columns; in fewer they are lines, and no figure is cut."""
 
 from __future__ import annotations
 
@@ -7,23 +7,36 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from mv2mae.wording import counted, listed
 
+_ANY = 1000
+"""Columns in which any table fits."""
+
 
 def print_table(console: Console, title: str, columns: Sequence[str], parts: Iterable[Iterable[Sequence[str]]]) -> None:
-    """A title, and a table under it: names to the left, numbers to the right, a line between its parts."""
+    """A title, and a table under it: names to the left, numbers to the right, a line between its parts.
+
+    A terminal that is too narrow for it gets a line for each row instead, so that nothing is cut off.
+    """
     console.print(Text(title, style="italic"), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", no_wrap=place > 0)
-    for rows in parts:
+    kept = [[list(row) for row in rows] for rows in parts]
+    for rows in kept:
         for row in rows:
             table.add_row(*row)
         table.add_section()
-    console.print(table)
+    if Measurement.get(console, console.options.update(width=_ANY), table).maximum <= console.width:
+        console.print(table)
+        return
+    for name, *values in (row for rows in kept for row in rows):
+        said = ", ".join(f"{column} {value}" for column, value in zip(columns[1:], values, strict=False) if value)
+        console.print(f"  {name}: {said}", soft_wrap=True, highlight=False, markup=False)
 
 
 def number(value: float | None) -> str:

@@ -29,8 +29,8 @@ from mv2mae.runs import write_json
 from mv2mae.seals import SEAL, DamagedError, check_seal, seal
 from mv2mae.studies.features import Features, FrozenEncoder, Parts, join
 
-ABOUT = ("path", "group", "view", "label", "subject", "setup")
-"""What each row says of its video."""
+ABOUT = ("path", "group", "view", "label", "subject", "setup", "original")
+"""What each row says of its video; the last where it was prepared: the file that it was made from."""
 HEADER = "mv2mae_features"
 """Key of the file's metadata under which its description stands, as JSON."""
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def extract(
     rows: pd.DataFrame,
     data: DataConfig,
     config: FeatureConfig,
-    out: Path,
+    out: str | Path,
     *,
     fused: bool = False,
     device: str = "cpu",
@@ -62,7 +62,8 @@ def extract(
 ) -> Extraction:
     """Write the features of videos into one file, or go on where a killed process stopped.
 
-    One row a clip, a moment of a clip or a token, as the level says: `path, group, view, label, subject, setup`,
+    One row a clip, a moment of a clip or a token, as the level says: `path, group, view, label, subject, setup`, of
+    prepared videos `original` (the file that `path` was made from),
     `clip`, `time` (seconds on the file's clock of the first frame of the clip, or of the tubelet), on token level
     `row` and `column` of the tubelet, and `feature`. Fused: the mean over a group's views that could be read, at the
     same clip and moment of each; without `path` and `view`, and `time` is that of one of them.
@@ -74,6 +75,7 @@ def extract(
     Raises:
         InputError: another ending, tokens to be fused, a file with other features, or no video that can be read.
     """
+    out = Path(out)
     if out.suffix not in ENDINGS:
         raise InputError(f"{out} ends in {out.suffix or 'nothing'}; features go to a file in {' or '.join(ENDINGS)}")
     if fused and config.level == "token":
@@ -180,7 +182,8 @@ def fuse(rows: pd.DataFrame, features: Features) -> tuple[pd.DataFrame, Features
     index, values = torch.from_numpy(codes), features.values[kept]
     sums = values.new_zeros(len(first), *values.shape[1:]).index_add_(0, index, values)
     counts = torch.bincount(index).view(-1, 1, 1, 1)
-    return rows.iloc[first].drop(columns=["path", "view"]), Features(sums / counts, features.times[kept][first])
+    about = rows.iloc[first].drop(columns=["path", "view", "original"], errors="ignore")
+    return about, Features(sums / counts, features.times[kept][first])
 
 
 def _long(

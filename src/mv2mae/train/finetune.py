@@ -259,12 +259,13 @@ def median_rate(data: FinetuneData) -> float | None:
     return median_low(rates) if rates else None
 
 
-def finetune(config: FinetuneConfig, run: Path) -> Path:
+def finetune(config: FinetuneConfig, run: str | Path) -> Path:
     """Fine-tune as configured, or go on with a run that was stopped; returns the run's folder.
 
     Raises:
         InputError: for settings, data or weights that cannot work.
     """
+    run = Path(run)
     check_run(run, config)
     stored = None if config.init is None else read_weights(config.init)
     model_config, world_size = model_of(config, stored), num_devices(config.compute)

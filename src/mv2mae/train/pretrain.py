@@ -189,12 +189,13 @@ def _kind(model: MV2MAE | ContrastiveModel) -> str:
     return "multi-view" if model.cross_decoder is not None else "single-view (no cross-view decoder)"
 
 
-def pretrain(config: PretrainConfig, run: Path) -> Path:
+def pretrain(config: PretrainConfig, run: str | Path) -> Path:
     """Pre-train as configured, or go on with a run that was stopped; returns the run's folder.
 
     Raises:
         InputError: for settings or data that cannot work.
     """
+    run = Path(run)
     check_run(run, config)
     world_size = num_devices(config.compute)
     data = pretrain_data(

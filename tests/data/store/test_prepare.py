@@ -49,6 +49,7 @@ def test_rows_and_columns_stay_and_every_frame_keeps_its_time(manifest: Path, wh
     before, after = read_manifest(manifest), read_manifest(whole / "manifest.parquet")
     same = ["group", "view", "label", "subject", "setup", "start", "end"]
     pd.testing.assert_frame_equal(before[same], after[same])
+    assert after["original"].tolist() == before["path"].tolist()
     assert (whole / "manifest.classes.json").read_text() == '["a", "b", "c"]'
     for original, stored in zip(before["path"], after["path"], strict=True):
         theirs, mine = probe(original), probe(stored)

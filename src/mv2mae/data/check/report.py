@@ -176,7 +176,9 @@ class CheckReport:
         console.print(f"{counted(self.num_errors, 'error')}, {counted(self.num_warnings, 'warning')}")
 
     def _summary(self) -> Table:
-        table = Table("problem", "severity", "videos", "meaning", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for column in ("problem", "severity", "videos", "meaning"):
+            table.add_column(column, overflow="fold")
         counts = Counter(kind for kind, _ in {(finding.kind, finding.row) for finding in self.findings})
         for kind, (severity, meaning) in KINDS.items():
             if counts[kind]:

@@ -298,6 +298,8 @@ def _finish(
         str(_shard_file(folder.absolute(), shard)) + f"#{key}"
         for shard, key in zip(index["shard"], index["key"], strict=True)
     ]
+    if "original" not in kept:
+        kept["original"] = kept["path"]
     kept["path"] = paths
     kept["rate"] = [
         rate if pd.isna(rate) else rate * fps / _own_rate(source, fps)
