@@ -101,14 +101,18 @@ def trials_figure(results: Sequence[Row], ceiling: Mapping[float, float]) -> Fig
         for k, name in enumerate(names):
             cells = [result["angles"] for result in results if result["trial"] == name]
             angles = sorted(float(angle) for angle in cells[0])
+            first = [cell[f"{angles[0]:g}"] for cell in cells]
+            angles = [angle for angle in angles if angle > 0]  # a control would press the others against the axis
             found = [[cell[f"{angle:g}"] for cell in cells] for angle in angles]
             values = [100 * _mean(one["gain"] for one in some) for some in found]
             ends = [[100 * _mean(one["interval"][end] for one in some) for some in found] for end in (0, 1)]
             error = np.abs(np.array(ends) - np.array(values))
             colour, line = COLOURS[k % len(COLOURS)], ("-", "--", ":")[k // len(COLOURS)]
-            gains.errorbar(np.array(angles) + 0.3 * (k - len(names) / 2), values, yerr=error, label=name, color=colour,
-                           ls=line, marker="o", ms=4, lw=1.4, capsize=2)  # fmt: skip
-            first = found[0]
+            if angles:
+                places = np.array(angles) + 0.3 * (k - len(names) / 2)
+                gains.errorbar(
+                    places, values, yerr=error, label=name, color=colour, ls=line, marker="o", ms=4, capsize=2
+                )
             for shift, which, alpha in ((-0.18, "cross", 0.9), (0.18, "wrong", 0.4)):
                 losses.barh(-k - shift, _mean(one[which] for one in first), 0.34, color=colour, alpha=alpha)
         for number, (angle, loss) in enumerate(ceiling.items()):
@@ -117,10 +121,10 @@ def trials_figure(results: Sequence[Row], ceiling: Mapping[float, float]) -> Fig
                         transform=losses.get_xaxis_transform())  # fmt: skip
         gains.axhline(0, color="#333333", lw=0.8)
         gains.set(xlabel="degrees between the cameras", ylabel="cross-view loss below self-view loss, %")
-        gains.set_title("what the source takes off the loss, unseen rooms (95 % intervals)")
+        gains.set_title("what the source takes off the loss in unseen rooms")
         losses.set_yticks([-k for k in range(len(names))], names)
         losses.set(xlim=(0, 1.3), xlabel="loss as a share of the mean baseline, at the smallest angle tested")
-        losses.set_title("right source (full), wrong source (pale); dotted: ceiling by angle", pad=20)
+        losses.set_title("right (full) and wrong source (pale); dotted: ceiling", pad=20)
         figure.legend(*gains.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         return figure
 
