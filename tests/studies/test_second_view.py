@@ -14,7 +14,7 @@ from mv2mae.cli import main
 from mv2mae.config import DataConfig, SecondViewConfig
 from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.studies.second_view.measure import LOSSES, UNKNOWN, measure, second_view, summarise
+from mv2mae.studies.second_view.measure import LOSSES, UNKNOWN, measure, nearest, second_view, summarise
 from mv2mae.studies.second_view.pairs import co_visible, drawn_pairs, video_pairs
 from mv2mae.weights import PRETRAINING, save_weights
 
@@ -75,6 +75,7 @@ def test_rows_add_up_and_the_kinds_of_tokens_too(weights):
     assert rows["same_room"].isna().all()
     # the self-view decoder does not know where the source stands: the same target, the same masks, the same loss
     whole = rows[rows["tokens"] == "all"]
+    assert whole["at"].tolist() == [10.0, 90.0] * 2
     assert whole.groupby("group")["self"].nunique().eq(1).all()
     assert (whole["cross"] - whole["other_room"]).abs().max() > 1e-4
 
@@ -82,7 +83,9 @@ def test_rows_add_up_and_the_kinds_of_tokens_too(weights):
 def test_figures_are_ratios_of_sums_with_intervals_over_performances():
     rng = np.random.default_rng(0)
     groups = 40
-    rows = pd.DataFrame({"group": [f"g{k}" for k in range(groups)], "angle": 11.0, "tokens": "all", "weight": 1.0})
+    rows = pd.DataFrame(
+        {"group": [f"g{k}" for k in range(groups)], "angle": 11.0, "at": 10.0, "tokens": "all", "weight": 1.0}
+    )
     rows["self"], rows["baseline"] = rng.uniform(0.5, 1.5, groups), 2.0
     rows["cross"] = rows["self"] * rng.normal(0.9, 0.02, groups)
     rows["empty"], rows["other_room"], rows["same_room"] = rows["cross"] * 1.2, np.nan, np.nan
@@ -110,7 +113,8 @@ def test_videos_are_measured_with_their_cameras(weights):
     figures, rows = second_view(weights, data, dataclasses.replace(SMALL, on="videos", performances=6))
     assert set(rows["tokens"]) == {"all"}
     assert figures["on"].startswith("videos")
-    unknown = rows.assign(angle=np.nan)
+    assert set(rows["at"]) <= {10.0, 90.0}
+    unknown = rows.assign(angle=np.nan, at=nearest(np.full(len(rows), np.nan), SMALL.angles))
     assert [row["angle"] for row in summarise(unknown, SMALL)] == [UNKNOWN]
 
 

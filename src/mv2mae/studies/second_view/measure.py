@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ _DRAWS = 2000
 def measure(
     weights: str | Path, data: DataConfig, config: SecondViewConfig, *, device: torch.device | str = "cpu"
 ) -> pd.DataFrame:
-    """A row for each pair and kind of tokens: `group`, `angle` in degrees, `tokens`, and sums over its tokens: `weight`
+    """A row for each pair and kind of tokens: `group`, `angle` in degrees, `at` (of `config.angles` the one it counts
+    with, NaN where cameras are not known), `tokens`, and sums over its tokens: `weight`
     and, weighted alike, the squared errors of `LOSSES` (NaN where there is no such source).
 
     Args:
@@ -51,7 +52,7 @@ def measure(
     else:
         pairs, total = video_pairs(weights, data, config), -(-config.performances // config.batch_size)
     rows = [row for asked in track(pairs, "measuring pairs", total, transient=True)
-            for row in _rows(asked, _losses(model, asked, config, torch.device(device)))]  # fmt: skip
+            for row in _rows(asked, config, _losses(model, asked, config, torch.device(device)))]  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -70,20 +71,21 @@ def _losses(model: MV2MAE, asked: Asked, config: SecondViewConfig, device: torch
     return compare_sources(model, run, batch, {name: value.to(device) for name, value in asked.wrong.items()})[1]
 
 
-def _rows(asked: Asked, losses: SourceLosses) -> Iterable[dict[str, Any]]:
+def _rows(asked: Asked, config: SecondViewConfig, losses: SourceLosses) -> Iterable[dict[str, Any]]:
     own = losses.own
     assert own.cross_view is not None
     errors = {"self": own.self_view, "cross": own.cross_view, "baseline": own.baseline, **losses.cross}
     found = {name: value.cpu().double().numpy() for name, value in errors.items()}
     weights, tokens = own.weights.cpu().double().numpy(), own.tokens.cpu()
     seen = None if asked.seen is None else asked.seen.gather(1, tokens).numpy()
-    for item, (group, angle) in enumerate(zip(asked.groups, asked.angles, strict=True)):
+    places = nearest(asked.angles, config.angles) if asked.asked_for is None else asked.asked_for
+    for item, (group, angle, at) in enumerate(zip(asked.groups, asked.angles, places, strict=True)):
         for kind in TOKENS if seen is not None else TOKENS[:1]:
             chosen = np.ones_like(weights[item]) if kind == "all" or seen is None else seen[item] == (kind == "seen")
             counted = weights[item] * chosen
             sums = {name: float((counted * found[name][item]).sum()) if name in found else np.nan for name in LOSSES}
             missing = {name: np.nan for name, has in asked.has.items() if not has[item]}
-            yield {"group": group, "angle": angle, "tokens": kind, "weight": counted.sum(), **sums, **missing}
+            yield {"group": group, "angle": angle, "at": at, "tokens": kind, "weight": counted.sum(), **sums, **missing}
 
 
 def summarise(rows: pd.DataFrame, config: SecondViewConfig) -> list[Figures]:
@@ -91,18 +93,22 @@ def summarise(rows: pd.DataFrame, config: SecondViewConfig) -> list[Figures]:
     performances, `gain` (the share by which cross lies below self on the same tokens) and the rises of the cross-view
     loss, as shares of it, with the sources of `RISES` (None where there were none).
     """
-    places = np.array(sorted(config.angles))
-    nearest = [UNKNOWN if np.isnan(a) else f"{places[np.abs(places - a).argmin()]:g}" for a in rows["angle"]]
     figures = []
-    for angle in (*(f"{place:g}" for place in places), UNKNOWN):
-        here = rows[np.array(nearest) == angle]
+    for angle in (*sorted(config.angles), np.nan):
+        here = rows[rows["at"].isna() if np.isnan(angle) else rows["at"] == angle]
+        name = UNKNOWN if np.isnan(angle) else f"{angle:g}"
         for kind in TOKENS:
             part = here[here["tokens"] == kind]
             if len(part):
-                figures.append(
-                    _figures(angle, kind, part, float(here["weight"][here["tokens"] == "all"].sum()), config.seed)
-                )
+                whole = float(here["weight"][here["tokens"] == "all"].sum())
+                figures.append(_figures(name, kind, part, whole, config.seed))
     return figures
+
+
+def nearest(angles: Float[np.ndarray, " n"], places: Sequence[float]) -> Float[np.ndarray, " n"]:
+    """Of some places the one nearest to each angle; NaN stays."""
+    apart = np.abs(angles[:, None] - np.array(places))
+    return np.where(np.isnan(angles), np.nan, np.array(places)[apart.argmin(axis=1)])
 
 
 def _figures(angle: str, kind: str, part: pd.DataFrame, whole: float, seed: int) -> Figures:

@@ -45,6 +45,8 @@ class Asked:
     groups: list[str]
     angles: Float[np.ndarray, " n"]
     """Degrees between the optical axes of target and first source; NaN where cameras are not known."""
+    asked_for: Float[np.ndarray, " n"] | None = None
+    """Where drawn cameras were to stand, which heights and distances change a little."""
     seen: Bool[Tensor, "n tokens"] | None = None
     """Whether the source really sees the surface that most of the target's token shows, where that is known."""
 
@@ -81,7 +83,8 @@ def drawn_pairs(weights: str | Path, config: SecondViewConfig) -> Iterator[Asked
         stages = build_setup(synth, group.setup)
         views = [view_of(f.frames, f.truth, stages[view].camera) for view, f in film_group(synth, group).items()]
         if before is not None:
-            yield _of_performance(views, before, group.name, (config.seed, number), stored.config.tubelet_size)
+            asked = _of_performance(views, before, group.name, (config.seed, number), stored.config.tubelet_size)
+            yield replace(asked, asked_for=np.array(config.angles))
         before = views
 
 
