@@ -47,7 +47,8 @@ class Snapshots(pl.Callback):
 
     Args:
         run: the run's folder.
-        batch: held-out pairs: sources [b, s, 3, t, h, w], target [b, 3, t, h, w], seed [b] and group [b].
+        batch: held-out pairs: sources [b, s, 3, t, h, w], target [b, 3, t, h, w], seed [b] and group [b];
+            cameras [b, 1 + s, 16] where the model wants them.
     """
 
     def __init__(self, run: Path, batch: dict[str, Any]) -> None:
@@ -55,6 +56,7 @@ class Snapshots(pl.Callback):
         groups = batch["group"].tolist()
         chosen = [groups.index(group) for group in dict.fromkeys(groups)][:NUM_PAIRS]
         self.sources, self.target, self.seeds = (batch[name][chosen] for name in ("sources", "target", "seed"))
+        self.cameras = {"cameras": batch["cameras"][chosen]} if "cameras" in batch else {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look before the first step too."""
@@ -78,7 +80,8 @@ class Snapshots(pl.Callback):
         model.eval()
         # `forward` itself: a compiled model would be compiled once more for this batch; one in shards has to be called
         look = model if isinstance(model, FSDPModule) else model.forward
-        out = look(inputs[0], inputs[1], seeds=inputs[2], with_reconstructions=True)
+        known = {name: value.to(module.device) for name, value in self.cameras.items()}
+        out = look(inputs[0], inputs[1], seeds=inputs[2], with_reconstructions=True, **known)
         model.train(was_training)
         assert out.reconstructions is not None
         self_view, cross_view, masks = out.reconstructions

@@ -58,7 +58,7 @@ def measure(
 
 @torch.no_grad()
 def _losses(model: MV2MAE, asked: Asked, config: SecondViewConfig, device: torch.device) -> SourceLosses:
-    wants = getattr(model.config, "cameras", "none") != "none" and config.known_cameras
+    wants = model.config.cameras != "none" and config.known_cameras
 
     def run(batch: Mapping[str, Tensor]) -> PretrainOutput:
         further: dict[str, Any] = {"cameras": batch["cameras"]} if wants else {}
@@ -158,7 +158,7 @@ def second_view(
     return {
         "weights": str(weights),
         "on": f"{drawn}, {config.difficulty}" if config.on == "drawn" else f"videos of {data.manifest}",
-        "known_cameras": config.known_cameras and getattr(stored.config, "cameras", "none") != "none",
+        "known_cameras": config.known_cameras and stored.config.cameras != "none",
         "trained_on": stored.about.get("apart"),
         "angles": summarise(rows, config),
     }, rows
