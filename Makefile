@@ -8,8 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 help:
 	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about twelve minutes on two cores)"
-	@echo "make check   style, types and the tests that are not slow: about two minutes, before each commit"
-	@echo "make test    run all tests: some eleven minutes on two cores"
+	@echo "make check   style, types and the tests that are not slow, before each commit"
+	@echo "make test    run all tests"
 	@echo "make newest  tests of what touches dependencies, with the newest versions of all"
 	@echo "make setup   install the package, the viewer and the tools for tests into .venv"
 	@echo "make lint    style;  make types   static types"
