@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mv2mae.data.media import SeekMissed, VideoError
-from mv2mae.data.pixels import mark_aspect
+from mv2mae.data.pixels import pixel_aspect
 from mv2mae.data.stopwatch import timed, timed_items
 
 TIME_LIMIT = 600.0
@@ -44,7 +44,9 @@ class Clock:
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self.base = Fraction(stream.time_base or Fraction(1, 90000))
         self.step = round(1 / (Fraction(stream.average_rate or 25) * self.base)) or 1
+        self.seconds = float(self.base)
         self.may_jump = bool(container.format.flags & _JUMPS)
+        self.is_needed = self.may_jump or not 0 < stream.frames == len(stream.index_entries)  # an index is one clock
         self.offset, self.num_jumps = 0, 0
         self.last: int | None = None
         self.last_shown: int | None = None
@@ -57,21 +59,23 @@ class Clock:
             return
         stamp += self.offset
         if self.last is not None:
-            ahead = float((stamp - self.last) * self.base)
+            ahead = (stamp - self.last) * self.seconds
             back = _BACKWARD if self.may_jump and packet.dts is not None else _BACKWARD_ELSEWHERE
             if ahead < -back or (self.may_jump and ahead > _FORWARD):
                 self.num_jumps += 1
                 change = self.last + self.step - stamp if self.early is None else self.early
                 self.offset, stamp, self.early = self.offset + change, stamp + change, None
         self.last = stamp if self.last is None else max(self.last, stamp)
-        if packet.pts is not None:
+        if self.may_jump and packet.pts is not None:
             packet.pts = self._shown(packet.pts + self.offset, stamp)
-        if packet.dts is not None:
+        elif self.offset and packet.pts is not None:
+            packet.pts += self.offset
+        if self.offset and packet.dts is not None:
             packet.dts += self.offset
 
     def _shown(self, stamp: int, decoded: int) -> int:
         """The stamp of showing of a packet that is decoded at `decoded`."""
-        if self.may_jump and self.last_shown is not None and abs(stamp - decoded) * self.base > _APART:
+        if self.last_shown is not None and abs(stamp - decoded) * self.seconds > _APART:
             self.early = self.last_shown + self.step - stamp if self.early is None else self.early
             stamp += self.early
         self.last_shown = stamp if self.last_shown is None else max(self.last_shown, stamp)
@@ -89,7 +93,8 @@ def shown_packets(container: InputContainer, stream: VideoStream, mended: Clock)
         if packet is None:
             return
         if packet.size:  # chunks without content stand for time that passes
-            mended.mend(packet)
+            if mended.is_needed:
+                mended.mend(packet)
             yield packet
 
 
@@ -127,7 +132,7 @@ class Frames:
     def _rising(self) -> Iterator[tuple[float, VideoFrame]]:
         counted = counts_frames(self.container, self.stream)
         rate, last = float(self.stream.average_rate or 25), -math.inf
-        aspect, base = self.stream.codec_context.sample_aspect_ratio, self.stream.time_base
+        aspect, base = pixel_aspect(self.stream.codec_context.sample_aspect_ratio), self.stream.time_base
         stamps: deque[float] = deque()
         for index, frame in enumerate(timed_items("decode", self._decoded(stamps))):
             if not frame.time_base and base:  # of the last frames, which the decoder held back
@@ -140,17 +145,19 @@ class Frames:
                 time = frame.time
             if time > last:  # a stamp that goes back a little is a muxer's slip
                 last = time
-                mark_aspect(frame, aspect)
+                if aspect is not None:
+                    frame.opaque = aspect
                 yield time, frame
 
     def _decoded(self, stamps: deque[float]) -> Iterator[VideoFrame]:
         """Frames; `stamps` gets the seconds of each packet that may become one."""
         codec = self.stream.codec_context
+        counted, base = counts_frames(self.container, self.stream), float(self.stream.time_base or 0)
         for packet in shown_packets(self.container, self.stream, Clock(self.container, self.stream)):
             if clock.monotonic() > self.end_of_patience:
                 raise VideoError(self.path, f"takes more than {self.time_limit:.0f} s to decode; encode it anew")
-            if packet.dts is not None and packet.time_base:
-                stamps.append(float(packet.dts * packet.time_base))
+            if counted and packet.dts is not None:
+                stamps.append(packet.dts * base)
             try:
                 yield from codec.decode(packet)
             except av.FFmpegError as error:

@@ -33,6 +33,8 @@ MAX_ASPECT = 16
 """Longer side by shorter side as displayed: a frame of 16 x 8192 pixels grows without bounds when it is scaled to a
 model's short side."""
 MAX_FRAMES = 100_000_000
+_ALWAYS_FITS = 1 << 26
+"""Bytes; for less nobody is asked whether there is room."""
 _LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 """Titles that are not UTF-8 must not keep a video shut: newer versions read them without being told to."""
 _PREVIEWS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -95,8 +97,8 @@ def check_size(path: str | Path, height: int, width: int) -> None:
 
 def check_memory(path: str | Path, num_frames: int, height: int, width: int) -> None:
     """Raises VideoError if so many frames of RGB pixels do not fit into the memory that is free."""
-    wanted, free = num_frames * height * width * 3, free_memory()
-    if wanted > 0.8 * free:
+    wanted = num_frames * height * width * 3
+    if wanted > _ALWAYS_FITS and wanted > 0.8 * (free := free_memory()):
         raise VideoError(
             path,
             f"takes {wanted / 2**30:,.1f} GB as {num_frames:,} frames of {width} x {height} pixels, "

@@ -150,10 +150,11 @@ def _frames(path: str) -> Iterator[_Frame]:
     reformatter, size = VideoReformatter(), None
     for time, frame in frames_between(path, None, None):
         size = size or scaled_size(*displayed_size(frame), PICTURE_SIDE)
-        height, width = size[::-1] if orientation(frame)[0] else size
+        turn = orientation(frame)
+        height, width = size[::-1] if turn[0] else size
         small = reformatter.reformat(frame, width, height, format="gray", interpolation=Interpolation.AREA, threads=1)
         shown = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-        picture = np.ascontiguousarray(as_displayed(small.to_ndarray(), frame))
+        picture = np.ascontiguousarray(as_displayed(small.to_ndarray(), turn))
         whole = displayed_size(frame)[::-1]
         yield _Frame(time, picture, shown, frame.is_corrupt, frame.interlaced_frame, whole)
 
