@@ -1,10 +1,12 @@
 """A file is written whole, or is as it was."""
 
+import errno
 import json
+import os
 
 import pytest
 
-from mv2mae.files import LEFTOVERS, atomic_write, write_json, write_text
+from mv2mae.files import LEFTOVERS, atomic_write, sweep, write_json, write_text
 
 
 def test_a_file_appears_when_all_of_it_is_written(tmp_path):
@@ -38,3 +40,25 @@ def test_text_is_written_as_it_is(tmp_path):
     assert (tmp_path / "lines.csv").read_bytes() == "a,ä\n1,2\r\n".encode()
     write_json(tmp_path / "a.json", {"name": "ä", "list": [1, 2]})
     assert json.loads((tmp_path / "a.json").read_text()) == {"name": "ä", "list": [1, 2]}
+
+
+def test_what_killed_processes_left_is_swept(tmp_path):
+    old, fresh, other = (tmp_path / name for name in (".a.txt.1.tmp", ".a.txt.2.tmp", ".b.txt.1.tmp"))
+    for file in (old, fresh, other):
+        file.write_text("half")
+    os.utime(old, (1, 1))
+    write_text(tmp_path / "a.txt", "whole")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        fresh.name,
+        other.name,
+        "a.txt",
+    ]
+    sweep(tmp_path)
+    sweep(tmp_path / "missing")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_no_room_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a.txt'"), atomic_write(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []

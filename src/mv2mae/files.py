@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -16,17 +17,25 @@ from mv2mae.errors import InputError
 LEFTOVERS = ".*.tmp"
 """What a process that was killed may leave beside the files it wrote; to be removed, never to be read."""
 
+_DEAD_SECONDS = 3600
+"""Without a byte for so long nobody writes any more."""
+
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Gives the path to write to; what was written takes the place of `path` at the end, if all went well.
 
-    Else `path` is as it was, and nothing is left behind. Folders above it are made.
+    Else `path` is as it was, and nothing is left behind. Folders above it are made. What processes that were killed
+    left of the same file is removed.
 
     Args:
         durable: write down to the disk first. Without that a power cut may leave the new name on nothing.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent, f".{path.name}.*.tmp", older_than=_DEAD_SECONDS)
     # not the number of the process: it repeats between machines, and in containers always
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
@@ -35,8 +44,26 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # "no space left" alone says nothing
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, *names: str, older_than: float = 0) -> None:
+    """Remove what killed processes left in a folder; only where nobody else writes, or what is old.
+
+    Args:
+        folder: may be missing.
+        names: patterns; by default `LEFTOVERS`.
+        older_than: seconds since it was last written to.
+    """
+    for left in (file for name in names or (LEFTOVERS,) for file in folder.glob(name)):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime >= older_than:
+                left.unlink()
 
 
 def make_writable(folder: Path) -> None:

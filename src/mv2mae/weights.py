@@ -131,7 +131,8 @@ def read_weights(source: str | Path) -> StoredWeights:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"{path}: not a readable safetensors file ({reason})") from error
     if HEADER not in header:
         return _foreign(path)
     try:

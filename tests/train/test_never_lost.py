@@ -84,8 +84,17 @@ def test_a_run_that_is_killed_ten_times_ends_as_one_that_is_not(tmp_path):
         assert not list((tmp_path / kind / "killed" / "checkpoints").glob(".*"))
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_a_signal_saves_first(whole, tmp_path, monkeypatch, name, status):
+@pytest.fixture
+def hang_up():
+    """Sets what SIGHUP does to this process, which may run under nohup itself."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield lambda handler: signal.signal(signal.SIGHUP, handler)
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
+def test_a_signal_saves_first(whole, tmp_path, monkeypatch, hang_up, name, status):
+    hang_up(signal.SIG_DFL)
     with monkeypatch.context() as patch:
         at_batch(
             patch, FinetuneModule, [4], lambda self, batch, loss: os.kill(os.getpid(), signal.Signals[name]) or loss
@@ -97,6 +106,34 @@ def test_a_signal_saves_first(whole, tmp_path, monkeypatch, name, status):
     assert read_log(tmp_path / "run")["train/loss"].dropna().index.tolist() == [1, 2, 3, 4, 5]
     assert_same_weights(whole, finetune(FINETUNING, tmp_path / "run"))
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path, monkeypatch, hang_up):
+    hang_up(signal.SIG_IGN)
+    at_batch(monkeypatch, FinetuneModule, [4], lambda self, batch, loss: os.kill(os.getpid(), signal.SIGHUP) or loss)
+    assert kept_steps(finetune(FINETUNING, tmp_path / "run"))[-1] == 12
+
+
+def test_what_kills_leave_is_swept_when_the_run_goes_on(tmp_path):
+    run = finetune(FINETUNING, tmp_path / "run")
+    kept = kept_steps(run)
+    left = [
+        run / ".model.safetensors.0a1b.tmp",
+        run / ".best.safetensors.partial",
+        run / "checkpoints" / ".step=00000012.ckpt.partial",
+    ]
+    for file in left:
+        file.write_bytes(b"half of it")
+    surplus = run / "checkpoints" / "step=00000003.ckpt"  # the kill came before it was removed
+    surplus.write_bytes((run / "checkpoints" / f"step={kept[-1]:08d}.ckpt").read_bytes())
+    finetune(FINETUNING, run)
+    assert kept_steps(run) == kept
+    assert not [file for file in left if file.exists()]
+
+
+def test_a_checkpoint_that_holds_more_than_values_is_not_recommended(tmp_path):
+    torch.save({"weights": print}, tmp_path / "step=00000001.ckpt")
+    assert damage(tmp_path / "step=00000001.ckpt").startswith("it holds more than tensors and plain values")
 
 
 def test_the_second_ctrl_c_does_not_wait(tmp_path, monkeypatch):

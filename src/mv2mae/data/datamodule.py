@@ -29,7 +29,7 @@ from mv2mae.data.pairing import check_views, pair_views
 from mv2mae.data.protocols import select
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.data.stream import STREAM, PairStream
-from mv2mae.data.video import is_there
+from mv2mae.data.video import why_not_there
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
 from mv2mae.errors import InputError
@@ -349,8 +349,8 @@ def _preload(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: 
 def _readable(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> pd.DataFrame:
     """The rows whose file is there and, where videos are kept in memory, could be decoded; lists the others."""
     for path in frame["path"]:
-        if not is_there(path):
-            videos.problems.add(path, "no such file")
+        if why := why_not_there(path):
+            videos.problems.add(path, why)
     _preload(frame, config, videos, progress)
     good = frame[[videos.problems.reason(path) is None for path in frame["path"]]]
     if good.empty:

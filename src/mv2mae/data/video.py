@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -215,8 +216,20 @@ def frames_between(
 
 def is_there(path: str | Path) -> bool:
     """Whether there is such a file, or a shard that may hold such an item of a store (a URL is taken at its word)."""
+    return why_not_there(path) is None
+
+
+def why_not_there(path: str | Path) -> str | None:
+    """Why there is no such file or shard; a folder that may not be entered is something else than one without it."""
     file, hash_sign, _ = str(path).rpartition(".tar#")
-    return "://" in str(path) or os.path.isfile(f"{file}.tar" if hash_sign else path)
+    if "://" in str(path):
+        return None
+    try:
+        return None if stat.S_ISREG(os.stat(f"{file}.tar" if hash_sign else path).st_mode) else "no such file"
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return "no such file"
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"
 
 
 def available_cores() -> int:

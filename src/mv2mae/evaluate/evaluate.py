@@ -41,7 +41,7 @@ from mv2mae.evaluate.scores import (
 )
 from mv2mae.evaluate.scoring import score_videos
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
-from mv2mae.files import make_writable
+from mv2mae.files import make_writable, sweep
 from mv2mae.model.classifier import Classifier
 from mv2mae.runs import TRAINING_VIDEOS_NAME, write_json
 from mv2mae.weights import find_weights, load_classifier_model
@@ -104,6 +104,7 @@ def evaluate(
     dataset = eval_data(data, num_frames=frames, size=size, test=test, classes=classes, progress=progress)
     count_untrained(dataset.frame, labels)
     make_writable(out)
+    sweep(out, *(f".{name}.*.tmp" for name in (CROPS_NAME, SCORES_NAME, FUSED_NAME)))
     model = model.to(device)
     attention = fusion_of(run, model, classes, data, progress=progress) if fusion == "attention" else None
     untrained = sorted(set(dataset.labels) - set(labels))

@@ -23,6 +23,7 @@ names and numbers of the classes that were not trained (untrained, untrained_lab
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -187,7 +188,7 @@ class CropWriter:
 
     def __init__(self, path: Path, num_crops: int, labels: Sequence[int], names: Collection[str] = ()) -> None:
         self.path, self.num_crops, self.labels, self.names = path, num_crops, labels, names
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
         self._writer: pq.ParquetWriter | None = None
         self._rows: list[dict[str, Any]] = []
         self._logits: list[np.ndarray] = []

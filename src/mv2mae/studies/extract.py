@@ -24,7 +24,7 @@ from mv2mae.config import DataConfig, FeatureConfig
 from mv2mae.data.datamodule import rows_of_part
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
-from mv2mae.files import atomic_write, make_writable
+from mv2mae.files import atomic_write, make_writable, sweep
 from mv2mae.runs import write_json
 from mv2mae.seals import SEAL, DamagedError, check_seal, seal
 from mv2mae.studies.features import Features, FrozenEncoder, Parts, join
@@ -82,6 +82,7 @@ def extract(
         raise InputError("tokens of different views do not show the same places; fuse on level clip or frame")
     rows = rows.reset_index(drop=True)
     make_writable(out.parent)
+    sweep(out.parent, f".{out.name}.*.tmp")
     parts = Parts(frozen, rows, data, config, out.with_name(f"{out.name}.parts"))
     about = {"digest": parts.digest, "encoder": frozen.name, "fused": fused, "frame_stride": data.frame_stride,
              "fps": data.fps, **dataclasses.asdict(config)}  # fmt: skip

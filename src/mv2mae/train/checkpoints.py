@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -91,6 +92,8 @@ def damage(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # reads the list of parts in its own way
+    except pickle.UnpicklingError:  # torch's message advises to load it all the same
+        return "it holds more than tensors and plain values; a checkpoint of somebody else's is not to be trusted"
     except Exception as error:  # in a damaged archive anything may look like anything
         return str(error).strip() or type(error).__name__
     return None if broken is None else f"the checksum of {broken} is wrong"
@@ -168,10 +171,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
         self.best_step, self.best_score = state_dict["best_step"], state_dict["best_score"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remove what a write that was killed left behind, and write what it did not come to."""
-        if trainer.is_global_zero:
-            for partial in self.folder.glob(".*.partial"):
-                partial.unlink()
+        """Remove the checkpoints that a killed run did not come to remove, and write what it did not come to."""
+        if trainer.is_global_zero and trainer.global_step:
+            self._prune(trainer.global_step)
         if trainer.global_step == self.best_step:  # the checkpoint knows of the best weights before they are written
             self._write_weights(trainer, self.best_step, is_best=True)
 
@@ -231,6 +233,14 @@ class Checkpoints(pl.callbacks.Checkpoint):
                 _link(weights, self.run / BEST_WEIGHTS_NAME)
             written = True
         return bool(trainer.strategy.broadcast(written))
+
+    def prune_finished(self, checkpoint: Mapping[str, Any], step: int) -> None:
+        """Remove what is not to be kept of a run that has ended; `checkpoint` is its last one."""
+        for name, state in checkpoint.get("callbacks", {}).items():
+            if name.startswith(type(self).__name__):
+                self.load_state_dict(state)
+                if getattr(rank_zero_only, "rank", 0) == 0:
+                    self._prune(step)
 
     def _prune(self, step: int) -> None:
         have = {step_of(path): path for path in self.folder.glob("*.ckpt")}

@@ -15,13 +15,16 @@ import pytorch_lightning as pl
 from mv2mae.errors import RunStopped
 from mv2mae.train.checkpoints import Checkpoints
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+HANG_UP = getattr(signal, "SIGHUP", None)
+"""A closed terminal; there is none on Windows."""
+STOPPING = (signal.SIGTERM, signal.SIGINT, *([HANG_UP] if HANG_UP is not None else []))
 
 
 class StopSignals(pl.Callback):
     """Lets a signal end the run after the step at hand, with a checkpoint of it.
 
-    SIGTERM is what `kill` and a scheduler that preempts send, SIGINT is Ctrl-C; a second Ctrl-C stops at once. In a
+    SIGTERM is what `kill` and a scheduler that preempts send, SIGINT is Ctrl-C; a second Ctrl-C stops at once. SIGHUP
+    comes when the terminal is closed, and counts unless `nohup` has put it out of force. In a
     SLURM job SIGUSR1 (`#SBATCH --signal=SIGUSR1@300`) does the same and puts the job back into the queue.
 
     Has to come before `Checkpoints`, and `exchange` be told what the processes of the run agree upon.
@@ -53,7 +56,8 @@ class StopSignals(pl.Callback):
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (*STOPPING, *([signal.SIGUSR1] if slurm_job() else [])):
-            signal.signal(number, self._request)
+            if number != HANG_UP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
+                signal.signal(number, self._request)
         self._worker_ended = signal.getsignal(signal.SIGCHLD)
         signal.signal(signal.SIGCHLD, self._mind_worker)
 

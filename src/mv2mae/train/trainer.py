@@ -22,9 +22,10 @@ from mv2mae.data.datamodule import make_loader, worker_deaths_told
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.data.slow_items import WatchedItems, paths_of
 from mv2mae.errors import InputError, RunStopped
+from mv2mae.files import LEFTOVERS, sweep
 from mv2mae.model.precision import precision_of
 from mv2mae.ranks import launch
-from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME, run_lock
+from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME, SNAPSHOTS_FOLDER, run_lock
 from mv2mae.train.checkpoints import Checkpoints, VerifiedIO, last_checkpoint
 from mv2mae.train.distributed import StepMeans, check_launch, strategy_of
 from mv2mae.train.guard import FiniteGuard, forget_steps_after
@@ -263,12 +264,15 @@ def fit(
     if module.compute.num_threads is not None:
         torch.set_num_threads(module.compute.num_threads)
     with run_lock(run):
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            for folder in (run, run / "checkpoints", run / SNAPSHOTS_FOLDER):  # nobody else writes here now
+                sweep(folder, LEFTOVERS, ".*.partial")
         run_log = RunLog(run / LOG_NAME)
         resume = last_checkpoint(run)
-        if _is_finished(module, run, resume, run_log, save):
+        checkpoints = Checkpoints(run, log, VerifiedIO(), save)
+        if _is_finished(module, run, resume, run_log, checkpoints):
             return
         module.run_folder = run
-        checkpoints = Checkpoints(run, log, VerifiedIO(), save)
         signals = StopSignals(checkpoints)
         guard = FiniteGuard(run, log.max_skipped, checkpoints, signals)
         trainer = _trainer(module, run, log, run_log, [guard, *callbacks, signals, checkpoints])
@@ -314,9 +318,7 @@ def _trainer(
     )
 
 
-def _is_finished(
-    module: StepModule, run: Path, resume: Path | None, run_log: RunLog, save: Callable[[StepModule, int], None]
-) -> bool:
+def _is_finished(module: StepModule, run: Path, resume: Path | None, run_log: RunLog, checkpoints: Checkpoints) -> bool:
     """Whether nothing is left to do; otherwise forget what was logged after the checkpoint, if there is one."""
     checkpoint = torch.load(resume, map_location="cpu", weights_only=True, mmap=True) if resume is not None else {}
     step, total = int(checkpoint.get("global_step", -1)), module.total_steps
@@ -325,7 +327,9 @@ def _is_finished(
     if step >= total:
         say("  this run is finished already")
         module.load_state_dict(checkpoint["state_dict"])
-        save(module, step)  # it may have been killed between the last checkpoint and the weights file
+        # it may have been killed between the last checkpoint and the weights file, or before the others were removed
+        checkpoints.save_weights(module, step)
+        checkpoints.prune_finished(checkpoint, step)
     elif step >= 0:
         say(f"  going on from step {step} of {total}")
     return step >= total
