@@ -1,5 +1,6 @@
 """The viewer's questions and answers over HTTP, without a browser."""
 
+import asyncio
 import json
 import re
 import struct
@@ -14,9 +15,12 @@ from starlette.testclient import TestClient
 from tiny_viewer import film, make_model
 
 from mv2mae.config import ModelConfig
+from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.viewer.patience import in_time
 from mv2mae.viewer.server import application
 from mv2mae.viewer.session import Session
+from mv2mae.viewer.uploads import Uploads
 
 HERE = "http://127.0.0.1:8712"
 
@@ -286,7 +290,8 @@ def own(tmp_path_factory) -> list[tuple[str, bytes]]:
 
 
 def stored(session: Session) -> list[Path]:
-    return sorted(path for path in Path(session.uploads._folder.name).rglob("*") if path.is_file())
+    found = Path(session.uploads._folder.name).rglob("*")
+    return sorted(path for path in found if path.is_file() and path.name != ".lock")
 
 
 def test_two_files_make_a_group_and_are_gone_at_the_end(session: Session, own):
@@ -344,3 +349,45 @@ def test_uploads_are_limited_in_number_and_size(page: TestClient, session: Sessi
         assert stored(session) == []
     for about in ("", "[]", '{"names": ["a"], "sizes": [1, 2]}', '{"names": [1, 2], "sizes": ["1", "2"]}'):
         assert page.post("/api/files", params={"about": about}, content=b"x").status_code == 422
+
+
+def test_who_stops_in_the_middle_is_given_up():
+    async def stalls():
+        yield b"begun"
+        await asyncio.sleep(60)
+
+    async def trickles():
+        while True:
+            await asyncio.sleep(0.01)
+            yield b"."
+
+    async def taken(chunks, **limits):
+        return [chunk async for chunk in in_time(chunks, **limits)]
+
+    with pytest.raises(InputError, match=r"nothing came for 0\.05 seconds"):
+        asyncio.run(taken(stalls(), idle=0.05))
+    with pytest.raises(InputError, match="it takes too long"):
+        asyncio.run(taken(trickles(), idle=5, total=0.1))
+
+
+def test_folders_of_viewers_that_were_killed_go_and_those_of_others_stay(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    live, dead, other = Uploads(1000), tmp_path / "mv2mae-view-dead", tmp_path / "mv2mae-view-other"
+    for folder in (dead, other):
+        folder.mkdir()
+        (folder / "0").write_bytes(b"somebody's video")
+    (dead / ".lock").touch()
+    second = Uploads(1000)
+    assert not dead.exists()
+    assert other.exists()
+    for uploads in (live, second):
+        assert Path(uploads._folder.name).exists()
+        uploads.close()
+        assert not Path(uploads._folder.name).exists()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:80:80", "localhost/evil", "evil@localhost", "[::1", "localhost:", "local host", "", "[::1]x"]
+)
+def test_a_host_is_read_to_the_letter(page: TestClient, host: str):
+    assert page.get("/", headers={"host": host}).status_code == 403

@@ -9,6 +9,7 @@ comes from (`Origin`, `Sec-Fetch-Site`), that must be the page.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +17,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+"""A Host header: a name or an address, IPv6 in brackets, and perhaps a port."""
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -58,7 +61,10 @@ class Guard:
 
     def refusal(self, headers: Headers, is_page: bool) -> str | None:
         """Why a request is refused, if it is; the page itself may be opened by a link from anywhere."""
-        host = headers.get("host", "")
+        hosts = headers.getlist("host")
+        host = hosts[0] if len(hosts) == 1 else ""
+        if not _HOST.fullmatch(host):
+            return f"the request's Host header is none: {', '.join(hosts)[:60]!r}"
         if not self._is_here(_name_of(host)):
             return f"the viewer does not answer to the name {_name_of(host)[:60]!r}"
         if is_page:

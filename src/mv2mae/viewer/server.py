@@ -15,13 +15,14 @@ import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mv2mae.errors import InputError
 from mv2mae.viewer.guard import Guard, is_loopback
+from mv2mae.viewer.patience import ImpatientProtocol, in_time
 from mv2mae.viewer.requests import read_clip, read_look, read_masks, read_token, read_weighting
 from mv2mae.viewer.session import Answer, Session
 from mv2mae.wording import counted
@@ -68,7 +69,7 @@ def application(session: Session, host: str = "127.0.0.1") -> Guard:
         if receiving.locked():  # so that uploads never take more room than two pairs of files
             raise InputError("another upload is under way; try again when it is through")
         async with receiving:
-            draft = await session.uploads.receive(request.stream(), sizes)
+            draft = await session.uploads.receive(in_time(request.stream()), sizes)
             return JSONResponse(await run_in_threadpool(session.take_files, draft, names))
 
     def endpoint_of(answer: Callable[[Values], Answer | Values]) -> Callable[[Request], Awaitable[Response]]:
@@ -94,7 +95,7 @@ def application(session: Session, host: str = "127.0.0.1") -> Guard:
         Route("/api/files", files, methods=["POST"]),
         *(Route(f"/api/{name}", endpoint_of(answer), methods=["POST"]) for name, answer in requests.items()),
     ]
-    handlers = {InputError: _bad_input, Exception: _failure}
+    handlers = {InputError: _bad_input, ClientDisconnect: _gone, Exception: _failure}
     # around all, not among Starlette's middleware, so that its answer to a failure has the headers too
     return Guard(Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan), host)
 
@@ -147,6 +148,7 @@ def serve(session: Session, host: str, port: int) -> None:
             )
         config = uvicorn.Config(
             application(session, host),
+            http=ImpatientProtocol,
             log_level="warning",
             access_log=False,
             limit_concurrency=MAX_CONNECTIONS,
@@ -157,7 +159,7 @@ def serve(session: Session, host: str, port: int) -> None:
 
 async def _body(request: Request) -> str:
     received = bytearray()
-    async for chunk in request.stream():
+    async for chunk in in_time(request.stream()):
         received += chunk
         if len(received) > MAX_REQUEST_BYTES:
             raise InputError("the request is longer than a megabyte")
@@ -181,6 +183,11 @@ def _list_of(kind: type[Part], values: Any) -> list[Part]:
 
 async def _bad_input(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=422)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Who hung up in the middle hears no answer, and it is no failure of the viewer's."""
+    return Response(status_code=400)
 
 
 async def _failure(_: Request, __: Exception) -> Response:  # the server prints the traceback

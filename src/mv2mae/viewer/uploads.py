@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory, gettempdir, mkdtemp
+
+from filelock import FileLock, Timeout
 
 from mv2mae.data.media import opened
 from mv2mae.data.video import VideoError, decode_video, probe
@@ -13,6 +17,7 @@ from mv2mae.errors import InputError
 from mv2mae.viewer.groups import WHOLE_PIXELS, Camera, Group
 
 NUM_FILES = 2
+_PREFIX, _LOCK = "mv2mae-view-", ".lock"
 
 
 class Uploads:
@@ -26,7 +31,10 @@ class Uploads:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._folder = TemporaryDirectory(prefix="mv2mae-view-")
+        _sweep_dead()
+        self._folder = TemporaryDirectory(prefix=_PREFIX)
+        self._lock = FileLock(Path(self._folder.name, _LOCK))
+        self._lock.acquire()  # it goes with the process, however that ends
         self._live: Path | None = None
         self._count = 0
         self.group: Group | None = None
@@ -87,6 +95,7 @@ class Uploads:
     def close(self) -> None:
         """Delete all files."""
         self.group = self._live = None
+        self._lock.release()
         self._folder.cleanup()
 
 
@@ -95,6 +104,17 @@ def shown_name(name: str) -> str:
     bare = name.replace("\\", "/").rpartition("/")[2]
     printable = "".join(sign for sign in bare if sign.isprintable()).strip() or "video"
     return printable if len(printable) <= 40 else f"{printable[:26]}...{printable[-11:]}"
+
+
+def _sweep_dead() -> None:
+    """Delete the folders of viewers that were killed: nobody holds their lock any more."""
+    for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
+        lock = folder / _LOCK
+        with suppress(OSError, Timeout):
+            if folder.is_symlink() or not lock.is_file() or not os.access(folder, os.W_OK):
+                continue
+            with FileLock(lock).acquire(timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _split(chunks: AsyncIterator[bytes], sizes: Sequence[int], paths: Sequence[Path]) -> None:
