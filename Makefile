@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (about twelve minutes on two cores)"
+	@echo "make demo    pre-train, fine-tune, test and draw on the packaged sample set (in about five minutes)"
 	@echo "make check   style, types and the tests that are not slow, before each commit"
 	@echo "make test    run all tests"
 	@echo "make newest  tests of what touches dependencies, with the newest versions of all"

@@ -66,14 +66,15 @@ def _visualize(args: Any) -> None:
 
 def _demo_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=str, default="runs/demo", help="folder for runs and report")
-    parser.add_argument("--minutes", type=float, default=12, help="time to plan for on two cores; less = fewer steps")
+    parser.add_argument("--minutes", type=float, default=None, help="time to keep to, 5 if not given (with --full 12)")
+    parser.add_argument("--full", type=bool, default=False, help="the long comparison of four encoders")
     parser.add_argument("--fresh", type=bool, default=False, help="forget an earlier demo in this folder")
 
 
 def _demo(args: Any) -> None:
     from mv2mae.demo.demo import demo
 
-    demo(Path(args.out), minutes=args.minutes, fresh=args.fresh)
+    demo(Path(args.out), minutes=args.minutes, full=args.full, fresh=args.fresh)
 
 
 VERBS = {

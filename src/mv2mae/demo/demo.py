@@ -1,23 +1,31 @@
 """The demo: the whole path on the packaged sample set, in minutes (`mv2mae demo`).
 
-Pre-trains without labels, fine-tunes on the labels of two cameras, tests on people and a camera that no training saw,
-and writes a page of pictures. Four encoders are compared: from scratch, pre-trained here for a few minutes on single
-views and on several views, and the packaged one, prepared on much more synthetic video.
+Goes on pre-training the packaged model without labels, fine-tunes it on the labels of two cameras, tests on people and
+a camera that no training saw, and writes a page of pictures; beside it an encoder from scratch, if there is time. How
+fast the machine is, is measured first, and the steps follow from the minutes.
+
+The long form (`--full`) compares four encoders: from scratch, pre-trained here for a few minutes on single views and
+on several views, and the packaged one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import time
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
+from mv2mae.data.manifest import read_manifest
+from mv2mae.data.protocols import select
 from mv2mae.demo.contender import Contender
+from mv2mae.demo.plan import measure_speed, planned
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.recipes import load_recipe
@@ -30,8 +38,10 @@ PACKAGED = "synthetic-small"
 """The packaged encoder."""
 TEST_SPLIT = "synthetic/xsub"
 """Tested are the people of this split's test part, on all cameras; training saw neither them nor camera 1."""
+MINUTES = 5.0
+"""Time that the demo keeps to by itself."""
 FULL_MINUTES = 12.0
-"""Time on two quiet cores for which the recipes' steps are meant."""
+"""Time of the long form on two quiet cores with bfloat16 (AVX-512), for which the recipes' steps are meant."""
 
 MULTI_VIEW, SINGLE_VIEW = "pretrain-multi-view", "pretrain-single-view"
 """Folders of the pre-training runs."""
@@ -42,31 +52,41 @@ FINETUNED = {
     "multi-view, packaged": "finetune-multi-view-packaged",
 }
 """Folder of each contender's run."""
-REPORT, SECONDS = "report.html", "report.json"
-OWN = {MULTI_VIEW, SINGLE_VIEW, *FINETUNED.values(), REPORT, SECONDS}
+REPORT, SECONDS, PLAN = "report.html", "report.json", "plan.json"
+OWN = {MULTI_VIEW, SINGLE_VIEW, *FINETUNED.values(), REPORT, SECONDS, PLAN}
 """All that a demo makes in its folder, and so all that it may remove."""
 
+Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
 
-def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Path:
+
+def demo(out: Path, *, minutes: float | None = None, full: bool = False, fresh: bool = False) -> Path:
     """Run the demo, or go on with one that was stopped; returns the report's path.
 
     Args:
         out: folder for the runs and `report.html`.
-        minutes: time to plan for on two cores; the steps are scaled to it.
+        minutes: time to keep to; None = 5. With `full` the steps are scaled to it, as if for two cores with bfloat16;
+            None = 12.
+        full: compare four encoders, two of them pre-trained from scratch.
         fresh: remove what an earlier demo left in the folder.
 
     Raises:
-        InputError: if `minutes` is not positive, or with `fresh` the folder holds something else.
+        InputError: if `minutes` is not positive, with `fresh` the folder holds something else, or it holds a demo of
+            the other form.
     """
     from mv2mae.demo.report import write_demo_report  # pictures need matplotlib, which is slow to load
 
+    minutes = minutes if minutes is not None else FULL_MINUTES if full else MINUTES
     if minutes <= 0:
         raise InputError(f"minutes={minutes} must be positive")
     if fresh:
         _remove(out)
+    _check_form(out, full)
     console, begin = Console(), time.perf_counter()
     try:
-        contenders, pretrained = _compare(out, minutes / FULL_MINUTES, console)
+        if full:
+            contenders, pretrained = _compare(out, minutes / FULL_MINUTES, console)
+        else:
+            contenders, pretrained = _go_on(out, minutes * 60, console)
     except KeyboardInterrupt:  # what was done stays done, so its time counts when the demo goes on
         _add_seconds(out, time.perf_counter() - begin)
         raise
@@ -77,6 +97,45 @@ def demo(out: Path, *, minutes: float = FULL_MINUTES, fresh: bool = False) -> Pa
     _print_summary(contenders, console)
     console.print(f"[bold]{seconds / 60:.1f} minutes.[/bold] Now open [bold]{report}[/bold]")
     return report
+
+
+def _check_form(out: Path, full: bool) -> None:
+    """Whether a demo in the folder is of the form that is asked for."""
+    if (out / MULTI_VIEW).exists() and full == (out / PLAN).exists():
+        other = "the short form" if full else "the long form (--full)"
+        raise InputError(f"{out} holds a demo of {other}; add --fresh true to forget it, or give another --out")
+
+
+def _go_on(out: Path, seconds: float, console: Console) -> tuple[list[Contender], dict[str, Path]]:
+    """The short form: the packaged model trained on, fine-tuned, and perhaps an encoder from scratch beside it."""
+    packaged = read_weights(PACKAGED)
+    pretraining = dataclasses.replace(
+        load_recipe("sample-pretrain", PretrainConfig, optim={"muon_lr": 0.005, "lr": 5e-4}),
+        model=packaged.config,
+        init=PACKAGED,
+    )
+    finetuning = load_recipe("sample-finetune", FinetuneConfig)
+    num_test = len(select(read_manifest("sample"), split=TEST_SPLIT, part="test"))
+    num_test *= finetuning.test.num_clips * finetuning.test.num_crops
+    plan = planned(
+        out / PLAN, seconds, lambda: measure_speed(pretraining, finetuning, num_test), finetuning.optim.steps or 0
+    )
+    console.print(plan.describe(), highlight=False)
+    console.rule("pre-training goes on: no labels, training people on cameras 2 and 3 only", align="left")
+    run = pretrain(_of_length(pretraining, plan.pretrain_steps), out / MULTI_VIEW)
+    scratch = Contender("from scratch", "no pre-training", None, out / FINETUNED["from scratch"])
+    about = f"MV2MAE, prepared beforehand ({packaged.about['summary']}) and trained on here without labels"
+    name = "multi-view, packaged"
+    contenders = [*([scratch] if plan.scratch else []), Contender(name, about, str(run), out / FINETUNED[name])]
+    _train_and_test(contenders, plan.finetune_steps, console)
+    return contenders, {"multi-view": run}
+
+
+def _train_and_test(contenders: list[Contender], steps: int, console: Console) -> None:
+    for contender in contenders:
+        console.rule(contender.name, align="left")
+        console.print(f"  {contender.about}", highlight=False)
+        _finetune_and_test(contender, steps)
 
 
 def _compare(out: Path, scale: float, console: Console) -> tuple[list[Contender], dict[str, Path]]:
@@ -92,10 +151,8 @@ def _compare(out: Path, scale: float, console: Console) -> tuple[list[Contender]
         "multi-view, packaged": (f"MV2MAE, prepared beforehand: {read_weights(PACKAGED).about['summary']}", PACKAGED),
     }
     contenders = [Contender(name, about, init, out / FINETUNED[name]) for name, (about, init) in starts.items()]
-    for contender in contenders:
-        console.rule(contender.name, align="left")
-        console.print(f"  {contender.about}", highlight=False)
-        _finetune_and_test(contender, scale)
+    steps = round((load_recipe("sample-finetune", FinetuneConfig).optim.steps or 0) * scale)
+    _train_and_test(contenders, steps, console)
     return contenders, pretrained
 
 
@@ -109,26 +166,25 @@ def _remove(out: Path) -> None:
     shutil.rmtree(out)
 
 
-def _scaled(config: PretrainConfig | FinetuneConfig, scale: float) -> dict[str, dict[str, float]]:
-    """Overrides for a recipe that make it longer or shorter."""
-    steps = max(4, round((config.optim.steps or 0) * scale))
-    warmup = max(1, min(steps // 2, round((config.optim.warmup_steps or 0) * scale)))
-    every = min(config.log.log_every, max(1, steps // 4))  # a short run has a curve too
-    return {"optim": {"steps": steps, "warmup_steps": warmup}, "log": {"log_every": every}}
+def _of_length(config: Config, steps: int) -> Config:
+    """A configuration made longer or shorter; its warm-up goes along, and a short run has a curve too."""
+    steps = max(4, steps)
+    warmup = max(1, min(steps // 2, round((config.optim.warmup_steps or 0) * steps / (config.optim.steps or steps))))
+    optim = dataclasses.replace(config.optim, steps=steps, warmup_steps=warmup)
+    log = dataclasses.replace(config.log, log_every=min(config.log.log_every, max(1, steps // 4)))
+    return dataclasses.replace(config, optim=optim, log=log)
 
 
 def _pretrain(recipe: str, run: Path, scale: float, console: Console) -> Path:
     console.rule(f"{recipe}: no labels, training people on cameras 2 and 3 only", align="left")
     config = load_recipe(recipe, PretrainConfig)
-    return pretrain(load_recipe(recipe, PretrainConfig, **_scaled(config, scale)), run)
+    return pretrain(_of_length(config, round((config.optim.steps or 0) * scale)), run)
 
 
-def _finetune_and_test(contender: Contender, scale: float) -> None:
-    config = load_recipe("sample-finetune", FinetuneConfig)
-    scaled = _scaled(config, scale)
-    if contender.init is None:
-        scaled["optim"]["layer_decay"] = 1.0  # nothing was learnt before that slow first layers would keep
-    config = load_recipe("sample-finetune", FinetuneConfig, init=contender.init, **scaled)
+def _finetune_and_test(contender: Contender, steps: int) -> None:
+    # from scratch nothing was learnt before that slow first layers would keep
+    optim = {"layer_decay": 1.0} if contender.init is None else {}
+    config = _of_length(load_recipe("sample-finetune", FinetuneConfig, init=contender.init, optim=optim), steps)
     results = contender.run / "evaluation"
     if (results / "evaluation.json").exists():
         contender.figures = json.loads((results / "evaluation.json").read_text(encoding="utf-8"))

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mv2mae.config import PretrainConfig
+from mv2mae.config import DataConfig, PretrainConfig
+from mv2mae.data.calibration import cameras_of
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.demo.contender import Contender
@@ -78,8 +79,12 @@ def _lead(contenders: Sequence[Contender], classes: Sequence[str]) -> list[str]:
 def verdict(contenders: Sequence[Contender]) -> str:
     """What the figures say, in words that follow from them alone."""
     chance = 1 / len(contenders[0].figures["classes"])
-    scratch = contenders[0]
-    base = scratch.on_unseen_view()
+    base = contenders[0].on_unseen_view()
+    if len(contenders) == 1:
+        return (
+            f"{contenders[0].name.capitalize()}: {base[0]:.2f} ({base[1]:.2f} to {base[2]:.2f}) on {base[3]} test "
+            f"clips from the unseen camera, chance {chance:.2f}; there was no time for an encoder to compare it with."
+        )
     sentences = []
     for contender in contenders[1:]:
         top1, low, _, _ = contender.on_unseen_view()
@@ -124,7 +129,7 @@ def _accuracy_section(contenders: Sequence[Contender], classes: Sequence[str]) -
             ReportFigure(
                 figure=accuracy_figure(bars, chance=1 / len(classes)),
                 caption="Top-1 with 95 % bootstrap intervals over performances; the line is chance.",
-                alt="accuracy of the four encoders",
+                alt="accuracy of each encoder",
             )
         ],
     )
@@ -133,11 +138,12 @@ def _accuracy_section(contenders: Sequence[Contender], classes: Sequence[str]) -
 def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
     rows = select(read_manifest("sample"), split=test_split, part="test")
     groups = list(dict.fromkeys(rows["group"]))
-    group, other = groups[0], groups[len(groups) // 2]
+    shown, other = (_two_views(rows, group) for group in (groups[0], groups[len(groups) // 2]))
     model, own = load_pretrained(packaged), load_pretrained(own_run)
     stride = load_recipe("sample-pretrain", PretrainConfig).data.frame_stride
-    (target, source), seconds = read_views(_two_views(rows, group), model.config, frame_stride=stride)
-    (wrong, _), _ = read_views(_two_views(rows, other), model.config, frame_stride=stride)
+    (target, source), seconds = read_views(_paths(shown), model.config, frame_stride=stride)
+    (wrong, _), _ = read_views(_paths(other), model.config, frame_stride=stride)
+    cameras = torch.from_numpy(cameras_of(DataConfig()).vectors(shown))[None]
     size = model.config.tubelet_size
     pictures = [
         ReportFigure(
@@ -148,8 +154,12 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
             alt="motion weights over the frames of a clip",
         )
     ]
-    for name, which in (("the packaged model", model), ("the model pre-trained in this demo", own)):
-        made = reconstruct(which, source, target, seed=SEED, wrong_source=wrong)
+    went_on = own.config == model.config
+    makers = {"the model after its training here": own} if went_on else {
+        "the packaged model": model, "the model pre-trained in this demo": own
+    }  # fmt: skip
+    for name, which in makers.items():
+        made = reconstruct(which, source, target, seed=SEED, wrong_source=wrong, cameras=cameras)
         pictures.append(
             ReportFigure(
                 kind="frames",
@@ -160,14 +170,18 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
                 alt=f"reconstruction by {name}",
             )
         )
-    pictures.append(_attention_picture(own, model, source, target, seconds))
+    looker = own if went_on else model
+    pictures.append(_attention_picture(looker, source, target, cameras, seconds))
     return Section(title="What it sees", figures=pictures)
 
 
-def _two_views(rows: pd.DataFrame, group: str) -> list[Path]:
+def _two_views(rows: pd.DataFrame, group: str) -> pd.DataFrame:
     """Target from the unseen camera, source from the frontal one."""
-    paths = rows[rows["group"] == group].sort_values("view")["path"].tolist()
-    return [Path(path) for path in paths[:2]]
+    return rows[rows["group"] == group].sort_values("view").iloc[:2]
+
+
+def _paths(rows: pd.DataFrame) -> list[Path]:
+    return [Path(path) for path in rows["path"]]
 
 
 def _errors(predictions: dict[str, RebuiltClip], baseline: float) -> str:
@@ -176,29 +190,26 @@ def _errors(predictions: dict[str, RebuiltClip], baseline: float) -> str:
 
 
 def _attention_picture(
-    own: MV2MAE, packaged: MV2MAE, source: torch.Tensor, target: torch.Tensor, seconds: float
+    model: MV2MAE, source: torch.Tensor, target: torch.Tensor, cameras: torch.Tensor, seconds: float
 ) -> ReportFigure:
-    """Of the demo's own model, whose cameras stand as in the picture; the packaged one's peak stands in the caption."""
-    seeds = torch.tensor([SEED])
-    maps = cross_attention_maps(own, source[None], target[None], seeds=seeds)
-    made = reconstruct(own, source, target, seed=SEED)
+    """Where the model looks, and by how much more than anywhere."""
+    maps = cross_attention_maps(model, source[None], target[None], seeds=torch.tensor([SEED]), cameras=cameras)
+    made = reconstruct(model, source, target, seed=SEED, cameras=cameras)
     figure = attention_figure(
         source,
         target,
         maps,
-        own.config.tubelet_size,
+        model.config.tubelet_size,
         reconstruction=made.predictions["cross-view"].clip,
         frame_seconds=seconds,
     )
-    other = cross_attention_maps(packaged, source[None], target[None], seeds=seeds)
     return ReportFigure(
         kind="frames",
         figure=figure,
-        caption="Cross-attention of the model pre-trained in this demo: where in the source view it looks when it "
-        "predicts the outlined tubelet of the target (mean over the heads of the last layer). Averaged over tokens, "
-        f"the strongest source token gets {attention_peak(maps):.1f} times the uniform share; in the packaged model "
-        f"{attention_peak(other):.1f} times. At 1.0 a model looks everywhere alike: it makes no use of where things "
-        "are in the source.",
+        caption="Cross-attention: where in the source view the model looks when it predicts the outlined tubelet of "
+        "the target (mean over the heads of the last layer). Averaged over tokens, the strongest source token gets "
+        f"{attention_peak(maps):.1f} times the uniform share. At 1.0 a model looks everywhere alike: it makes no use "
+        "of where things are in the source.",
         alt="cross-attention of one target tubelet over the source view",
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mv2mae.model.losses import token_errors
@@ -68,6 +68,7 @@ def reconstruct(
     wrong_source: UInt8[Tensor, "c t h w"] | None = None,
     wrong_kind: str = "another performance",
     statistics: Statistics = "true",
+    cameras: Float[Tensor, "1 v 16"] | None = None,
 ) -> Reconstruction:
     """Run the model once on a pair, and once more on a wrong source with the same masks.
 
@@ -77,18 +78,19 @@ def reconstruct(
         wrong_source: a clip of another performance or moment. A model that uses its source does worse with it.
         wrong_kind: which of them, in words.
         statistics: what the predictions are shown with; see the module's head.
+        cameras: of target and source, where they are known (`model.cameras`).
 
     Raises:
         InputError: if the clips are not of the model's size.
     """
     size = model.config.tubelet_size
     # the model takes pairs; without a source the target stands in for it, which its self-view does not notice
-    self_view, cross_view, masks = _run(model, target if source is None else source, target, seed)
+    self_view, cross_view, masks = _run(model, target if source is None else source, target, seed, cameras)
     made = {"self-view": self_view[:, 0]}
     if cross_view is not None and source is not None:
         made["cross-view"] = cross_view[:, 0]
         if wrong_source is not None:
-            swapped = _run(model, wrong_source, target, seed).cross_view  # the same seed: the same masks
+            swapped = _run(model, wrong_source, target, seed, cameras).cross_view  # the same seed: the same masks
             assert swapped is not None
             made["wrong source"] = swapped[:, 0]
     visible, masked = masks.visible_idx[0], masks.masked_idx[0]
@@ -111,12 +113,15 @@ def reconstruct(
 
 
 @torch.no_grad()
-def _run(model: MV2MAE, source: Tensor, target: Tensor, seed: int) -> Reconstructions:
+def _run(model: MV2MAE, source: Tensor, target: Tensor, seed: int, cameras: Tensor | None) -> Reconstructions:
     """The model's predictions for a batch of one pair, on the CPU."""
     device = next(model.parameters()).device
-    seeds = torch.tensor([seed], device=device)
     out: PretrainOutput = model(
-        source[None].to(device), target[None].to(device), seeds=seeds, with_reconstructions=True
+        source[None].to(device),
+        target[None].to(device),
+        seeds=torch.tensor([seed], device=device),
+        cameras=None if cameras is None else cameras.to(device),
+        with_reconstructions=True,
     )
     assert out.reconstructions is not None
     self_view, cross_view, masks = out.reconstructions
