@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import uvicorn
 from starlette.testclient import TestClient
 from tiny_viewer import film, make_model
+from uvicorn.server import ServerState
 
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.viewer.patience import in_time
+from mv2mae.viewer.patience import ImpatientProtocol, in_time
 from mv2mae.viewer.server import application
 from mv2mae.viewer.session import Session
 from mv2mae.viewer.uploads import Uploads
@@ -391,3 +393,22 @@ def test_folders_of_viewers_that_were_killed_go_and_those_of_others_stay(tmp_pat
 )
 def test_a_host_is_read_to_the_letter(page: TestClient, host: str):
     assert page.get("/", headers={"host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
+def test_half_a_request_does_not_hold_a_connection(monkeypatch, sent: bytes):
+    monkeypatch.setattr("mv2mae.viewer.patience.HEAD_SECONDS", 0.2)
+
+    async def speak() -> bytes:
+        config = uvicorn.Config(lambda *_: None, lifespan="off")
+        config.load()
+        state, loop = ServerState(), asyncio.get_running_loop()
+        server = await loop.create_server(lambda: ImpatientProtocol(config, state, {}), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(sent)
+        answer = await asyncio.wait_for(reader.read(), 10)  # ends when the other side hangs up
+        writer.close()
+        server.close()
+        return answer
+
+    assert asyncio.run(speak()) == b""
