@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mv2mae.config import DataConfig, PretrainConfig
+from mv2mae.config import DataConfig
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.demo.contender import Contender
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.recipes import load_recipe
 from mv2mae.reports.training import curve_section
 from mv2mae.runs import environment, read_log
 from mv2mae.visualize.attention import CrossAttentionMaps, cross_attention_maps
@@ -24,7 +23,7 @@ from mv2mae.visualize.figures import attention_figure, motion_figure, reconstruc
 from mv2mae.visualize.reconstruct import RebuiltClip, reconstruct
 from mv2mae.visualize.report import Report, ReportFigure, Section, Table, write_report
 from mv2mae.visualize.visualize import read_views, shown_temperatures
-from mv2mae.weights import load_pretrained
+from mv2mae.weights import load_pretrained, read_weights
 
 SEED = 3
 """Of the masks in the pictures."""
@@ -45,7 +44,7 @@ def write_demo_report(
         path: file to write.
         contenders: the fine-tuned models with their scores, the packaged encoder last.
         pretrained: the demo's own pre-training runs by name.
-        packaged: name of the packaged weights.
+        packaged: name of the packaged weights whose pictures are shown.
         test_split: on whose test part the contenders were tested.
         seconds: what the demo took.
     """
@@ -140,9 +139,11 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
     groups = list(dict.fromkeys(rows["group"]))
     shown, other = (_two_views(rows, group) for group in (groups[0], groups[len(groups) // 2]))
     model, own = load_pretrained(packaged), load_pretrained(own_run)
-    stride = load_recipe("sample-pretrain", PretrainConfig).data.frame_stride
-    (target, source), seconds = read_views(_paths(shown), model.config, frame_stride=stride)
-    (wrong, _), _ = read_views(_paths(other), model.config, frame_stride=stride)
+    about = read_weights(packaged).about
+    (target, source), seconds = read_views(
+        _paths(shown), model.config, frame_stride=about["frame_stride"], fps=about["fps"]
+    )
+    (wrong, _), _ = read_views(_paths(other), model.config, frame_stride=about["frame_stride"], fps=about["fps"])
     cameras = torch.from_numpy(cameras_of(DataConfig()).vectors(shown))[None]
     size = model.config.tubelet_size
     pictures = [
@@ -154,10 +155,7 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
             alt="motion weights over the frames of a clip",
         )
     ]
-    went_on = own.config == model.config
-    makers = {"the model after its training here": own} if went_on else {
-        "the packaged model": model, "the model pre-trained in this demo": own
-    }  # fmt: skip
+    makers = {f"`{packaged}`, packaged": model, "the model trained in this demo": own}
     for name, which in makers.items():
         made = reconstruct(which, source, target, seed=SEED, wrong_source=wrong, cameras=cameras)
         pictures.append(
@@ -170,8 +168,7 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
                 alt=f"reconstruction by {name}",
             )
         )
-    looker = own if went_on else model
-    pictures.append(_attention_picture(looker, source, target, cameras, seconds))
+    pictures.append(_attention_picture(model, source, target, cameras, seconds))
     return Section(title="What it sees", figures=pictures)
 
 

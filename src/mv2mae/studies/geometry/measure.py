@@ -218,8 +218,12 @@ def _measured_pair(
               for view, other in (views, views[::-1])]  # fmt: skip
     target = torch.stack([view.clip for view in views]).to(device)
     seeds = torch.from_numpy(np.random.default_rng((config.seed, number, _MASKS)).integers(2**60, size=2)).to(device)
-    found = {name: [cross_attention_layers(model, target.flip(0), target, seeds=seeds) for model in group]
-             for name, group in models.items()}  # fmt: skip
+    poses = torch.stack([torch.from_numpy(view.camera.pinhole().vector()) for view in views]).to(device)
+    cameras = torch.stack([poses, poses.flip(0)])  # a model without rays leaves them aside
+    found = {
+        name: [cross_attention_layers(model, target.flip(0), target, seeds=seeds, cameras=cameras) for model in group]
+        for name, group in models.items()
+    }
     for item in range(2):
         any_maps = found[MODEL][0][0]
         masked, visible = any_maps.masks.masked_idx[item, 0].cpu(), any_maps.source_idx[item].cpu()
