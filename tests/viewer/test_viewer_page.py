@@ -273,7 +273,7 @@ def test_two_dropped_files_are_shown_and_a_broken_one_is_refused(page, tmp_path:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video at all")
     page.locator("#files").set_input_files([mine[0], broken])
-    page.locator("#error:visible", has_text="broken.mp4: not a video that can be read here").wait_for()
+    page.locator("#error:visible", has_text="broken.mp4: cannot be decoded").wait_for()
     assert pixels(page, "target") == shown
     drop(page, mine[:1])
     page.locator("#error:visible", has_text="1 file came; drop two videos").wait_for()

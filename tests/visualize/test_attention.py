@@ -28,8 +28,11 @@ def slow_maps(model: MV2MAE, source: Tensor, target: Tensor, seed: int, layer: i
     Returns the target's tokens in the decoder's order, and the weights [heads, n, k] in that order.
     """
     masks = model.draw_masks(1, 2, torch.device("cpu"), torch.tensor([seed]))
-    tokens, memory = model._encode(torch.stack([target, source])[None], masks)
-    x, source_tokens = tokens[:, 0], memory[:, 1]
+    visible, shown = model._encode(torch.stack([target, source])[None], masks)
+    positions = model.decoder_positions
+    mask_tokens = (model.mask_token + positions[masks.masked_idx[0, 0]])[None]
+    x = torch.cat([visible[:, 0] + positions[masks.visible_idx[0, 0]], mask_tokens], dim=1)
+    source_tokens = shown[:, 1] + positions[masks.visible_idx[0, 1]]
     for block in model.cross_decoder.blocks[:layer]:
         x = block(x, source_tokens)
     block = model.cross_decoder.blocks[layer]

@@ -15,23 +15,28 @@ from mv2mae.wording import counted, listed
 
 _ANY = 1000
 """Columns in which any table fits."""
+_WHOLE_NAME = 12
+"""Letters of a name that stay on one line."""
 
 
 def print_table(console: Console, title: str, columns: Sequence[str], parts: Iterable[Iterable[Sequence[str]]]) -> None:
     """A title, and a table under it: names to the left, numbers to the right, a line between its parts.
 
-    A terminal that is too narrow for it gets a line for each row instead, so that nothing is cut off.
+    Long names are broken at words; a terminal that is too narrow even so gets a line for each row instead, so that
+    nothing is cut off.
     """
     console.print(Text(title, style="italic"), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", no_wrap=place > 0)
     kept = [[list(row) for row in rows] for rows in parts]
+    widest = max((len(row[0]) for rows in kept for row in rows), default=0)
+    for place, column in enumerate(columns):
+        kept_whole = None if place else min(widest, _WHOLE_NAME)
+        table.add_column(column, justify="right" if place else "left", no_wrap=place > 0, min_width=kept_whole)
     for rows in kept:
         for row in rows:
             table.add_row(*row)
         table.add_section()
-    if Measurement.get(console, console.options.update(width=_ANY), table).maximum <= console.width:
+    if Measurement.get(console, console.options.update(width=_ANY), table).minimum <= console.width:
         console.print(table)
         return
     for name, *values in (row for rows in kept for row in rows):
