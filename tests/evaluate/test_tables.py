@@ -19,4 +19,4 @@ def test_no_figure_is_cut_off(width):
         assert word in said
     assert "…" not in said
     lines = "  single view: top-1 0.512, 95 % interval 0.401 to 0.620, videos 24" in said
-    assert lines == (width < 40)
+    assert lines == (width < 60)

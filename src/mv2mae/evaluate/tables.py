@@ -6,15 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from mv2mae.wording import counted, listed
 
-_ANY = 1000
-"""Columns in which any table fits."""
 _WHOLE_NAME = 12
 """Letters of a name that stay on one line."""
 
@@ -28,15 +26,16 @@ def print_table(console: Console, title: str, columns: Sequence[str], parts: Ite
     console.print(Text(title, style="italic"), soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     kept = [[list(row) for row in rows] for rows in parts]
-    widest = max((len(row[0]) for rows in kept for row in rows), default=0)
+    cells = [list(columns), *(row for rows in kept for row in rows)]
+    widths = [max(cell_len(row[place]) for row in cells if place < len(row)) for place in range(len(columns))]
+    widths[0] = min(widths[0], _WHOLE_NAME)
     for place, column in enumerate(columns):
-        kept_whole = None if place else min(widest, _WHOLE_NAME)
-        table.add_column(column, justify="right" if place else "left", no_wrap=place > 0, min_width=kept_whole)
+        table.add_column(column, justify="right" if place else "left", no_wrap=place > 0, min_width=widths[place])
     for rows in kept:
         for row in rows:
             table.add_row(*row)
         table.add_section()
-    if Measurement.get(console, console.options.update(width=_ANY), table).minimum <= console.width:
+    if sum(widths) + 2 * len(columns) <= console.width:  # a space and a rule between columns
         console.print(table)
         return
     for name, *values in (row for rows in kept for row in rows):
