@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mv2mae.config import FinetuneConfig, ModelConfig, PretrainConfig
-from mv2mae.files import atomic_write
+from mv2mae.files import write_json
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.precision import precision_of
 from mv2mae.model.pretraining import MV2MAE
@@ -85,8 +85,7 @@ def planned(file: Path, seconds: float, measure: Callable[[], Speed], recipe_ste
         return Plan(**json.loads(file.read_text(encoding="utf-8")))
     plan = Plan.of(seconds, measure(), recipe_steps)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(file) as temporary:
-        temporary.write_text(json.dumps(asdict(plan), indent=2), encoding="utf-8")
+    write_json(file, asdict(plan))
     return plan
 
 

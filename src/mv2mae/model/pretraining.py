@@ -19,7 +19,7 @@ from mv2mae.model.layers import init_weights, position_table, rotation_table
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
 from mv2mae.model.masking import draw_masks, token_noise
 from mv2mae.model.motion import configured_weights, effective_number
-from mv2mae.model.tubelets import normalised_target, take_tokens, take_tubelets, to_unit
+from mv2mae.model.tubelets import take_tokens, token_targets
 
 _AS_SOURCE, _AS_CAMERA = 0x5DEECE66D, 0x2545F4914F6CDD1D
 """Tell an item's further draws from those of its masks."""
@@ -224,7 +224,7 @@ class MV2MAE(nn.Module):
 
     def target(self, clips: Shaped[Tensor, "b c t h w"], idx: Int[Tensor, "b m"]) -> Float[Tensor, "b m d"]:
         """What is to be predicted of some tokens of clips: their normalised pixels."""
-        return normalised_target(to_unit(take_tubelets(clips, idx, self.config.tubelet_size)))
+        return token_targets(clips, idx, self.config.tubelet_size)
 
     def _stack(self, source: Tensor, target: Tensor) -> Shaped[Tensor, "b v c t h w"]:
         config = self.config

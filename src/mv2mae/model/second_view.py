@@ -19,7 +19,7 @@ from mv2mae.model.layers import CrossAttention
 from mv2mae.model.losses import token_errors
 from mv2mae.model.motion import configured_weights
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
-from mv2mae.model.tubelets import normalised_target, take_tokens, take_tubelets, to_unit
+from mv2mae.model.tubelets import take_tokens, token_targets
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def target_losses(out: PretrainOutput, target: Shaped[Tensor, "b c t h w"], conf
     made = out.reconstructions
     tokens = made.masks.masked_idx[:, 0]
     weights = configured_weights(target, config)
-    truth = normalised_target(to_unit(take_tubelets(target, tokens, config.tubelet_size)))
+    truth = token_targets(target, tokens, config.tubelet_size)
     return TargetLosses(
         tokens=tokens,
         weights=take_tokens(weights * (1 if config.literal_loss_scale else config.num_tokens), tokens),

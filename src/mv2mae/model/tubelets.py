@@ -138,6 +138,13 @@ def normalised_target(parts: Float[Tensor, "b n p c"]) -> Float[Tensor, "b n d"]
     return ((parts - mean) / (std + 1e-6)).flatten(2)
 
 
+def token_targets(
+    clip: Shaped[Tensor, "b c t h w"], idx: Int[Tensor, "b k"], tubelet_size: Size3
+) -> Float[Tensor, "b k d"]:
+    """`normalised_target` of some tokens of clips in [0, 1] or uint8."""
+    return normalised_target(to_unit(take_tubelets(clip, idx, tubelet_size)))
+
+
 def denormalised(prediction: Float[Tensor, "b n d"], parts: Float[Tensor, "b n p c"]) -> Float[Tensor, "b n p c"]:
     """A prediction as pixels again, with the *true* mean and deviation of each tubelet (a picture shows these too)."""
     mean, std = tubelet_statistics(parts)

@@ -25,7 +25,7 @@ from mv2mae.files import atomic_write
 from mv2mae.model.losses import token_errors
 from mv2mae.model.pictures import filled, greyed
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.model.tubelets import normalised_target, take_tokens, to_unit, tubelets
+from mv2mae.model.tubelets import token_targets
 from mv2mae.runs import SNAPSHOTS_FOLDER, SNAPSHOTS_NAME, write_json
 
 NUM_PAIRS, NUM_FRAMES = 2, 2
@@ -98,7 +98,7 @@ class Snapshots(pl.Callback):
         self, model: MV2MAE, made: dict[str, Tensor], visible_idx: Tensor, masked_idx: Tensor, step: int
     ) -> None:
         size, pairs = model.config.tubelet_size, range(len(self.target))
-        truth = take_tokens(normalised_target(to_unit(tubelets(self.target, size))), masked_idx[:, 0])
+        truth = token_targets(self.target, masked_idx[:, 0], size)
         # the first frame of the tubelets in the middle of equal parts of the clip
         columns = [model.config.grid[0] * (2 * k + 1) // (2 * NUM_FRAMES) * size[0] for k in range(NUM_FRAMES)]
         folder = self.run / SNAPSHOTS_FOLDER

@@ -20,7 +20,7 @@ from mv2mae.model.layers import CrossAttention
 from mv2mae.model.losses import mean_baseline, reconstruction_loss, token_errors
 from mv2mae.model.motion import effective_number, motion_energy, motion_weights, solve_temperature
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.model.tubelets import normalised_target, to_unit, tubelets
+from mv2mae.model.tubelets import token_targets
 from mv2mae.viewer.requests import Weighting
 
 SELF, CROSS, WRONG = "self-view", "cross-view", "wrong source"
@@ -149,7 +149,7 @@ def errors(
 
 
 def _truth(made: PairPrediction, target: UInt8[Tensor, "c t h w"], config: ModelConfig) -> Float[Tensor, "1 m d"]:
-    return normalised_target(to_unit(tubelets(target[None], config.tubelet_size)[:, made.masked_idx]))
+    return token_targets(target[None], made.masked_idx[None], config.tubelet_size)
 
 
 def _weights(

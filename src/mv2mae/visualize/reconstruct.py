@@ -18,7 +18,7 @@ from torch import Tensor
 from mv2mae.model.losses import token_errors
 from mv2mae.model.pictures import Statistics, filled, greyed
 from mv2mae.model.pretraining import MV2MAE, Masks, PretrainOutput, Reconstructions
-from mv2mae.model.tubelets import normalised_target, to_unit, tubelets
+from mv2mae.model.tubelets import token_targets
 
 STATISTICS_NOTES: dict[Statistics, str] = {
     "true": "Visible tubelets are shown as they are. Predicted ones are shown with the true mean and contrast of each "
@@ -94,7 +94,7 @@ def reconstruct(
             assert swapped is not None
             made["wrong source"] = swapped[:, 0]
     visible, masked = masks.visible_idx[0], masks.masked_idx[0]
-    truth = normalised_target(to_unit(tubelets(target[None], size)))[:, masked[0]]
+    truth = token_targets(target[None], masked[:1], size)
     predictions = {}
     for name, prediction in made.items():
         clip = filled(target, masked[0], prediction[0], size, statistics)
