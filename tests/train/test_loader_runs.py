@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import time
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from power_cut import power_cut
 from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.runs import read_log
+from mv2mae.train.checkpoints import _Patient
 from mv2mae.train.pretrain import PretrainModule, pretrain
 from mv2mae.train.trainer import accumulation
 from mv2mae.weights import read_weights
@@ -51,18 +53,36 @@ def test_a_stopped_run_that_reads_ahead_goes_on_exactly(config, tmp_path, monkey
     assert all(torch.equal(a[name], there[name]) for name in a)
 
 
-def test_a_killed_worker_stops_the_run_with_one_clear_line(config, tmp_path, monkeypatch):
-    step = PretrainModule.training_step
+@pytest.mark.parametrize("place", ["in a step", "while a checkpoint is written"])
+def test_a_killed_worker_stops_the_run_with_one_clear_line(config, tmp_path, monkeypatch, place):
+    step, write = PretrainModule.training_step, _Patient.write
+    killed, written = [], []
 
-    def killing(self, batch, batch_idx):
+    def kill_once():
+        if not killed:
+            killed.append(multiprocessing.active_children()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.5)  # its signal comes here
+
+    def killing_step(self, batch, batch_idx):
         if batch_idx == 2:
-            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+            kill_once()
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(PretrainModule, "training_step", killing)
+    def killing_write(self, data):
+        written.append(data)
+        if len(written) == 23:  # in the middle of the archive, where torch makes another error of any error
+            kill_once()
+        return write(self, data)
+
+    if place == "in a step":
+        monkeypatch.setattr(PretrainModule, "training_step", killing_step)
+    else:
+        monkeypatch.setattr(_Patient, "write", killing_write)
     endless = dataclasses.replace(config.optim, epochs=None, steps=1000)
     with pytest.raises(InputError, match="a process that reads videos has died"):
         pretrain(dataclasses.replace(config, optim=endless), tmp_path / "run")
+    assert killed
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class StopSignals(pl.Callback):
         self.requested, self.agreed = 0, 0
         self.saved_step: int | None = None
         self._in_step = False
+        self._worker_death: RuntimeError | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the signals; Lightning, whose own handlers save in the middle of a step, puts them back."""
@@ -70,16 +71,19 @@ class StopSignals(pl.Callback):
         self.requested = number
 
     def _mind_worker(self, number: int, frame: FrameType | None) -> None:
-        """A worker that dies while the run stops is no error."""
+        """Keep what torch has to say of a worker that died until the step ends; while the run stops it is no error.
+
+        torch raises it wherever the program is, which in the middle of a write makes another error of it. A loader
+        that waits for that worker notices by itself within seconds.
+        """
         if not callable(self._worker_ended):
             return
         try:
             self._worker_ended(number, frame)
-        except RuntimeError as error:  # torch raises it wherever the program is
+        except RuntimeError as error:
             if "Terminated" in str(error):  # with the run; only where workers cannot leave that signal to it (macOS)
                 self.requested = self.requested or signal.SIGTERM
-            if not self.requested:
-                raise
+            self._worker_death = error
 
     def exchange(self, number: int) -> None:
         """What all processes agree upon, in a step that is under way."""
@@ -94,8 +98,14 @@ class StopSignals(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and let the training end, at the end of a step."""
+        """Save and let the training end, at the end of a step.
+
+        Raises:
+            RuntimeError: a worker of the loader has died, and nobody asked the run to stop.
+        """
         self._in_step = False
+        if self._worker_death is not None and not self.requested:
+            raise self._worker_death
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         if trainer.world_size == 1:
