@@ -160,6 +160,17 @@ def test_pretraining_goes_on_from_other_weights_of_the_same_build(pretraining, t
         pretrain(heads, tmp_path / "other")
 
 
+def test_pretraining_goes_on_with_longer_and_wider_clips(pretraining, tmp_path):
+    frames, size = pretraining.model.num_frames, pretraining.model.image_size
+    short = dataclasses.replace(pretraining.model, num_frames=frames // 2, image_size=size // 2)
+    start = pretrain(dataclasses.replace(pretraining, model=short), tmp_path / "short")
+    still = dataclasses.replace(pretraining.optim, lr=1e-12, steps=1, warmup_steps=1)
+    after = read_weights(pretrain(dataclasses.replace(pretraining, init=str(start), optim=still), tmp_path / "long"))
+    before = read_weights(start).tensors
+    assert all(torch.allclose(before[name], after.tensors[name], atol=1e-6) for name in before)
+    assert (after.config.num_frames, after.config.image_size) == (frames, size)
+
+
 def test_a_finished_run_is_left_alone(pretraining, tmp_path, capsys):
     run = pretrain(pretraining, tmp_path / "run")
     before = (run / "model.safetensors").read_bytes()

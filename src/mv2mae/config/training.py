@@ -177,7 +177,8 @@ class PretrainConfig:
     """Self-supervised pre-training (Section 3.4, Table 15)."""
 
     init: str | None = None
-    """Pre-training run or weights file of the same size to go on from; null = from scratch."""
+    """Pre-training run or weights file of the same model to go on from (its clips may have been shorter or smaller);
+    null = from scratch."""
     objective: Objective = "masked"
     """The paper's masked reconstruction; or, as a baseline, InfoNCE between views (`model/contrastive.py`)."""
     contrastive_temperature: float = 0.1
