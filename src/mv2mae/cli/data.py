@@ -19,6 +19,9 @@ def _index_options(parser: ArgumentParser) -> None:
     parser.add_argument("--pattern", type=str, default="", help='of `folder`: "{group}/{view}.mp4", also {label} ...')
     parser.add_argument("--table", type=str, default="", help="of `folder`: a CSV of path, group, view, label ...")
     parser.add_argument("--group", type=str, default="", help="of `folder`: all videos are views of this one take")
+    parser.add_argument(
+        "--rate", type=float, default=0, help="of image sequences ({group}/{view}/{frame}.jpg): a second"
+    )
     parser.add_argument("--drop", type=str, default="", help="text file: names of videos to leave out, one a line")
     parser.add_argument("--probe", type=bool, default=True, help="open each video for its rate, length and size")
 
@@ -26,7 +29,7 @@ def _index_options(parser: ArgumentParser) -> None:
 def _index(args: Any) -> None:
     from mv2mae.data.indexing import index
 
-    options = {option: getattr(args, option) for option in ("pattern", "table", "group", "drop", "probe")}
+    options = {option: getattr(args, option) for option in ("pattern", "table", "group", "rate", "drop", "probe")}
     root, out = args.root, Path(args.out)
     if args.name == "lerobot" and root.startswith("hf:"):
         from mv2mae.interop.hub import fetch_dataset

@@ -23,6 +23,7 @@ def index(
     pattern: str = "",
     table: str = "",
     group: str = "",
+    rate: float = 0.0,
     drop: str = "",
     probe: bool = True,
 ) -> Path:
@@ -39,6 +40,7 @@ def index(
         pattern: of `folder`: where group, view and label stand in a path.
         table: of `folder`: a table with a manifest's columns in place of a pattern; its paths are relative to `root`.
         group: of `folder`: the group of all videos, where a pattern names no group.
+        rate: of `folder`: pictures a second, where a pattern names image sequences (`{group}/{view}/{frame}.jpg`).
         drop: text file with the name of a video in each line; they are left out. NTU's lists of missing skeletons
             are such files; their videos exist, so that nothing is left out unless asked for.
         probe: open each video for its rate, length and size.
@@ -49,7 +51,7 @@ def index(
     """
     check_ending(out)
     make_writable(out.parent)
-    found = build_index(name, root, pattern, table, group)
+    found = build_index(name, root, pattern, table, group, rate)
     frame, dropped = _without(found.frame, Path(os.path.abspath(root)), drop) if drop else (found.frame, [])
     check_repeats(frame, f"what was found below {root}")
     total = len(frame)
@@ -67,6 +69,7 @@ def index(
         "set_aside": [list(entry) for entry in found.problems],
         "broken": [list(entry) for entry in broken],
         "dropped": dropped,
+        "gaps": [list(entry) for entry in found.gaps],
         "others": [other for other in found.others if not _is_own(Path(root, other), out)],
     }
     write_json(out.with_name(f"{out.stem}.report.json"), report)
@@ -117,6 +120,7 @@ def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
         "set_aside": "were set aside",
         "broken": "cannot be opened",
         "dropped": "were left out as asked",
+        "gaps": "lack pictures between others",
         "others": "other files are no videos by their endings",
     }
     for what, meaning in said.items():

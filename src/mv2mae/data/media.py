@@ -67,7 +67,7 @@ def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         VideoError: no such file, no video, a kind of file that is not read here, or frames beyond the limits;
             whatever else is raised while the file is open becomes one, too.
     """
-    _check_file(path)
+    check_file(path)
     with guarded(path), timed("open, seek")(_open)(path) as container:
         yield container, _main_stream(path, container)
 
@@ -116,10 +116,8 @@ def free_memory() -> int:
         return 8 << 30  # not on Linux
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
-def _check_file(path: str | Path) -> None:
+def check_file(path: str | Path) -> None:
+    """Raises VideoError unless there is a regular file that is not empty and may be read."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -132,6 +130,9 @@ def _check_file(path: str | Path) -> None:
         raise VideoError(path, "the file is empty")
     if not os.access(path, os.R_OK):
         raise VideoError(path, "cannot be opened (Permission denied)")
+
+
+# ---------------------------------------------------------------------------------------------------------
 
 
 def _open(path: str | Path) -> InputContainer:
@@ -175,6 +176,9 @@ def _said(path: str | Path, error: Exception) -> str:
 
 
 def _is_text(path: str | Path) -> bool:
-    with open(path, "rb") as file:
-        head = file.read(512)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError:
+        return False
     return head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"<", b"#", b"[") or head.startswith(b"ffconcat")

@@ -31,7 +31,12 @@ def orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
     From the display matrix that comes with the frame; angles between quarter turns are rounded.
     """
-    matrix = _display_matrix(frame)
+    try:
+        matrix = _display_matrix(frame)
+    except ValueError:  # PyAV knows no name for something else that comes with the frame (EXIF): the angle is left
+        return {-1: (True, True, False), 1: (True, False, True)}.get(quarter := round(frame.rotation / 90)) or (
+            (False, True, True) if abs(quarter) == 2 else (False, False, False)
+        )
     if matrix is None:
         return False, False, False
     # a stored pixel (x, y) is displayed at (a x + c y, b x + d y), but for a shift

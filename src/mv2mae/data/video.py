@@ -1,5 +1,6 @@
 """Reading videos with PyAV: what a file holds, the frames nearest to given times, a whole video at a small size.
 
+A path may also name an item of a store (`store.reader`) or an image sequence (`images`), which read alike.
 Times are seconds on the file's own clock (its presentation time stamps; where that clock starts again, as if it had
 gone on), so that videos of different frame rates, variable ones included, are read at the same moments. Pixels are
 uint8 RGB, frames [t, h, w, 3].
@@ -30,11 +31,12 @@ from mv2mae.data.pixels import Converter, displayed_size, is_plain, scaled_size
 from mv2mae.data.stopwatch import timed
 
 if TYPE_CHECKING:
+    from mv2mae.data.images import ImageSequence
     from mv2mae.data.store.reader import StoredVideo
 
 MISSING_TAIL_SECONDS = 0.25
 """A video that ends earlier than this before a wanted frame is reported as cut off, not frozen."""
-_LOST_INTERVALS = 1.25
+LOST_INTERVALS = 1.25
 """In a damaged file, a frame further than this from the wanted moment does not stand for it."""
 
 
@@ -103,7 +105,7 @@ class DecodedVideo:
         wanted = np.asarray(times, dtype=np.float64)
         index = nearest_index(self.times, wanted)
         for time, stamp in zip(wanted, self.times[index], strict=True) if self.is_damaged or self.info.holes else ():
-            _check_near(self.path, self.info, float(time), float(stamp), is_damaged=self.is_damaged)
+            check_near(self.path, self.info, float(time), float(stamp), is_damaged=self.is_damaged)
         # index_select copies whole frames; frames[index] goes pixel by pixel, 0.9 instead of 0.06 ms a clip
         return self.frames.index_select(0, torch.from_numpy(index))
 
@@ -121,7 +123,7 @@ def probe(path: str | Path) -> VideoInfo:
     Raises:
         VideoError: the file is missing, empty, no video, or beyond what is read here.
     """
-    if (item := _stored(path)) is not None:
+    if (item := _stored(path) or _pictures(path)) is not None:
         return item.info
     try:
         status = os.stat(path)
@@ -147,7 +149,7 @@ def read_frames(
         GapError: the file ends more than a quarter of a second before a wanted frame, or that frame is damaged.
         VideoError: the file cannot be decoded.
     """
-    if (item := _stored(path)) is not None:
+    if (item := _stored(path) or _pictures(path)) is not None:
         return item.read(times, short_side=short_side)
     info = probe(path)
     check_size(path, *scaled_size(info.height, info.width, short_side))
@@ -214,6 +216,11 @@ def frames_between(
     yield from _between(path, start, end, reach, [0])
 
 
+def is_item(path: str | Path) -> bool:
+    """Whether a path names an item of a store (`FOLDER/shard-000000.tar#KEY`)."""
+    return ".tar#" in str(path)
+
+
 def is_there(path: str | Path) -> bool:
     """Whether there is such a file, or a shard that may hold such an item of a store (a URL is taken at its word)."""
     return why_not_there(path) is None
@@ -224,6 +231,11 @@ def why_not_there(path: str | Path) -> str | None:
     file, hash_sign, _ = str(path).rpartition(".tar#")
     if "://" in str(path):
         return None
+    try:
+        if _pictures(path) is not None:
+            return None
+    except VideoError as error:
+        return error.reason
     try:
         return None if stat.S_ISREG(os.stat(f"{file}.tar" if hash_sign else path).st_mode) else "no such file"
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -237,16 +249,36 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_near(path: str | Path, info: VideoInfo, wanted: float, stamp: float, *, is_damaged: bool) -> None:
+    """Raises GapError where the frame nearest to a moment is not the one that should be there, which is missing."""
+    if abs(wanted - stamp) * info.fps <= LOST_INTERVALS:
+        return
+    if is_damaged:
+        raise GapError(path, f"frames at {wanted:.2f} s are missing or damaged; the nearest one is of {stamp:.2f} s")
+    for low, high in info.holes:
+        if low < wanted < high:
+            raise GapError(path, f"there are no frames between {low:.2f} and {high:.2f} s; {wanted:.2f} s was wanted")
+
+
 # ---------------------------------------------------------------------------------------------------------
 
 
 def _stored(path: str | Path) -> StoredVideo | None:
     """The item of a store that `path` names (`FOLDER/shard-000000.tar#KEY`), or None where it names a file."""
-    if ".tar#" not in str(path):
+    if not is_item(path):
         return None
     from mv2mae.data.store.reader import open_item  # which reads its items with what stands here
 
     return open_item(str(path))
+
+
+def _pictures(path: str | Path) -> ImageSequence | None:
+    """The image sequence that `path` names, or None where it names a file."""
+    if "%" not in str(path):
+        return None
+    from mv2mae.data.images import is_sequence, open_sequence  # as above
+
+    return open_sequence(path) if is_sequence(path) else None
 
 
 @lru_cache(maxsize=1 << 16)
@@ -287,21 +319,13 @@ def _check_reaches(path: str | Path, wanted: float, stamp: float, frame: VideoFr
         raise GapError(path, f"is cut off: frames end at {stamp:.2f} s, {wanted:.2f} s was expected")
 
 
-def _check_near(path: str | Path, info: VideoInfo, wanted: float, stamp: float, *, is_damaged: bool) -> None:
-    """Refuses to show a frame for a moment at which there should be another one, which is missing."""
-    if abs(wanted - stamp) * info.fps <= _LOST_INTERVALS:
-        return
-    if is_damaged:
-        raise GapError(path, f"frames at {wanted:.2f} s are missing or damaged; the nearest one is of {stamp:.2f} s")
-    for low, high in info.holes:
-        if low < wanted < high:
-            raise GapError(path, f"there are no frames between {low:.2f} and {high:.2f} s; {wanted:.2f} s was wanted")
-
-
 def _between(
     path: str | Path, start: float | None, end: float | None, reach: float, lost: list[int]
 ) -> Iterator[tuple[float, VideoFrame]]:
     """As `frames_between`; `lost` is told the number of packets that could not be decoded."""
+    if (pictures := _pictures(path)) is not None:
+        yield from pictures.between(start, end, reach, lost)
+        return
     may_seek = start is not None and probe(path).may_seek
     try:
         yield from _frames_between(path, start, end, reach, lost, may_seek=may_seek)
@@ -342,7 +366,7 @@ def _read_frames(
             stamp, frame = cursor.nearest(wanted[position])
             if cursor.at_end and not cursor.frames.num_errors:
                 _check_reaches(path, wanted[position], stamp, frame)
-            _check_near(path, info, wanted[position], stamp, is_damaged=cursor.frames.num_errors > 0)
+            check_near(path, info, wanted[position], stamp, is_damaged=cursor.frames.num_errors > 0)
             if stamp != last_stamp:  # short clips repeat frames
                 last_stamp, pixels = stamp, convert(frame)
             picked[position] = pixels

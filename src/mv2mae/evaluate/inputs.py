@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mv2mae.data.images import PICTURE_ENDINGS, short_name
 from mv2mae.data.manifest import TABLE_ENDINGS, make_frame, read_manifest
 from mv2mae.data.protocols.base import is_text, list_folder
 from mv2mae.errors import InputError
@@ -56,7 +57,7 @@ def one_performance(videos: Sequence[str | Path]) -> pd.DataFrame:
     if not videos:
         raise InputError("no video given; give the files of one performance, one for each camera")
     check_names(videos)
-    name = "+".join(dict.fromkeys(Path(path).stem for path in videos))
+    name = "+".join(dict.fromkeys(short_name(path) for path in videos))
     return make_frame({"path": str(path), "group": name, "view": i} for i, path in enumerate(videos))
 
 
@@ -67,6 +68,11 @@ def _files(item: Path) -> list[tuple[Path, str]]:
     listing = list_folder(item)
     check_names([item / name for name in listing.undecodable])
     found = listing.files
+    if not found and any(name.lower().endswith((*PICTURE_ENDINGS, ".tar")) for name in listing.others):
+        raise InputError(
+            f"{item}: holds pictures, no videos; `mv2mae index folder` makes a manifest of numbered ones "
+            '(--pattern "{group}/{view}/{frame}.jpg" --rate 30)'
+        )
     if not found:
         raise InputError(f"{item}: no video in this folder; give video files, a folder that holds some, or a manifest")
     return [(item / name, name) for name in found]

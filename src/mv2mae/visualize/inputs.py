@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mv2mae.config import ModelConfig
 from mv2mae.data.augment import centre_box, crop_resize
+from mv2mae.data.images import short_name
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.video import is_there, probe, read_frames
@@ -63,7 +64,7 @@ def footage_of_files(videos: Sequence[str | Path]) -> Footage:
             raise InputError(f"{video} is given twice; give videos of different cameras")
         if not is_there(video):
             raise InputError(f"{video}: no such video file")
-    names = [_short(Path(str(video)).stem) for video in videos]
+    names = [_short(short_name(video)) for video in videos]
     return Footage(videos, names, [(None, None)] * len(videos))
 
 

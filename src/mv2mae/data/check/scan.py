@@ -25,6 +25,7 @@ from mv2mae.data.video import (
     VideoInfo,
     decode_video,
     frames_between,
+    is_item,
     is_there,
     probe,
     read_frames,
@@ -142,7 +143,7 @@ class _Frame:
 
 
 def _frames(path: str) -> Iterator[_Frame]:
-    if not os.path.isfile(path):  # an item of a store
+    if is_item(path):
         video = decode_video(path, short_side=PICTURE_SIDE)
         for time, pixels in zip(video.times, video.frames.numpy(), strict=True):
             yield _Frame(float(time), (pixels @ _LUMA).round().astype(np.uint8))

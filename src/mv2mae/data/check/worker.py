@@ -9,9 +9,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import IO, Any
 
 from mv2mae.data.check.scan import Scan, scan
+from mv2mae.data.images import version_of
 from mv2mae.data.video import available_cores
 from mv2mae.errors import InputError
 
@@ -84,7 +86,9 @@ def scan_all(paths: Sequence[str], *, quick: bool, num_workers: int | None, time
     def one(path: str) -> Scan:
         if not hasattr(local, "worker"):
             local.worker = free.pop()
-        size = os.path.getsize(path) if os.path.isfile(path) else 0
+        size = 0
+        with suppress(OSError):  # which the scan will tell; an item of a store is small
+            size = version_of(path)[0]
         return local.worker.scan(path, quick, time_limit + size / _MEGABYTE)
 
     pool = ThreadPoolExecutor(count)

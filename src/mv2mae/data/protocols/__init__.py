@@ -24,7 +24,9 @@ PROTOCOLS: dict[str, Protocol] = {
 """Data sets by name."""
 
 
-def build_index(protocol: str, root: str | Path, pattern: str = "", table: str = "", group: str = "") -> Indexed:
+def build_index(
+    protocol: str, root: str | Path, pattern: str = "", table: str = "", group: str = "", rate: float = 0.0
+) -> Indexed:
     """Finds the videos of a data set below a folder.
 
     Args:
@@ -33,6 +35,7 @@ def build_index(protocol: str, root: str | Path, pattern: str = "", table: str =
         pattern: of `folder` only: how groups and views are written in the paths.
         table: of `folder` only: a file that says it of each video, in place of a pattern.
         group: of `folder` only: the group of all videos; a pattern then names their views.
+        rate: of `folder` only: pictures a second, where a pattern names image sequences.
 
     Raises:
         InputError: unknown data set, no such folder, or no video that fits its names.
@@ -40,17 +43,17 @@ def build_index(protocol: str, root: str | Path, pattern: str = "", table: str =
     known = _protocol(protocol)
     if not Path(root).is_dir():
         raise InputError(f"no folder at {root}; give the folder that holds the videos of {protocol}")
-    for option, value in (("pattern", pattern), ("table", table), ("group", group)):
+    for option, value in (("pattern", pattern), ("table", table), ("group", group), ("rate", rate)):
         if value and option not in known.options:
             raise InputError(f"{protocol} has fixed names and takes no {option} ({value!r}); `folder` takes one")
-    listing = list_folder(Path(root), pattern=pattern, table=table, group=group)
+    listing = list_folder(Path(root), pattern=pattern, table=table, group=group, rate=rate)
     found = known.index(listing)
     if found.frame.empty:
         place, reason = found.problems[0]
         raise InputError(f"no video of {protocol} below {root} can be used; first: {place}: {reason}")
     odd = tuple((name, "its name is no valid UTF-8; rename the file or its folder") for name in listing.undecodable)
     taken = set(found.frame["path"])
-    others = tuple(name for name in listing.others if f"{listing.root}/{name}" not in taken)
+    others = tuple(name for name in listing.others if name not in found.used and f"{listing.root}/{name}" not in taken)
     names = found.class_names or known.class_names
     return replace(found, class_names=names, problems=found.problems + odd, others=others)
 

@@ -44,6 +44,8 @@ class Listing:
     """Of `folder` only: a table of the videos, in place of a pattern."""
     group: str = ""
     """Of `folder` only: the group that all videos belong to."""
+    rate: float = 0.0
+    """Of `folder` only: pictures a second of image sequences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,10 @@ class Indexed:
     """Video files whose names do not belong to the data set, relative to the folder."""
     class_names: tuple[str, ...] = ()
     """Names of the labels 0, 1, ... where the folder itself tells them."""
+    used: frozenset[str] = frozenset()
+    """Files of image sequences, relative to the folder."""
+    gaps: tuple[tuple[str, str], ...] = ()
+    """Image sequences of which numbers are missing, and which."""
     others: tuple[str, ...] = ()
     """Files that are no videos by their names, relative to the folder."""
     problems: tuple[tuple[str, str], ...] = ()
@@ -72,7 +78,7 @@ class Protocol:
     class_names: tuple[str, ...] = ()
     """Names of the labels 0, 1, ...; empty where they are unknown or differ from folder to folder."""
     options: tuple[str, ...] = ()
-    """Fields of a listing that a user may set: of `folder`, `pattern`, `table` and `group`."""
+    """Fields of a listing that a user may set: of `folder`, `pattern`, `table`, `group` and `rate`."""
 
 
 VIDEO_ENDINGS = (
@@ -84,7 +90,7 @@ VIDEO_ENDINGS = (
 """What counts as a video file, in any case; a pattern that names another ending takes that, too."""
 
 
-def list_folder(root: Path, *, pattern: str = "", table: str = "", group: str = "") -> Listing:
+def list_folder(root: Path, *, pattern: str = "", table: str = "", group: str = "", rate: float = 0.0) -> Listing:
     """All files below a folder at any depth, in sorted order; hidden files are left out."""
     found: dict[str, list[str]] = {"video": [], "text": [], "other": []}
     visited = set()
@@ -110,6 +116,7 @@ def list_folder(root: Path, *, pattern: str = "", table: str = "", group: str = 
         group=group,
         pattern=pattern,
         table=table,
+        rate=rate,
     )
 
 

@@ -2,11 +2,13 @@
 
 A pattern such as `{group}/{view}.mp4` or `{label}/{group}_{view}.avi` names the parts of a path. A part takes
 any characters but `/`; the same name may come twice and must then agree. `*` stands for any characters but `/`.
+With `{frame}` (or `{frame:06d}`) it names the numbered pictures of image sequences, in folders or in tars.
 A table is a CSV or Parquet file with a manifest's columns, whose paths are relative to the folder.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -14,12 +16,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from mv2mae.data.images import open_sequence, sequence_name, tar_files
 from mv2mae.data.manifest import check_columns, make_frame, read_table
 from mv2mae.data.protocols.base import Indexed, Listing, Protocol, instance
+from mv2mae.data.video import VideoError, is_there
 from mv2mae.errors import InputError
+from mv2mae.wording import listed
 
 PLACEHOLDERS = ("group", "view", "label", "subject", "setup")
+FRAME = "frame"
 DEFAULT_PATTERN = "{group}/{view}.mp4"
+PICTURES_PATTERN = "{group}/{view}/{frame:06d}.jpg"
 FLAT_PATTERN = "{view}.*"
 """Of videos that are all of one take."""
 
@@ -37,8 +44,16 @@ def compile_pattern(pattern: str, *, needed: Sequence[str] = ("group", "view")) 
         parts.append(re.escape(literal).replace(r"\*", "[^/]*"))
         if not name:
             continue
+        if digits := re.fullmatch(rf"{FRAME}(?::0?(\d?)d)?", name):
+            name = FRAME
+            if name in seen or "/" in pattern.partition("{frame")[2]:
+                raise InputError(f"pattern {pattern!r}: {{frame}} must stand once, in the name of a picture")
+            parts.append(rf"(?P<{FRAME}>[0-9]{{{digits[1] or 1},}})")
+            seen.add(name)
+            continue
         if name not in PLACEHOLDERS:
-            raise InputError(f"pattern {pattern!r}: {{{name}}} is unknown; use {_listed(PLACEHOLDERS)}")
+            known = _listed((*PLACEHOLDERS, FRAME))
+            raise InputError(f"pattern {pattern!r}: {{{name}}} is unknown; use {known}")
         parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
         seen.add(name)
     if not set(needed) <= seen:
@@ -63,6 +78,13 @@ def index(listing: Listing) -> Indexed:
     if listing.table and (other := listing.pattern or listing.group):
         what = "pattern" if listing.pattern else "group"
         raise InputError(f"{what} {other!r} and table {listing.table!r} exclude each other; give one")
+    if "{frame" in listing.pattern:
+        return _from_pictures(listing)
+    if listing.rate:
+        raise InputError(
+            f"rate={listing.rate:g} is for image sequences, whose pattern has a {{frame}}, as {PICTURES_PATTERN!r} has; "
+            "for videos whose clock is wrong a manifest has a column `rate`"
+        )
     return _from_table(listing) if listing.table else _from_paths(listing)
 
 
@@ -86,6 +108,72 @@ def _from_paths(listing: Listing) -> Indexed:
     return Indexed(frame=make_frame(frame), unmatched=tuple(unmatched), class_names=class_names)
 
 
+def _from_pictures(listing: Listing) -> Indexed:
+    """Image sequences; a tar is looked through as if it were a folder."""
+    regex = compile_pattern(listing.pattern, needed=("view",) if listing.group else ("group", "view"))
+    if not 0 < listing.rate < math.inf:
+        raise InputError(f"pattern {listing.pattern!r} is of image sequences: give the pictures a second, as --rate 30")
+    given = {"group": listing.group} if listing.group else {}
+    files, problems = _with_tars(listing)
+    found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    parts: dict[tuple[str, ...], dict[str, str]] = {}
+    for file in files:
+        if (match := regex.fullmatch(file)) is not None:
+            key = file[: match.start(FRAME)], file[match.end(FRAME) :]
+            found.setdefault(key, []).append((match[FRAME], file))
+            parts[key] = {name: value for name, value in match.groupdict().items() if name != FRAME} | given
+    rows: list[dict[str, str]] = []
+    gaps: list[tuple[str, str]] = []
+    unmatched = list(listing.files)
+    for (before, after), numbered in sorted(found.items()):
+        folder, _, stem = f"{listing.root}/{before}".rpartition("/")
+        width = _width([number for number, _ in numbered])
+        unmatched += [file for number, file in numbered if number != f"{int(number):0{width}d}"]
+        rows.append({"path": sequence_name(folder, stem, width, after, listing.rate), **parts[before, after]})
+        gaps += _gaps(rows[-1]["path"])
+    if not rows:
+        reason = f"; {problems[0][0]}: {problems[0][1]}" if problems else f"; {instance(listing)}"
+        raise InputError(f"no file below {listing.root} fits the pattern {listing.pattern!r}{reason}")
+    _separate_groups(rows)
+    frame, class_names = _numbered(pd.DataFrame(rows, dtype=object))
+    used = frozenset(file for numbered in found.values() for _, file in numbered)
+    used |= {file[: file.lower().index(".tar/") + 4] for file in used if ".tar/" in file.lower()}
+    return Indexed(
+        frame=make_frame(frame),
+        unmatched=tuple(sorted(set(unmatched))),
+        class_names=class_names,
+        problems=tuple(problems),
+        used=used,
+        gaps=tuple(gaps),
+    )
+
+
+def _with_tars(listing: Listing) -> tuple[list[str], list[tuple[str, str]]]:
+    """All files that may be pictures, those in tars under the tar's name; and tars that cannot be read."""
+    files, problems = [*listing.files, *listing.others, *listing.texts], []
+    for tar in [file for file in listing.others if file.lower().endswith(".tar")]:
+        try:
+            files += [f"{tar}/{name}" for name in tar_files(listing.root / tar)]
+        except VideoError as error:
+            problems.append((tar, error.reason))
+    return files, problems
+
+
+def _width(numbers: Sequence[str]) -> int:
+    """To how many digits numbers are filled up with zeros; 0 = not at all."""
+    return 0 if all(str(int(number)) == number for number in numbers) else min(map(len, numbers))
+
+
+def _gaps(path: str) -> list[tuple[str, str]]:
+    """What is missing of an image sequence between its first and its last picture."""
+    try:
+        missing = open_sequence(path).missing
+    except VideoError:  # which opening it will tell
+        return []
+    spans = [f"{low}" if low == high else f"{low} to {high}" for low, high in missing]
+    return [(path, f"{listed(spans)} missing")] if spans else []
+
+
 def _names_ending(pattern: str) -> bool:
     """Whether a pattern says how names end, so that what fits it is meant, whatever that ending is."""
     return re.search(r"\.[A-Za-z0-9]+$", pattern) is not None
@@ -98,13 +186,13 @@ def _from_table(listing: Listing) -> Indexed:
         raise InputError(f"no table at {file}; give a .csv or .parquet file with the columns path, group and view")
     frame = check_columns(read_table(file), str(file))
     frame["path"] = [os.path.normpath(os.path.join(listing.root, str(path))) for path in frame["path"]]
-    is_there = frame["path"].map(os.path.isfile).astype(bool)
+    exists = frame["path"].map(is_there).astype(bool)
     named = set(frame["path"])
     unmatched = tuple(video for video in listing.files if os.path.normpath(f"{listing.root}/{video}") not in named)
-    problems = tuple((path, f"is in {file}, but there is no such file") for path in frame["path"][~is_there])
-    if not is_there.any():
+    problems = tuple((path, f"is in {file}, but there is no such file") for path in frame["path"][~exists])
+    if not exists.any():
         raise InputError(f"none of the {len(frame)} videos of {file} is there; paths are relative to {listing.root}")
-    frame, class_names = _numbered(frame[is_there].reset_index(drop=True))
+    frame, class_names = _numbered(frame[exists].reset_index(drop=True))
     return Indexed(frame=make_frame(frame, str(file)), unmatched=unmatched, class_names=class_names, problems=problems)
 
 
@@ -132,4 +220,4 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"{{{name}}}" for name in names)
 
 
-PROTOCOL = Protocol(name="folder", index=index, options=("pattern", "table", "group"))
+PROTOCOL = Protocol(name="folder", index=index, options=("pattern", "table", "group", "rate"))

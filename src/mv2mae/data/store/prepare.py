@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from rich.progress import Progress, TaskID
 from mv2mae.config import DataConfig
 from mv2mae.data.calibration import CAMERAS_NAME, cameras_of, prepared_cameras
 from mv2mae.data.cameras import Cameras
+from mv2mae.data.images import version_of
 from mv2mae.data.manifest import find_class_names, read_manifest, seconds_or_none, write_manifest
 from mv2mae.data.store.config import StoreConfig, check_header
 from mv2mae.data.store.crop import read_boxes
@@ -42,7 +42,7 @@ from mv2mae.data.store.index import (
 from mv2mae.data.store.make import Item
 from mv2mae.data.store.shards import SHARD, ShardWriter
 from mv2mae.data.store.workers import Workers
-from mv2mae.data.video import VideoError, available_cores, probe
+from mv2mae.data.video import VideoError, available_cores, is_item, probe
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, atomic_write, write_json
 
@@ -152,13 +152,12 @@ def _plan(frame: pd.DataFrame, config: StoreConfig) -> list[list[Source]]:
     sources = []
     rows = zip(frame["path"], frame["group"], frame["view"], frame["start"], frame["end"], boxes, strict=True)
     for number, (path, group, view, start, end, box) in enumerate(rows):
-        if ".tar#" in path:
+        if is_item(path):
             raise InputError(f"{path} is an item of a store already; give the manifest of the originals")
         name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{group}-{view}")[:80]
         part = seconds_or_none(start), seconds_or_none(end)
         try:
-            stat = os.stat(path)
-            sources.append(Source(f"{number:08d}-{name}", path, *part, box, stat.st_size, stat.st_mtime_ns))
+            sources.append(Source(f"{number:08d}-{name}", path, *part, box, *version_of(path)))
         except OSError:
             sources.append(Source(f"{number:08d}-{name}", path, *part, box))
     return [sources[first : first + config.shard_size] for first in range(0, len(sources), config.shard_size)]
