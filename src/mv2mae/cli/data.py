@@ -1,4 +1,4 @@
-"""The verbs about data: index, check, prepare, synth."""
+"""The verbs about data: index, check, prepare, join, synth."""
 
 from __future__ import annotations
 
@@ -80,6 +80,20 @@ def _check(args: Any) -> int:
     return check_command(**vars(args))
 
 
+def _join_options(parser: ArgumentParser) -> None:
+    parser.add_argument("manifests", type=str, nargs="+", help="two or more manifests of originals")
+    parser.add_argument("--out", type=str, required=True, help="manifest to write (.parquet or .csv)")
+    parser.add_argument("--names", type=str, default="", help="a,b: short names of the sets; by default their folders'")
+    parser.add_argument("--same_people", type=bool, default=False, help="subjects of one name are one person in all")
+
+
+def _join(args: Any) -> None:
+    from mv2mae.data.joining import join
+
+    names = [name.strip() for name in args.names.split(",")] if args.names else []
+    print(join(args.manifests, args.out, names=names, same_people=args.same_people).summary())
+
+
 def _synth_options(parser: ArgumentParser) -> None:
     from mv2mae.synthetic.config import SynthConfig
 
@@ -127,6 +141,12 @@ VERBS = {
         _prepare_options,
         _prepare,
         goes_on=True,
+    ),
+    "join": Verb(
+        "put several data sets into one manifest",
+        "mv2mae join kitchen/manifest.csv hall/manifest.csv --out both.parquet",
+        _join_options,
+        _join,
     ),
     "synth": Verb(
         "make synthetic multi-view actions",

@@ -84,7 +84,7 @@ def prepared_cameras(cameras: Cameras, frame: pd.DataFrame, index: pd.DataFrame)
     Raises:
         InputError: a box was cut out of a video of unknown size.
     """
-    setups: dict[str, Any] = _raw(cameras)
+    setups: dict[str, Any] = raw_cameras(cameras)
     kept = frame.iloc[index["row"]]
     boxes = index[["left", "top", "right", "bottom"]].to_numpy(float)
     for camera, box, row in zip(cameras.of_rows(kept), boxes, kept.itertuples(), strict=True):
@@ -100,7 +100,7 @@ def prepared_cameras(cameras: Cameras, frame: pd.DataFrame, index: pd.DataFrame)
     return setups
 
 
-def _raw(cameras: Cameras) -> dict[str, Any]:
+def raw_cameras(cameras: Cameras) -> dict[str, Any]:
     """The setups of a cameras.json as they are, azimuths among them; of another file what would stand there."""
     if cameras.name.endswith(".json"):
         found = load_mapping(Path(cameras.name))

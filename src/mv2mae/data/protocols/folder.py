@@ -82,7 +82,7 @@ def index(listing: Listing) -> Indexed:
         return _from_pictures(listing)
     if listing.rate:
         raise InputError(
-            f"rate={listing.rate:g} is for image sequences, whose pattern has a {{frame}}, as {PICTURES_PATTERN!r} has; "
+            f"rate={listing.rate:g} is for image sequences, whose pattern has a {{frame}} as {PICTURES_PATTERN!r} has; "
             "for videos whose clock is wrong a manifest has a column `rate`"
         )
     return _from_table(listing) if listing.table else _from_paths(listing)
