@@ -33,6 +33,10 @@ from pathlib import Path
 from typing import Any
 
 SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        **{"size": "tiny", "image_size": 32, "num_frames": 4, "mask_ratio": 0.7, "decoder_depth": 1},
+        **{"decoder_width": 64, "decoder_heads": 1},
+    },
     "small": {"size": "small", "image_size": 128, "mask_ratio": 0.7},
     "base": {
         **{"size": "base", "image_size": 224, "mask_ratio": 0.9},
@@ -43,7 +47,7 @@ SIZES: dict[str, dict[str, Any]] = {
         **{"decoder_width": 512, "decoder_heads": 8},  # likewise for ViT-L
     },
 }
-"""What is compared: the paper's ViT-S, and VideoMAE's ViT-B and ViT-L."""
+"""What is compared: the paper's ViT-S, VideoMAE's ViT-B and ViT-L; and `tiny`, to see whether all runs."""
 CONTESTANTS = ("transformers", "single view", "checkpointed", "full")
 
 
@@ -59,6 +63,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", choices=["none", "ours", "both"], default="none")
     parser.add_argument("--cpu_time", action="store_true", help="count computing time; on a busy machine, one thread")
+    parser.add_argument("--no_memory", action="store_true", help="on a CPU, start no processes to measure memory")
     parser.add_argument("--out", default="")
     parser.add_argument("--worker", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -82,7 +87,7 @@ def compare(size: str, args: argparse.Namespace) -> list[dict[str, Any]]:
                 seconds[name].append(taken)
             print(f"\r{size}: step {turn + 1} of {rounds}, {name:14}", end="", file=sys.stderr, flush=True)
     ends = {name: ask(worker, "end") for name, worker in workers.items()}
-    if args.device == "cpu":
+    if args.device == "cpu" and not args.no_memory:
         for name in ends:
             print(f"\r{size}: memory, {name:20}", end="", file=sys.stderr, flush=True)
             worker = start(name, size, args, MALLOC_MMAP_THRESHOLD_=str(2**20))

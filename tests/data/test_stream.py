@@ -96,7 +96,7 @@ def test_batches_do_not_depend_on_workers_nor_on_where_a_run_goes_on() -> None:
     assert all(torch.equal(a, b) for a, b in zip(here[6:], late, strict=True))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_gpu_draws_the_same_pairs_but_for_rounding() -> None:
     source = stream(crop="multi-scale")
     keys = [(0, k) for k in range(6)]

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from mv2mae.synthetic.difficulty import Disturbance
 from mv2mae.synthetic.render.film import Take
@@ -15,8 +14,7 @@ from mv2mae.synthetic.world.cameras import Camera, look_at
 from mv2mae.synthetic.world.mesh import Model, Mover
 from mv2mae.synthetic.world.rooms import Room, draw_room
 
-NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 STILL = Disturbance(noise=0.0, flicker=0.0, shake=0.0)
 SHAKEN = Disturbance(noise=3.0, flicker=0.02, shake=2.0, drift=0.1)
 QUADS = ((0, 3, 2, 1), (4, 5, 6, 7), (0, 1, 5, 4), (2, 3, 7, 6), (1, 2, 6, 5), (3, 0, 4, 7))

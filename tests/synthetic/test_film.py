@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from filming import DEVICES, NO_GPU, SHAKEN, STILL, bare_room, camera, carried, cuboid, take
+from filming import DEVICES, SHAKEN, STILL, bare_room, camera, carried, cuboid, take
 
 from mv2mae.errors import InputError
 from mv2mae.synthetic import SynthConfig
@@ -49,7 +49,7 @@ def test_a_take_does_not_depend_on_what_is_filmed_with_it(takes: list[Take]) -> 
     assert len({video.tobytes() for video in together}) == 4
 
 
-@NO_GPU
+@pytest.mark.gpu
 def test_a_gpu_films_what_a_cpu_films(takes: list[Take]) -> None:
     truth = ("depth", "parts", "joints", "flow")
     for one, two in zip(film(takes, truth=truth), film(takes, device="cuda", truth=truth), strict=True):

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -405,16 +406,28 @@ def not_finite(self, batch, loss):
     return loss * float("nan")
 
 
+def states_of(optimizer):
+    """Of each parameter, of one optimiser or of the two of Muon."""
+    return [optimizer["state"]] if "state" in optimizer else [part["state"] for part in optimizer.values()]
+
+
 def gradient_not_finite(self, batch, loss):
     return loss + torch.sqrt(next(self.model.parameters()).sum() * 0)
 
 
+@pytest.fixture(params=[False, True])
+def late(request, monkeypatch):
+    """Whether steps are decided upon on the device and told of afterwards, as on a GPU."""
+    monkeypatch.setattr("mv2mae.train.trainer.FiniteGuard", partial(FiniteGuard, late=request.param))
+    return request.param
+
+
 @pytest.mark.parametrize("spoil", [not_finite, gradient_not_finite])
-def test_a_step_that_is_not_finite_is_skipped_and_its_items_are_named(tmp_path, monkeypatch, spoil):
+def test_a_step_that_is_not_finite_is_skipped_and_its_items_are_named(tmp_path, monkeypatch, spoil, late):
     at_batch(monkeypatch, FinetuneModule, [4, 5], spoil)
     run = finetune(FINETUNING, tmp_path / "whole")
     log = read_log(run)["train/skipped_steps"].dropna()
-    assert log.to_dict() == {5: 1, 6: 2, **dict.fromkeys(range(7, 13), 2)}
+    assert log.to_dict() == {5 + late: 1, 6 + late: 2, **dict.fromkeys(range(7 + late, 13), 2)}
     entries = [json.loads(line) for line in (run / "non_finite.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in entries] == [5, 6]
     assert len(entries[0]["items"]) == 4
@@ -429,12 +442,14 @@ def test_a_step_that_is_not_finite_is_skipped_and_its_items_are_named(tmp_path, 
     assert (tmp_path / "parts" / "non_finite.jsonl").read_text() == (run / "non_finite.jsonl").read_text()
 
 
-def test_weights_and_momenta_stand_still_in_a_skipped_step(tmp_path, monkeypatch):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weights_and_momenta_stand_still_in_a_skipped_step(tmp_path, monkeypatch, late, optimizer):
     at_batch(monkeypatch, FinetuneModule, [4, 5], not_finite)
-    run = finetune(with_log(FINETUNING, save_every=1, keep=12), tmp_path / "run")
+    config = dataclasses.replace(FINETUNING, optim=dataclasses.replace(FINETUNING.optim, optimizer=optimizer))
+    run = finetune(with_log(config, save_every=1, keep=12), tmp_path / "run")
     before, after = (torch.load(run / "checkpoints" / f"step=0000000{step}.ckpt", weights_only=True) for step in (4, 6))
     torch.testing.assert_close(after["state_dict"], before["state_dict"], rtol=0, atol=0)
-    states = [checkpoint["optimizer_states"][0]["state"] for checkpoint in (before, after)]
+    states = [states_of(checkpoint["optimizer_states"][0]) for checkpoint in (before, after)]
     torch.testing.assert_close(states[1], states[0], rtol=0, atol=0)
     assert after["lr_schedulers"][0]["last_epoch"] == 6  # time goes on
 
@@ -456,8 +471,9 @@ def test_gradients_that_no_scale_helps_are_counted(tmp_path):
     scales, counted = iter([4.0, 2.0, 1.0, 0.5, 0.25, 0.25, 0.125]), []
     plugin = SimpleNamespace(scaler=SimpleNamespace(get_scale=lambda: next(scales)))
     trainer = SimpleNamespace(
-        precision_plugin=plugin, accumulate_grad_batches=1, global_step=1, global_rank=0, is_global_zero=False
-    )
+        precision_plugin=plugin, accumulate_grad_batches=1, global_step=1, log_every_n_steps=1, global_rank=0,
+        is_global_zero=False,
+    )  # fmt: skip
     guard = FiniteGuard(tmp_path, 3, checkpoints=None, signals=StopSignals(None))
     for batch in range(7):
         guard.skipping = False
@@ -467,13 +483,13 @@ def test_gradients_that_no_scale_helps_are_counted(tmp_path):
     assert guard.num_skipped == 3
 
 
-def test_a_run_that_stays_not_finite_stops_and_keeps_what_it_had(tmp_path, monkeypatch):
+def test_a_run_that_stays_not_finite_stops_and_keeps_what_it_had(tmp_path, monkeypatch, late):
     config = with_log(FINETUNING, max_skipped=2)
     at_batch(monkeypatch, FinetuneModule, range(4, 12), not_finite)
-    with pytest.raises(InputError, match="were not finite in 2 steps in a row, up to step 6"):
+    with pytest.raises(InputError, match=f"were not finite in {2 + late} steps in a row, up to step {6 + late}"):
         finetune(config, tmp_path / "run")
     stored = torch.load(last_checkpoint(tmp_path / "run"), weights_only=True)
-    assert stored["global_step"] == 6
+    assert stored["global_step"] == 6 + late
     assert all(tensor.isfinite().all() for tensor in stored["state_dict"].values())
 
 

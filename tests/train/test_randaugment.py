@@ -114,7 +114,7 @@ def test_settings_that_cannot_be_are_refused(values, message):
         AugmentConfig(**values)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 def test_a_gpu_makes_what_the_processor_makes():
     clips = smooth_and_noisy()[:2].repeat(16, 1, 1, 1, 1)
     for name in OPS:

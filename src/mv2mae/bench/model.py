@@ -112,7 +112,7 @@ def bench_model(
         seconds=statistics.median(seconds[_WARM_UP:]),
         parts=step.parts(max(1, num_steps // 2), progress),
         flops=pairs * step_flops(config.model, 1 + config.data.num_sources).total,
-        peak_flops=_matrix_peak(device, _REDUCED.get(precision_of(compute), torch.float32)),
+        peak_flops=matrix_peak(device, _REDUCED.get(precision_of(compute), torch.float32)),
         memory=None if before is None or after is None else after - before,
     )
 
@@ -255,7 +255,7 @@ def _peak_memory(device: torch.device) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
+def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations a second of a large matrix product, the best of five."""
     n = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))

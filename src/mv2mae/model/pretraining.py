@@ -23,7 +23,7 @@ from mv2mae.model.tubelets import take_tokens, token_targets
 
 _AS_SOURCE, _AS_CAMERA = 0x5DEECE66D, 0x2545F4914F6CDD1D
 """Tell an item's further draws from those of its masks."""
-_ANY_CAMERA = torch.tensor([1.0, 1.0, 0.5, 0.5, *(1.0, 0.0, 0.0), *(0.0, 1.0, 0.0), *(0.0, 0.0, 1.0), *3 * [0.0]])
+_ANY_CAMERA = (1.0, 1.0, 0.5, 0.5, *(1.0, 0.0, 0.0), *(0.0, 1.0, 0.0), *(0.0, 0.0, 1.0), *(0.0, 0.0, 0.0))
 """Stands in for an unknown one, whose rays then count nothing."""
 
 
@@ -108,6 +108,8 @@ class MV2MAE(nn.Module):
         self.register_buffer("rotations", turns, persistent=False)
         has_rays = config.cameras == "rays" and self.cross_decoder is not None
         self.ray_embedding = RayEmbedding(config.decoder_width) if has_rays else None
+        self.any_camera: Tensor
+        self.register_buffer("any_camera", torch.tensor(_ANY_CAMERA), persistent=False)
 
     def forward(
         self,
@@ -219,7 +221,7 @@ class MV2MAE(nn.Module):
         if self.ray_embedding is None or cameras is None:
             return None
         known = known_cameras(cameras)[:, None, None]
-        rays = token_rays(torch.where(known, cameras, _ANY_CAMERA.to(cameras)), self.config.grid)
+        rays = token_rays(torch.where(known, cameras, self.any_camera), self.config.grid)
         return self.ray_embedding(rays) * known[..., None]
 
     def target(self, clips: Shaped[Tensor, "b c t h w"], idx: Int[Tensor, "b m"]) -> Float[Tensor, "b m d"]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mv2mae.model.layers import DropPath
 from mv2mae.model.masking import token_noise
+from mv2mae.train.transfer import sent
 
 PURPOSES = ("rand_augment", "erase", "mix", "drop_path")
 MOST = 1024
@@ -35,8 +36,8 @@ def draw_drop_paths(model: nn.Module, seeds: Seeds, device: torch.device) -> Non
     """Decide which branches of a model the next batch's clips skip."""
     branches = [module for module in model.modules() if isinstance(module, DropPath) and module.chance]
     if branches:
-        draws = uniforms(seeds, len(branches), "drop_path").float().to(device)
-        for branch, column in zip(branches, draws.unbind(dim=1), strict=True):
+        draws = uniforms(seeds, len(branches), "drop_path").float()
+        for branch, column in zip(branches, sent(draws, device).unbind(dim=1), strict=True):
             branch.draws = column
 
 

@@ -126,7 +126,6 @@ class FinetuneModule(StepModule):
         loss = self.loss(logits, batch["target"])
         top1 = (logits.argmax(dim=1) == batch["label"]).float().mean()
         self.report({"train/loss": loss, "train/top1": top1}, batch_idx)
-        self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
         return loss
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -145,7 +144,7 @@ class FinetuneModule(StepModule):
         """A step, and one of the running mean, before anything is saved."""
         super().optimizer_step(*args, **kwargs)
         if self.average is not None and not self.step_skipped:
-            update_average(self.average, self.model, self.config.ema_decay, self.trainer.global_step + 1)
+            update_average(self.average, self.model, self.config.ema_decay, self.trainer.global_step + 1, self.skip)
 
     def configure_optimizers(self) -> Any:
         """AdamW with layer-wise decay of the rate, warm-up and cosine by step."""

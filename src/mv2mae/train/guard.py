@@ -17,7 +17,9 @@ from mv2mae.errors import InputError
 from mv2mae.files import write_text
 from mv2mae.runs import NON_FINITE_NAME, spared
 from mv2mae.train.checkpoints import Checkpoints
+from mv2mae.train.optim import skip_if, skips_on_device
 from mv2mae.train.stopping import StopSignals
+from mv2mae.train.transfer import Arriving
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,25 @@ class _Part:
     seeds: Any
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A step that was taken, or skipped, on a device which nobody has asked yet."""
+
+    number: int
+    flags: Arriving
+    parts: list[_Part]
+
+
 class FiniteGuard(pl.Callback):
     """Skips a step whose loss or gradient is not finite: weights and optimiser stay, schedule and data go on.
 
     With the fp16 scaler only the loss counts: gradients that overflow are its own business, and it skips such steps
     itself. They count only once its scale, lowered with each of them, is below 1, where nothing overflows that would
     not without it. What processes have to agree upon is exchanged once a step, the wish to stop among it.
+
+    On a GPU the device decides for itself, so that the host does not wait for it: the optimiser is given a number to
+    read there (`optim.skip_if`), and what came of a step is counted and told after the next one, or when a checkpoint
+    is written. So it is where the optimiser can (`optim.skips_on_device`) and there is no fp16 scaler.
 
     Has to come before `Checkpoints`, which keep its counts.
 
@@ -43,9 +58,13 @@ class FiniteGuard(pl.Callback):
         limit: skipped steps in a row that end the run.
         checkpoints: what saves before that.
         signals: whose request to stop is exchanged.
+        late: whether a step is told of after the next one; None = on a GPU.
     """
 
-    def __init__(self, run: Path, limit: int, checkpoints: Checkpoints, signals: StopSignals) -> None:
+    def __init__(
+        self, run: Path, limit: int, checkpoints: Checkpoints, signals: StopSignals, late: bool | None = None
+    ) -> None:
+        self.late, self._taken = late, list[_Step]()
         self.file, self.limit, self.checkpoints, self.signals = run / NON_FINITE_NAME, limit, checkpoints, signals
         self.num_skipped, self.in_a_row, self.skipping, self._by_loss = 0, 0, False, False
         self._scale = 1.0
@@ -53,7 +72,8 @@ class FiniteGuard(pl.Callback):
         self._batch: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts."""
+        """The counts, those of the step at hand among them."""
+        self._settle(keep=0)
         return {"num_skipped": self.num_skipped, "in_a_row": self.in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -68,19 +88,21 @@ class FiniteGuard(pl.Callback):
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Remember what they cost."""
-        self._parts.append(_Part(loss.detach(), **self._batch))
+        self._parts.append(_Part(loss.detach().clone(), **self._batch))  # a replayed graph writes into its own loss
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Decide; a step without gradients changes nothing, momenta and weight decay included."""
         scaled = _scaler(trainer) is not None
-        bad_loss = ~torch.stack([part.loss for part in self._parts]).isfinite().all()
-        bad_gradient = torch.zeros_like(bad_loss) if scaled else ~gradients_are_finite(pl_module.parameters())
-        signal = torch.full_like(bad_loss, self.signals.requested, dtype=torch.float)
-        flags = torch.stack([bad_loss.float(), bad_gradient.to(bad_loss.device).float(), signal])
-        if trainer.world_size > 1:
-            flags = trainer.strategy.reduce(flags, reduce_op="max")
+        flags = self._flags(trainer, pl_module, scaled)
+        if self._is_late(flags, optimizer, scaled):
+            pl_module.skip = flags[:2].amax()
+            skip_if(optimizer, pl_module.skip)
+            self._trainer, self._module = trainer, pl_module
+            self._taken.append(_Step(trainer.global_step + 1, Arriving(flags), self._parts))
+            self._parts = []
+            return
         bad_loss_somewhere, bad_gradient_somewhere, number = flags.tolist()
         self.signals.exchange(int(number))
         self._by_loss = bool(bad_loss_somewhere)
@@ -88,6 +110,20 @@ class FiniteGuard(pl.Callback):
         pl_module.step_skipped = self.skipping  # type: ignore[assignment]
         if self.skipping and not scaled:
             optimizer.zero_grad(set_to_none=True)
+
+    def _is_late(self, flags: Tensor, optimizer: torch.optim.Optimizer, scaled: bool) -> bool:
+        late = flags.is_cuda if self.late is None else self.late
+        return late and not scaled and skips_on_device(optimizer)
+
+    def _flags(self, trainer: pl.Trainer, module: pl.LightningModule, scaled: bool) -> Tensor:
+        """On the device, over all processes: whether losses are bad, gradients are, and the number of a signal."""
+        bad_loss = ~torch.stack([part.loss for part in self._parts]).isfinite().all()
+        bad_gradient = torch.zeros_like(bad_loss) if scaled else ~gradients_are_finite(module.parameters())
+        signal = torch.full_like(bad_loss, self.signals.requested, dtype=torch.float)
+        flags = torch.stack([bad_loss.float(), bad_gradient.to(bad_loss.device).float(), signal])
+        if trainer.world_size > 1:  # Lightning's way would wait at a barrier first
+            torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+        return flags
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -99,21 +135,41 @@ class FiniteGuard(pl.Callback):
         """
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        self.skipping = self.skipping or self._scale_fell(_scaler(trainer))
-        self.in_a_row = self.in_a_row + 1 if self.skipping else 0
-        if self.skipping:
-            self.num_skipped += 1
-            self._note(trainer, pl_module)
-        if self.num_skipped:
+        if self._taken:
+            self._settle(keep=1)
+        else:
+            self.skipping = self.skipping or self._scale_fell(_scaler(trainer))
+            self._count(trainer, pl_module, trainer.global_step, self._parts)
+            self._parts.clear()
+        if self.num_skipped and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             pl_module.log("train/skipped_steps", float(self.num_skipped))
-        self._parts.clear()
-        if self.skipping and self.in_a_row >= self.limit:
+        if self.in_a_row >= self.limit:
             self.checkpoints.save(trainer, must=True)
             raise InputError(
                 f"loss or gradient were not finite in {self.in_a_row} steps in a row, up to step "
                 f"{trainer.global_step}; the weights of before these steps are saved. {self.file} names the items; "
                 "a lower learning rate or optim.clip_grad_norm (in a new run), or compute.precision=32-true, may help"
             )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count the last step too."""
+        self._settle(keep=0)
+
+    def _settle(self, keep: int) -> None:
+        """Count and tell the steps that were taken, but for the last `keep` of them."""
+        while len(self._taken) > keep:
+            step = self._taken.pop(0)
+            bad_loss_somewhere, bad_gradient_somewhere, number = step.flags.values()
+            self.signals.exchange(int(number))
+            self._by_loss = bool(bad_loss_somewhere)
+            self.skipping = self._by_loss or bool(bad_gradient_somewhere)
+            self._count(self._trainer, self._module, step.number, step.parts)
+
+    def _count(self, trainer: pl.Trainer, module: Any, step: int, parts: list[_Part]) -> None:
+        self.in_a_row = self.in_a_row + 1 if self.skipping else 0
+        if self.skipping:
+            self.num_skipped += 1
+            self._note(trainer, module, step, parts)
 
     def _scale_fell(self, scaler: Any) -> bool:
         """Whether the fp16 scaler has skipped this step though its scale cannot have been the reason."""
@@ -122,10 +178,10 @@ class FiniteGuard(pl.Callback):
         before, self._scale = self._scale, min(1.0, scaler.get_scale())
         return self._scale < before
 
-    def _note(self, trainer: pl.Trainer, module: Any) -> None:
+    def _note(self, trainer: pl.Trainer, module: Any, step: int, all_parts: list[_Part]) -> None:
         """Name the items of this process: those of parts whose loss is not finite, or all if only gradients are not."""
-        step, rank, what = trainer.global_step, trainer.global_rank, "loss" if self._by_loss else "gradient"
-        parts = [(i, part) for i, part in enumerate(self._parts) if not (self._by_loss and bool(part.loss.isfinite()))]
+        rank, what = trainer.global_rank, "loss" if self._by_loss else "gradient"
+        parts = [(i, part) for i, part in enumerate(all_parts) if not (self._by_loss and bool(part.loss.isfinite()))]
         if trainer.is_global_zero:
             print(f"  step {step} is skipped, its {what} is not finite; {self.file} names its items", flush=True)
         if not parts:

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Num, UInt8
 from torch import Tensor
 
+from mv2mae.train.transfer import sent
+
 Clips = UInt8[Tensor, "b 3 t h w"]
 
 FILL = 128
@@ -53,7 +55,7 @@ def equalize(clips: Clips) -> Clips:
     pixels = clips.shape[-1] * clips.shape[-2]
     rows = clips.flatten(0, 2).flatten(1)
     starts = torch.arange(len(rows), device=clips.device)[:, None] * 256
-    counts = torch.bincount((rows + starts).flatten(), minlength=256 * len(rows)).view(*clips.shape[:3], 256)
+    counts = _counts((rows + starts).flatten(), 256 * len(rows)).view(*clips.shape[:3], 256)
     highest = counts.gather(3, clips.amax(dim=(3, 4))[..., None].long())
     step = (pixels - highest) // 255
     below = counts.cumsum(dim=3) - counts
@@ -99,13 +101,20 @@ def affine(clips: Clips, matrices: Float[Tensor, "b 2 3"]) -> Clips:
     y = torch.arange(height, device=clips.device)[:, None, None] + 0.5
     along_x, along_y, shift = matrices[:, None, None].unbind(dim=-1)
     wanted = along_x * x + along_y * y + shift  # [b, h, w, 2]; no matrix product: that may round to ten bits on a GPU
-    size = torch.tensor([width, height], device=clips.device)
+    size = sent(torch.tensor([width, height]), clips.device)
     inside = ((wanted >= 0) & (wanted < size)).all(dim=-1)
     frames = clips.flatten(1, 2).float()
     moved = F.grid_sample(frames, 2 * wanted / size - 1, mode="bilinear", padding_mode="border", align_corners=False)
     # cut off, not rounded, as Pillow does; the thousandth makes up for sums of weights just under 1
     moved = ((moved + (1e-3 - FILL)) * inside[:, None] + FILL).view_as(clips)
     return _to_bytes(moved)
+
+
+def _counts(values: Int[Tensor, " n"], num: int) -> Int[Tensor, " num"]:
+    """How often each number below `num` comes."""
+    if values.is_cuda:  # torch's bincount would have the host wait to hear of the largest one
+        return values.new_zeros(num).scatter_add_(0, values, torch.ones_like(values))
+    return torch.bincount(values, minlength=num)
 
 
 def _values(clips: Clips) -> Int[Tensor, " 256"]:

@@ -165,6 +165,8 @@ class ProgressBar(pl.callbacks.ProgressBar):
         self.title, self.shown, self.num_lines = title, shown, num_lines
         self._bar: Progress | None = None
         self._enabled = True
+        self._logged: dict[str, float] = {}
+        """Of what is shown, what the last line of the log said; to ask in other steps would wait for a GPU."""
 
     def disable(self) -> None:
         """Lightning calls this on all ranks but the first."""
@@ -195,8 +197,11 @@ class ProgressBar(pl.callbacks.ProgressBar):
             self._bar.start()
 
     def _values(self, trainer: pl.Trainer) -> str:
-        metrics = {**trainer.callback_metrics, **getattr(trainer.lightning_module, "latest", {})}
-        return "  ".join(f"{label} {float(metrics[name]):.3g}" for name, label in self.shown.items() if name in metrics)
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            metrics = trainer.callback_metrics
+            self._logged = {name: float(metrics[name]) for name in self.shown if name in metrics}
+        values = {**self._logged, **getattr(trainer.lightning_module, "latest", {})}
+        return "  ".join(f"{label} {values[name]:.3g}" for name, label in self.shown.items() if name in values)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -206,12 +211,13 @@ class ProgressBar(pl.callbacks.ProgressBar):
         step, total = trainer.global_step, trainer.max_steps
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
+        values = self._values(trainer)
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, values=self._values(trainer))
+            self._bar.update(self._task, completed=step, values=values)
         elif self._enabled and (step % max(1, total // self.num_lines) == 0 or step == total):
             done = step - self._begin_step
             left = (time.perf_counter() - self._begin) / max(1, done) * (total - step)
-            print(f"  {self.title}: step {step}/{total}, {left:.0f} s left  {self._values(trainer)}", flush=True)
+            print(f"  {self.title}: step {step}/{total}, {left:.0f} s left  {values}", flush=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mv2mae.config import AugmentConfig
 from mv2mae.train.draws import Seeds, symmetric_beta, uniforms
+from mv2mae.train.transfer import sent
 
 ERASED_AREA, ERASED_RATIO = (0.02, 1 / 3), (0.3, 1 / 0.3)
 """Range of an erased box's share of the frame, and of its height over its width (timm's)."""
@@ -27,9 +28,9 @@ def erase(clips: UInt8[Tensor, "b 3 t h w"], seeds: Seeds, chance: float) -> UIn
     sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)
     sides *= (draw < chance)[:, None]
     corner = torch.stack([y, x], dim=1) * (1 - sides)
-    erased = _in_box(corner, corner + sides, *clips.shape[-2:]).to(clips.device)
-    colour = torch.tensor(ERASED_COLOUR, dtype=torch.uint8, device=clips.device)[:, None, None, None]
-    return torch.where(erased[:, None, None], colour, clips)
+    erased = _in_box(corner, corner + sides, *clips.shape[-2:])
+    colour = sent(torch.tensor(ERASED_COLOUR, dtype=torch.uint8), clips.device)[:, None, None, None]
+    return torch.where(sent(erased, clips.device)[:, None, None], colour, clips)
 
 
 def mix(
@@ -57,7 +58,7 @@ def mix(
     Returns:
         Clips in [0, 1], and for each its classes' shares, which sum to 1.
     """
-    share = _neighbours_share(seeds, config, *clips.shape[-2:]).to(clips.device)
+    share = sent(_neighbours_share(seeds, config, *clips.shape[-2:]), clips.device)
     pixels = clips.float() / 255
     mixed = torch.lerp(pixels, _neighbours(pixels, num_repeats), share[:, None, None])
     targets = F.one_hot(labels, num_classes).float()

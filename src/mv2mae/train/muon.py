@@ -35,6 +35,9 @@ class Muon(torch.optim.Muon):
         ValueError: for a parameter that is no matrix, or an option out of its range.
     """
 
+    found_inf: Tensor | None = None
+    """Where it is 1 [], a step changes nothing (read on the device); None = every step counts."""
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of all matrices that have a gradient."""
@@ -51,7 +54,7 @@ class Muon(torch.optim.Muon):
         for (shape, *_, iteration), members in alike.items():
             at_once = _at_once(shape[0] * shape[1], members[0][0].device)
             for i in range(0, len(members), at_once):
-                _move(members[i : i + at_once], *iteration)
+                _move(members[i : i + at_once], *iteration, skip=self.found_inf)
         return loss
 
     def _momenta(self, group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
@@ -64,6 +67,9 @@ class Muon(torch.optim.Muon):
             return [], []
         share = group["momentum"]
         local_grads, local_buffers = ([_local(x) for x in part] for part in (grads, buffers))
+        if self.found_inf is not None:  # a momentum moved towards itself stays what it is
+            skip = self.found_inf > 0
+            local_grads = [torch.where(skip, b, g) for b, g in zip(local_buffers, local_grads, strict=True)]
         torch._foreach_lerp_(local_buffers, local_grads, 1 - share)
         momenta = torch._foreach_lerp(local_grads, local_buffers, share) if group["nesterov"] else local_buffers
         return params, [_whole(part, like) for part, like in zip(momenta, grads, strict=True)]
@@ -114,8 +120,10 @@ def _move(
     coefficients: tuple[float, float, float],
     num_iterations: int,
     eps: float,
+    *,
+    skip: Tensor | None,
 ) -> None:
-    """Move parameters of one shape, or of its transpose: tall matrices are iterated lying."""
+    """Move parameters of one shape, or of its transpose: tall matrices are iterated lying. Where `skip` is 1, not."""
     params, momenta, groups = zip(*members, strict=True)
     stack = torch.stack([m.mT if m.shape[0] > m.shape[1] else m for m in momenta])
     dtype = torch.float64 if stack.dtype == torch.float64 else iterated_in(stack.device)
@@ -126,8 +134,15 @@ def _move(
     ]
     rates = [g["lr"] * _rate_scale(g["adjust_lr_fn"], *p.shape) for p, g in zip(params, groups, strict=True)]
     local = [_local(p) for p in params]
-    torch._foreach_mul_(local, [1 - g["lr"] * g["weight_decay"] for g in groups])
+    decays = [1 - g["lr"] * g["weight_decay"] for g in groups]
     torch._foreach_mul_(updates, [-rate for rate in rates])
+    if skip is None:
+        torch._foreach_mul_(local, decays)
+    else:
+        torch._foreach_mul_(updates, 1 - skip)
+        for decay in set(decays):
+            decayed = [p for p, own in zip(local, decays, strict=True) if own == decay]
+            torch._foreach_mul_(decayed, torch.where(skip > 0, 1.0, decay))
     torch._foreach_add_(local, updates)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from mv2mae.config import OptimConfig
 from mv2mae.train.muon import Muon
@@ -75,6 +76,16 @@ class MuonAndAdamW(torch.optim.Optimizer):
         """The optimisers that hold the states."""
         return self.muon, self.adamw
 
+    @property
+    def found_inf(self) -> Tensor | None:
+        """What `skip_if` gave to the parts."""
+        return self.muon.found_inf
+
+    @found_inf.setter
+    def found_inf(self, skip: Tensor | None) -> None:
+        for part in self.parts:
+            part.found_inf = skip  # type: ignore[attr-defined]
+
     def _share_groups(self) -> None:
         # the schedule writes rates into the groups of this optimiser, the parts read them from theirs
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
@@ -99,6 +110,20 @@ class MuonAndAdamW(torch.optim.Optimizer):
         self.muon.load_state_dict(state_dict["muon"])
         self.adamw.load_state_dict(state_dict["adamw"])
         self._share_groups()
+
+
+def skips_on_device(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimiser can be told on the device not to take a step: fused AdamW and `Muon`, on whole tensors."""
+    fused = isinstance(optimizer, MuonAndAdamW) or bool(optimizer.defaults.get("fused"))
+    return fused and not any(isinstance(p, DTensor) for group in optimizer.param_groups for p in group["params"])
+
+
+def skip_if(optimizer: torch.optim.Optimizer, skip: Tensor) -> None:
+    """Let the next steps of an optimiser change nothing, momenta and weight decay included, where `skip` [] is 1.
+
+    That is read on the device, by the attribute through which torch's fp16 scaler has its optimisers skip a step.
+    """
+    optimizer.found_inf = skip  # type: ignore[attr-defined]
 
 
 def is_block_matrix(name: str, parameter: nn.Parameter) -> bool:

@@ -82,7 +82,6 @@ class PretrainModule(StepModule):
         groups = self.groups[batch["index"]] if len(self.groups) else batch["index"]
         out = outcome(self.model, {**batch, "group": groups})
         self.report({f"train/{name}": value for name, value in loss_summary(out).items()}, batch_idx)
-        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         return out.loss
 
     def configure_optimizers(self) -> Any:

@@ -19,6 +19,7 @@ from torch import Tensor
 from mv2mae.config import AugmentConfig
 from mv2mae.train import image_ops
 from mv2mae.train.draws import Seeds, uniforms
+from mv2mae.train.transfer import sent
 
 MAX_MAGNITUDE = 10.0
 
@@ -74,7 +75,7 @@ def rand_augment(clips: UInt8[Tensor, "b 3 t h w"], script: Script) -> UInt8[Ten
 
     def change(rows: np.ndarray, operation: Callable[..., Tensor], *arguments: np.ndarray) -> None:
         if len(rows):
-            where, *given = (torch.from_numpy(array).to(clips.device) for array in (rows, *arguments))
+            where, *given = (sent(torch.from_numpy(array), clips.device) for array in (rows, *arguments))
             out[where] = operation(out[where], *given)
 
     for ops, levels in zip(script.ops.T, script.levels.T, strict=True):

@@ -73,6 +73,8 @@ class StepModule(pl.LightningModule):
         """What callbacks measured last, for the progress bar."""
         self.step_skipped = False
         """Whether the step at hand is, because something in it is not finite."""
+        self.skip: Tensor | None = None
+        """Where the host does not wait to know: 1 [] on the device if it is."""
         self.run_folder: Path | None = None
         self._layout = {**dataclasses.asdict(compute), "devices": world_size, "precision": precision_of(compute)}
         self._means = StepMeans()
@@ -118,11 +120,16 @@ class StepModule(pl.LightningModule):
         ]
 
     def report(self, values: dict[str, Tensor], batch_idx: int) -> None:
-        """Log the means over the parts of a step and over all processes; call it with every part, in all processes."""
+        """Log the means over the parts of a step and over all processes; call it with every part, in all processes.
+
+        With them the learning rate, the largest where there are several: only in steps with a line of the log, because
+        a number of the host that becomes a tensor of a GPU has to wait for the GPU.
+        """
         if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._means.add(values)
             if (batch_idx + 1) % self.accumulate == 0:
                 self.log_dict(self._means.take(self.trainer.strategy.reduce))
+                self.log("train/lr", max(group["lr"] for group in self.trainer.optimizers[0].param_groups))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember which videos the run counts on, and on what it ran."""

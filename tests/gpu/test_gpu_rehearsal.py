@@ -1,0 +1,42 @@
+"""The prepared run for a GPU, rehearsed: every part of it runs on the CPU at a tiny size and writes its figures."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parents[2] / "scripts" / "gpu" / "run.sh"
+
+
+def run(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    patient = {f"{part}_SECONDS": "500" for part in "ABCD"}  # on a busy machine
+    environment = {**os.environ, **patient, "OUT": str(out), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([RUN, *words], env=environment, capture_output=True, text=True, timeout=900, check=False)
+
+
+@pytest.mark.slow
+def test_every_part_writes_its_figures(tmp_path):
+    done = run(tmp_path, "--tiny")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made >= {"machine.json", "log.txt", "a-tests.xml", "b-steps.json", "b-traces.zip", "c-rates.json"}
+    assert len(made) <= 8  # what comes back from a borrowed machine
+    assert 'failures="0"' in (tmp_path / "a-tests.xml").read_text()
+    steps = json.loads((tmp_path / "b-steps.json").read_text())
+    assert {row["name"] for row in steps["rows"]} == {"transformers", "single view", "full"}
+    assert all(row["clips_per_s"] > 0 and row["share_of_peak"] > 0 for row in steps["rows"])
+    assert steps["profiles"][0]["kernels"] > 100
+    assert 0 <= steps["profiles"][0]["gap_share"] < 1
+    rates = json.loads((tmp_path / "c-rates.json").read_text())
+    assert rates["renderer"][0]["view_frames_per_s"] > 0
+    assert rates["loader"][0]["clips_per_s"] > 0
+    assert 0 <= rates["runs"][0]["speed/data_wait_share"] < 1
+
+
+def test_without_a_gpu_it_says_so(tmp_path):
+    done = run(tmp_path, "a")
+    if json.loads((tmp_path / "machine.json").read_text())["gpu"] is None:
+        assert done.returncode == 1
+        assert "there is no GPU here; --tiny rehearses on the CPU" in done.stdout

@@ -1,0 +1,97 @@
+"""Trainings on a device: killed and gone on with, repeated, in a group of one process; all equal the first."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import PRETRAINING
+
+from mv2mae.config import PretrainConfig
+from mv2mae.runs import read_log
+from mv2mae.train.pretrain import pretrain
+
+KILLED = """
+import os
+import signal
+import sys
+from pathlib import Path
+from test_gpu_runs import run_of
+from mv2mae.train.pretrain import PretrainModule, pretrain
+
+step = PretrainModule.training_step
+
+def training_step(self, batch, batch_idx):
+    if self.trainer.global_step == 7:  # one step after a checkpoint
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, batch_idx)
+
+PretrainModule.training_step = training_step
+pretrain(run_of(sys.argv[1]), Path(sys.argv[2]))
+"""
+TOLERANCE = {"cpu": 0.0, "cuda": 2e-3}
+"""Largest relative difference of losses: sums of a GPU are not always taken in one order."""
+
+
+def run_of(device: str, **compute: object) -> PretrainConfig:
+    """Twelve steps in the device's own precision."""
+    settings = {"accelerator": {"cpu": "cpu", "cuda": "gpu"}[device], "devices": 1, "precision": "auto", **compute}
+    return dataclasses.replace(PRETRAINING, compute=dataclasses.replace(PRETRAINING.compute, **settings))
+
+
+def losses(run: Path) -> torch.Tensor:
+    """Of every step, and of what is held out."""
+    return torch.tensor(read_log(run)[["train/loss", "held_out/loss"]].to_numpy().tolist())
+
+
+def assert_equal_losses(a: Path, b: Path, device: torch.device, least: float = 0.0) -> None:
+    tolerance = max(least, TOLERANCE[device.type])
+    torch.testing.assert_close(losses(a), losses(b), rtol=tolerance, atol=0, equal_nan=True)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)], scope="module")
+def whole(request, tmp_path_factory):
+    """A device, and a training on it that nothing happened to."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    return torch.device(request.param), pretrain(run_of(request.param), run)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_if_nothing_had_been(whole, tmp_path):
+    device, run = whole
+    command = [sys.executable, "-c", KILLED, device.type, str(tmp_path / "run")]
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ["PYTHONPATH"]])
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr[-2000:]
+    assert len(list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))) == 2
+    pretrain(run_of(device.type), tmp_path / "run")
+    assert_equal_losses(run, tmp_path / "run", device)
+
+
+@pytest.mark.slow
+def test_deterministic_algorithms_give_the_same_bits(tmp_path, device, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        short = dataclasses.replace(
+            run_of(device.type), optim=dataclasses.replace(PRETRAINING.optim, steps=4, warmup_steps=2)
+        )
+        runs = [pretrain(short, tmp_path / name) for name in "ab"]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(*(torch.nan_to_num(losses(run)) for run in runs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_one_process_of_several_is_a_run_alone(whole, tmp_path, strategy):
+    device, run = whole
+    try:
+        pretrain(run_of(device.type, strategy=strategy), tmp_path / "run")
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    assert_equal_losses(run, tmp_path / "run", device, least=1e-4)
