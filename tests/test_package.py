@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "seals": {"errors"},
     "weights_check": {"config", "errors"},
     "ranks": set(),
-    "runs": {"errors", "files"},
+    "runs": {"errors", "files", "seals"},
     "weights": {*COMMON, "model", "weights_check", "interop"},  # which reads what others wrote
     "settings": {"errors", "runs", "weights"},
     # packages

@@ -32,6 +32,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mv2mae import files
 from mv2mae.errors import InputError
+from mv2mae.seals import SEAL, DamagedError, check_seal, sealed
 
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
 PROBLEMS_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME = "problems.jsonl", "non_finite.jsonl", "slow_items.jsonl"
@@ -43,6 +44,7 @@ _FILES = ("data.manifest", "data.test_manifest", "data.cameras", "init", "log.pr
 """Settings that name files."""
 _SECTIONS = ("model", "data", "optim", "compute", "log", "test")
 """Of a configuration; those that a run has hold settings of their own."""
+_told: set[Path] = set()
 _log = logging.getLogger(__name__)
 
 
@@ -115,6 +117,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG_NAME
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        _tell_if_changed(file)
     except (OSError, yaml.YAMLError, ValueError) as error:
         raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -123,6 +126,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     if cut := [name for name in _SECTIONS if not isinstance(values.get(name, {}), dict)]:
         raise InputError(f"{file} cannot be read: {cut[0]} holds no settings")
     return values
+
+
+def _tell_if_changed(file: Path) -> None:
+    """Warns, once a process, if a file is not as a run wrote it."""
+    try:
+        check_seal(file)
+    except DamagedError:
+        if file not in _told:
+            _told.add(file)
+            _log.warning("%s was edited or damaged after the run wrote it: the run was made with other settings", file)
 
 
 def check_run(run: Path, config: Any) -> None:
@@ -155,7 +168,8 @@ def start_run(run: Path, config: Any) -> None:
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        files.write_text(run / CONFIG_NAME, yaml.safe_dump(settled(config), sort_keys=False))
+        text = f"# as the run wrote it: {SEAL}\n{yaml.safe_dump(settled(config), sort_keys=False)}"
+        files.write_text(run / CONFIG_NAME, sealed(text))
         write_json(run / ENVIRONMENT_NAME, environment())
     except OSError as error:
         raise InputError(f"{run} cannot be written ({error.strerror}); give another folder as --run") from error
@@ -214,10 +228,12 @@ def read_log(run: Path) -> pd.DataFrame:
     """The log of a run as a table: one row a step, one column a quantity (empty where it was not logged).
 
     Raises:
-        InputError: if the run has no log.
+        InputError: if the run has no log, or part of it was lost.
     """
     path = run / LOG_NAME
     if not path.exists():
         raise InputError(f"{run}: no {LOG_NAME}; is it the folder of a run?")
+    if b"\0" in path.read_bytes():
+        raise InputError(f"{path} is damaged: bytes of zero in it; part of it was lost")
     rows = pd.read_csv(path)
     return rows.pivot_table(index="step", columns="name", values="value", aggfunc="last")

@@ -32,6 +32,11 @@ def seal(file: Path) -> None:
         opened.write(digest)
 
 
+def sealed(text: str) -> str:
+    """A text that holds `SEAL`, with the checksum in its place."""
+    return text.replace(SEAL, _MARK.decode() + hashlib.sha256(text.encode()).hexdigest(), 1)
+
+
 def check_seal(file: Path) -> bool:
     """Whether a file is sealed and whole; False for one without a seal.
 

@@ -1,6 +1,8 @@
 """Tables of others: limits before anything is unpacked."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mv2mae.data import tables
-from mv2mae.data.manifest import read_manifest
+from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.tables import read_parquet
 from mv2mae.errors import InputError
 
@@ -37,10 +39,51 @@ def test_rows_and_values_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pq.write_table(pa.table({"path": np.zeros(tables.MAX_ROWS + 1, np.int8)}), file)
     with pytest.raises(InputError, match="holds 10,000,001 rows; a table may have 10,000,000 rows"):
         read_manifest(file)
-    pq.write_table(pa.table({"path": [[0] * 1000]}), file)
+    pq.write_table(pa.table({"path": ["a"] * 500, "group": ["b"] * 500}), file)
     monkeypatch.setattr(tables, "MAX_CELLS", 999)
     with pytest.raises(InputError, match="holds 1,000 values"):
         read_manifest(file)
+
+
+def test_columns_of_lists_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A few bytes of them may stand for any number of values."""
+    columns = {"path": ["a.mp4"], "group": ["g"], "view": [1], "boxes": [[0] * 1000], "where": [{"x": 1}]}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    assert "boxes" not in read_manifest(tmp_path / "m.parquet")
+    assert "column boxes holds lists and is left out" in caplog.text
+
+
+@pytest.mark.parametrize("place", [0.1, 0.2, 0.3, 0.4])
+def test_changed_values_of_a_manifest_are_noticed(tmp_path: Path, place: float) -> None:
+    rows = [{"path": f"v{i}.mp4", "group": f"g{i}", "view": 1, "label": i % 7} for i in range(500)]
+    file = write_manifest(make_frame(rows), tmp_path / "m.parquet")
+    content = bytearray(file.read_bytes())
+    whole = read_manifest(file)
+    for offset in range(round(place * len(content)), round(place * len(content)) + 40):
+        changed = content.copy()
+        changed[offset] ^= 1
+        file.write_bytes(changed)
+        try:
+            assert read_manifest(file).equals(whole)
+        except InputError:
+            continue
+
+
+def test_a_damaged_description_of_a_column_does_not_end_the_process(tmp_path: Path) -> None:
+    """pyarrow calls `terminate` where it is asked what a damaged file says of a column."""
+    rows = [{"path": f"v{i}.mp4", "group": f"g{i}", "view": 1, "fps": 30.0} for i in range(50)]
+    file = write_manifest(make_frame(rows), tmp_path / "m.parquet")
+    content = file.read_bytes()
+    begin = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    code = (
+        "import sys; from mv2mae.data.manifest import read_manifest\n"
+        "content = open(sys.argv[1], 'rb').read()\n"
+        "for place in range(int(sys.argv[2]), int(sys.argv[2]) + 700):\n"
+        "    changed = bytearray(content); changed[place] ^= 16; open(sys.argv[3], 'wb').write(changed)\n"
+        "    try: read_manifest(sys.argv[3])\n"
+        "    except ValueError: pass\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(file), str(begin), str(tmp_path / "x.parquet")], check=True)
 
 
 def test_a_csv_larger_than_any_manifest_is_not_read(tmp_path: Path) -> None:

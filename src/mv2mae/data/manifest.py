@@ -113,7 +113,7 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
             separator = "\t" if file.suffix.lower() == ".tsv" else ","
             frame.to_csv(temporary, index=False, lineterminator="\n", sep=separator)
         else:
-            frame.to_parquet(temporary, index=False)
+            frame.to_parquet(temporary, index=False, write_page_checksum=True)
     return file
 
 

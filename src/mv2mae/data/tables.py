@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mv2mae.errors import InputError
+from mv2mae.seals import DamagedError, check_seal
 
+_log = logging.getLogger(__name__)
 MAX_ROWS, MAX_CELLS = 10_000_000, 200_000_000
 MAX_BYTES, MAX_UNPACKED_BYTES = 256 << 20, 1 << 30
 """Of a file, and of what it unpacks to: a few bytes of Parquet may stand for gigabytes."""
@@ -34,15 +37,27 @@ def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pd.DataFra
         columns: those to read; None = all.
 
     Raises:
-        InputError: it unpacks to more than any manifest, or cannot be read.
+        InputError: it unpacks to more than any manifest, cannot be read, or its bytes are not those that were written.
     """
     check_size(file)
     try:
+        is_sealed = check_seal(file)
         with pq.ParquetFile(file) as source:
-            _check_metadata(file, source.metadata)
-            texts = {field.name: _written_out(field.type) for field in source.schema_arrow if _is_text(field.type)}
+            if not is_sealed and b"seal" in (source.metadata.metadata or {}):
+                raise DamagedError(f"{file} is damaged: its checksum has been lost; copy or make it again")
+            kept = [field for field in source.schema_arrow if columns is None or field.name in columns]
+            if nested := [field.name for field in kept if pa.types.is_nested(field.type)]:
+                _log.warning("%s: the column %s holds lists and is left out", file, nested[0])
+            kept = [field for field in kept if field.name not in nested]
+            _check_metadata(file, source.metadata, len(kept))
+            texts = {field.name: _written_out(field.type) for field in kept if _is_text(field.type)}
         # texts as numbers of what they say: one long text that stands in every row is kept once
-        table = pq.read_table(file, columns=None if columns is None else list(columns), read_dictionary=list(texts))
+        table = pq.read_table(
+            file,
+            columns=[field.name for field in kept],
+            read_dictionary=list(texts),
+            page_checksum_verification=True,
+        )
         unpacked = sum(_text_bytes(table.column(name)) for name in texts if name in table.column_names)
         if unpacked > MAX_UNPACKED_BYTES:
             raise _too_large(file, f"{unpacked / 2**30:,.1f} GB of text", f"{MAX_UNPACKED_BYTES >> 30} GB")
@@ -57,14 +72,15 @@ def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pd.DataFra
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _check_metadata(file: Path, about: Any) -> None:
+def _check_metadata(file: Path, about: Any, num_columns: int) -> None:
+    # not what it says of each column: pyarrow ends the process over a damaged one
     if about.num_rows > MAX_ROWS:
         raise _too_large(file, f"{about.num_rows:,} rows", f"{MAX_ROWS:,} rows")
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
     size = sum(group.total_byte_size for group in groups)
     if size > MAX_UNPACKED_BYTES:
         raise _too_large(file, f"{size / 2**30:,.1f} GB unpacked", f"{MAX_UNPACKED_BYTES >> 30} GB")
-    cells = sum(group.column(j).num_values for group in groups for j in range(group.num_columns))
+    cells = sum(group.num_rows for group in groups) * num_columns
     if cells > MAX_CELLS:
         raise _too_large(file, f"{cells:,} values", f"{MAX_CELLS:,} values")
 

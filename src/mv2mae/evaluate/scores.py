@@ -22,6 +22,7 @@ names and numbers of the classes that were not trained (untrained, untrained_lab
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -39,6 +40,7 @@ from mv2mae.data.labels import count_untrained
 from mv2mae.data.manifest import read_table
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
+from mv2mae.seals import SEAL, seal
 
 SCORES_NAME, CROPS_NAME, FUSED_NAME = "scores.parquet", "crops.parquet", "fused.parquet"
 ABOUT = ("path", "group", "view", "label", "subject", "setup")
@@ -171,9 +173,15 @@ def softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as Parquet atomically, its `attrs` with it."""
+    """Write a table as Parquet atomically, its `attrs` and a checksum with it."""
+    made = pa.Table.from_pandas(table, preserve_index=False)
+    about = {**(made.schema.metadata or {}), b"PANDAS_ATTRS": json.dumps(table.attrs).encode()}
+    made = made.replace_schema_metadata(about)
     with atomic_write(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        with pq.ParquetWriter(temporary, made.schema) as writer:
+            writer.write_table(made)
+            writer.add_key_value_metadata({"seal": SEAL})
+        seal(temporary)
 
 
 class CropWriter:
@@ -225,8 +233,11 @@ class CropWriter:
         if kind is None:
             self._flush()
         if self._writer is not None:
+            if kind is None:
+                self._writer.add_key_value_metadata({"seal": SEAL})
             self._writer.close()
             if kind is None:
+                seal(self._temporary)
                 os.replace(self._temporary, self.path)
         self._temporary.unlink(missing_ok=True)
 

@@ -132,7 +132,6 @@ def read_index(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise InputError(f"no index of a store at {file}; is `mv2mae prepare` done?")
     try:
-        check_seal(file)
         frame = read_parquet(file, _NEEDED)
     except (OSError, InputError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{file} is no index of a store ({str(error).splitlines()[0]}); copy it again") from error
