@@ -38,6 +38,19 @@ def test_auto_is_decided_by_the_device_that_trains(machine, has, accelerator, wa
     assert precision_of(ComputeConfig(precision="auto", accelerator=accelerator)) == wanted
 
 
+@pytest.mark.parametrize(
+    ("has", "wanted"),
+    [
+        ({"cpu_bf16": True}, "32-true"),
+        ({"cpu_bf16": True, "gpu": True}, "32-true"),
+        ({"gpu": True, "gpu_bf16": True}, "bf16-mixed"),
+    ],
+)
+def test_where_nothing_is_said_a_gpu_takes_bfloat16_and_a_cpu_does_not(machine, has, wanted):
+    machine(**has)
+    assert precision_of(ComputeConfig()) == wanted
+
+
 def test_float16_is_not_turned_into_something_else_on_a_cpu(machine):
     machine()
     with pytest.raises(InputError, match="16-mixed is for a GPU, and this run computes on a CPU"):

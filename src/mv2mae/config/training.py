@@ -105,9 +105,9 @@ class ComputeConfig:
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """Of several processes: ddp, each with the whole model; fsdp, each with its share of it, for models that do not
     fit on a device. auto = ddp where there are several devices."""
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's; auto = bf16-mixed where the device multiplies bfloat16 by itself (NVIDIA's GPUs from 8.0 on, CPUs
-    with AVX-512 BF16 or AMX), else 32-true."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] | None = None
+    """Lightning's; null = bf16-mixed on a GPU that multiplies bfloat16 by itself (NVIDIA's from 8.0 on), else 32-true.
+    auto = so on CPUs too, those with AVX-512 BF16 or AMX."""
     device_batch_size: int | None = None
     """Items a device holds at a time; the rest of the batch is accumulated. Null = all of it at once."""
     num_workers: int = 2
@@ -118,6 +118,9 @@ class ComputeConfig:
     """Where a synthetic stream is drawn: by the loader, or on the training device; auto = there if it is a GPU."""
     compile: bool = False
     """torch.compile the model: faster steps after a slow first one."""
+    graphs: bool = False
+    """With compile, on one GPU: record a step's kernels as CUDA graphs and replay them (torch's mode reduce-overhead),
+    for small models, whose kernels take less time than to start them. On a CPU without effect."""
     checkpoint_activations: bool = False
     """Make what blocks compute again on the backward pass instead of keeping it: larger batches or models in the same
     memory, for about a fifth more time (in bfloat16 on a CPU a third)."""
@@ -130,6 +133,7 @@ class ComputeConfig:
         require(threads is None or threads >= 1, f"num_threads={threads} must be at least 1, or null")
         for name in ("num_workers", "profile_steps"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
+        require(self.compile or not self.graphs, "compute.graphs are made of compiled code; set compile to true too")
         if self.strategy == "fsdp":
             require(self.precision != "16-mixed", "strategy=fsdp does not go with precision=16-mixed; take bf16-mixed")
             require(not self.compile, "strategy=fsdp does not go with compile=true; set one of them otherwise")

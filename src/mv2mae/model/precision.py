@@ -9,7 +9,7 @@ from mv2mae.errors import InputError
 
 
 def precision_of(compute: ComputeConfig) -> str:
-    """Lightning's name of the precision that a run takes; `auto` is decided by what this machine has.
+    """Lightning's name of the precision that a run takes; `auto` and None are decided by what this machine has.
 
     Raises:
         InputError: float16 on a CPU.
@@ -18,9 +18,11 @@ def precision_of(compute: ComputeConfig) -> str:
         raise InputError(  # the engine would take bfloat16 in its place
             "compute.precision=16-mixed is for a GPU, and this run computes on a CPU; choose bf16-mixed or 32-true"
         )
-    if compute.precision != "auto":
+    if compute.precision not in ("auto", None):
         return compute.precision
-    return "bf16-mixed" if multiplies_bf16(device_type(compute)) else "32-true"
+    device = device_type(compute)
+    wanted = compute.precision == "auto" or device == "cuda"
+    return "bf16-mixed" if wanted and multiplies_bf16(device) else "32-true"
 
 
 def device_type(compute: ComputeConfig) -> str:

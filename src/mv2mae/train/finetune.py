@@ -22,9 +22,9 @@ from mv2mae.data.labels import class_names
 from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
-from mv2mae.model.layers import checkpoint_activations
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_json
 from mv2mae.train.describe import describe_augmentations, describe_data, describe_precision, describe_warmup
+from mv2mae.train.devices import speed_up
 from mv2mae.train.draws import draw_drop_paths
 from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.log import ProgressBar, Speed
@@ -82,10 +82,7 @@ class FinetuneModule(StepModule):
         weights = balanced_weights(self.places[data.train.labels]) if balanced else None
         self.register_buffer("class_weights", weights, persistent=False)
         self.train()  # the engine leaves modes as they are
-        if config.compute.checkpoint_activations:
-            checkpoint_activations(self.model)
-        if config.compute.compile:
-            self.model.compile()
+        speed_up(self.model, config.compute)
         if config.mixes and self.micro_batch % 2:
             raise InputError(
                 f"augment.mixup and cutmix mix neighbouring videos, but a device holds {self.micro_batch} at a time; "
@@ -127,6 +124,11 @@ class FinetuneModule(StepModule):
         top1 = (logits.argmax(dim=1) == batch["label"]).float().mean()
         self.report({"train/loss": loss, "train/top1": top1}, batch_idx)
         return loss
+
+    def loss_of(self, batch: dict[str, Any]) -> Tensor:
+        """Its loss alone, not by compiled code."""
+        draw_drop_paths(self.model, batch["seeds"], batch["clips"].device)
+        return self.loss(self.model.forward(batch["clips"]), batch["target"])
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Mean over the clips, each with its class's weight.

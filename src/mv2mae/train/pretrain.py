@@ -18,12 +18,12 @@ from mv2mae.data.held_out import describe_held_out
 from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.views import collate_pairs
 from mv2mae.errors import InputError
-from mv2mae.model.contrastive import ContrastiveModel
+from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.flops import step_flops
-from mv2mae.model.layers import checkpoint_activations
-from mv2mae.model.pretraining import MV2MAE
+from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
 from mv2mae.train.describe import describe_data, describe_motion, describe_precision, describe_warmup
+from mv2mae.train.devices import speed_up
 from mv2mae.train.held_out import HeldOut, held_out_batches, loss_summary, outcome
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.online_knn import OnlineKNN
@@ -78,11 +78,18 @@ class PretrainModule(StepModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch of pairs; logs the four losses against their baselines."""
-        # of a stream every item is a performance of its own
-        groups = self.groups[batch["index"]] if len(self.groups) else batch["index"]
-        out = outcome(self.model, {**batch, "group": groups})
+        out = self._outcome(batch)
         self.report({f"train/{name}": value for name, value in loss_summary(out).items()}, batch_idx)
         return out.loss
+
+    def loss_of(self, batch: Batch) -> Tensor:
+        """Its loss alone, not by compiled code."""
+        return self._outcome(batch, training=False).loss
+
+    def _outcome(self, batch: Batch, training: bool = True) -> PretrainOutput | ContrastiveOutput:
+        # of a stream every item is a performance of its own
+        groups = self.groups[batch["index"]] if len(self.groups) else batch["index"]
+        return outcome(self.model, {**batch, "group": groups}, training=training)
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up and cosine by step."""
@@ -123,10 +130,7 @@ def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
             have, want = getattr(stored.config, other[0]), getattr(config.model, other[0])
             raise InputError(f"{stored.path} has {other[0]}={have}, but model.{other[0]} is {want}; make them equal")
         fill(model, {**_fresh_cross_decoder(model, stored), **stored.tensors}, stored.path)
-    if config.compute.checkpoint_activations:
-        checkpoint_activations(model)
-    if config.compute.compile:
-        model.compile()
+    speed_up(model, config.compute)
     return model
 
 

@@ -27,12 +27,15 @@ from mv2mae.model.precision import precision_of
 from mv2mae.ranks import launch
 from mv2mae.runs import LOG_NAME, NON_FINITE_NAME, SLOW_ITEMS_NAME, SNAPSHOTS_FOLDER, run_lock
 from mv2mae.train.checkpoints import Checkpoints, VerifiedIO, last_checkpoint
+from mv2mae.train.devices import check_device
 from mv2mae.train.distributed import StepMeans, check_launch, strategy_of
 from mv2mae.train.guard import FiniteGuard, forget_steps_after
 from mv2mae.train.log import RunLog, TensorBoard
+from mv2mae.train.memory import too_large
 from mv2mae.train.stopping import StopSignals
 from mv2mae.train.timing import PartTimes, Trace
 from mv2mae.train.trackers import trackers
+from mv2mae.train.transfer import Prefetched
 
 
 class StepModule(pl.LightningModule):
@@ -67,6 +70,11 @@ class StepModule(pl.LightningModule):
         self.optim, self.total_steps, self.num_repeats, self.compute = optim, total_steps, num_repeats, compute
         self.items_per_step = items_per_step or optim.batch_size // num_repeats
         self.micro_batch, self.accumulate = accumulation(self.items_per_step, compute, world_size, num_repeats)
+        if compute.graphs and (self.accumulate > 1 or world_size > 1):
+            raise InputError(
+                "compute.graphs are for one device that holds the whole batch; set graphs to false, "
+                "or compute.device_batch_size to null and devices to 1"
+            )
         self.shares = f"{world_size} device(s) x {self.micro_batch * num_repeats} {{}} x {self.accumulate} part(s)"
         """How a step is shared out, in words but for what it counts."""
         self.latest: dict[str, float] = {}
@@ -97,9 +105,30 @@ class StepModule(pl.LightningModule):
         items: Any = self.items
         if paths is not None and self.run_folder is not None:
             items = WatchedItems(items, paths, self.run_folder / SLOW_ITEMS_NAME)
-        return make_loader(
+        loader = make_loader(
             items, sampler, device_batch_size=self.micro_batch, num_workers=workers, collate=self.collate
         )
+        device = trainer.strategy.root_device
+        return Prefetched(loader, device) if device.type == "cuda" else loader
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Tell recorded graphs that nobody needs what they gave in the step before."""
+        if self.compute.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+
+    def loss_of(self, batch: Any) -> Tensor:
+        """Loss of a batch on the device, with no line in the log."""
+        raise NotImplementedError
+
+    def read(self, index: int) -> list[Any]:
+        """What the loader has of one item of the first epoch."""
+        many = getattr(self.items, "__getitems__", None)
+        return [self.items[0, index]] if many is None else many([(0, index)])
+
+    def in_its_precision(self, device: torch.device) -> torch.autocast:
+        """The context of the run's products."""
+        reduced = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(str(self._layout["precision"]))
+        return torch.autocast(device.type, reduced, enabled=reduced is not None)
 
     def items_of(self, steps_before: int, part: int, index: Tensor, seeds: Any) -> list[dict[str, Any]]:
         """Name what this process had in a part of a step, for a person to look at: epoch, index, path and seed."""
@@ -218,6 +247,7 @@ def num_devices(compute: ComputeConfig) -> int:
         InputError: if there are no such devices.
     """
     quiet_lightning()
+    check_device(compute)
     try:
         probe = pl.Trainer(
             **_hardware(compute),
@@ -264,7 +294,8 @@ def fit(
 
     Raises:
         InputError: if the checkpoint does not belong to this training, a process of the loader dies, checkpoints
-            cannot be written, too many steps in a row are not finite, or another training writes into the folder.
+            cannot be written, too many steps in a row are not finite, another training writes into the folder, or the
+            device has not the memory for a step.
         RunStopped: if a signal asked for it; the run is saved up to the step at hand.
         KeyboardInterrupt: if it was stopped by hand without waiting for that.
     """
@@ -286,6 +317,8 @@ def fit(
         try:
             with worker_deaths_told():
                 trainer.fit(module, ckpt_path=resume, weights_only=True)
+        except torch.OutOfMemoryError as error:
+            raise too_large(module, error, trainer.strategy.root_device) from None
         except SystemExit as error:
             # Lightning turns Ctrl-C into an exit; whoever called decides what it means
             if isinstance(error.__context__, KeyboardInterrupt):
