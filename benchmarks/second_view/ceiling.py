@@ -23,9 +23,9 @@ from mv2mae.config.model import Masking
 from mv2mae.model.masking import draw_masks
 from mv2mae.model.motion import motion_weights
 from mv2mae.model.tubelets import Size3, normalised_target, tubelets
-from mv2mae.studies.geometry.two_views import TRUTH, View, seen_from, view_of
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.synthetic.generate import build_setup, film_group
+from mv2mae.synthetic.views import TRUTH, View, seen_from, view_of
 
 ANGLES = (0.0, 5.0, 10.0, 20.0, 45.0, 90.0)
 """Degrees at which the free rig's views 1 to 6 stand, each with a lens, distance and height of its own. View 1 is the

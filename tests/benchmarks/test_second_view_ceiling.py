@@ -14,7 +14,7 @@ from benchmarks.second_view.ceiling import (
     _target_tokens,
     ceiling,
 )
-from mv2mae.studies.geometry.two_views import View
+from mv2mae.synthetic.views import View
 
 SMALL = CeilingConfig(
     performances=2,

@@ -13,7 +13,8 @@ from mv2mae.errors import InputError
 from mv2mae.evaluate.predict import load_classifier
 from mv2mae.interop.transformers import write_transformers
 from mv2mae.model.encoder import Encoder
-from mv2mae.model.pretraining import MV2MAE, Masks
+from mv2mae.model.masking import Masks
+from mv2mae.model.pretraining import MV2MAE
 from mv2mae.weights import (
     CLASSIFIER,
     ENCODER,

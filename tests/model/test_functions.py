@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
-from mv2mae.model.masking import random_masking, token_noise, tube_masking
+from mv2mae.model.masking import frame_masking, random_masking, token_noise, tube_masking
 from mv2mae.model.motion import (
     configured_weights,
     effective_number,
@@ -146,7 +146,7 @@ def test_loss_equals_equation_2(clip):
     assert float(mean_baseline(target, weights)) == pytest.approx(zero, rel=1e-12)
 
 
-@pytest.mark.parametrize(("masking", "num_masked"), [(random_masking, 358), (tube_masking, 352)])
+@pytest.mark.parametrize(("masking", "num_masked"), [(random_masking, 358), (tube_masking, 352), (frame_masking, 320)])
 def test_masks_have_a_fixed_count_and_cover_all_tokens(masking, num_masked):
     visible_idx, masked_idx = masking(torch.arange(5), (8, 8, 8), 0.7)
     assert masked_idx.shape == (5, num_masked)
@@ -166,6 +166,16 @@ def test_tubes_stand_still():
     visible_idx, _ = tube_masking(torch.tensor([3]), (4, 4, 4), 0.7)
     places = visible_idx[0].view(4, -1) % 16
     assert (places == places[0]).all()
+
+
+def test_frames_are_masked_as_a_whole():
+    visible_idx, masked_idx = frame_masking(torch.tensor([3]), (8, 4, 4), 0.7)
+    assert len((visible_idx // 16).unique()) == 3
+    assert not set((visible_idx // 16).flatten().tolist()) & set((masked_idx // 16).flatten().tolist())
+    config = ModelConfig(num_frames=16, image_size=32, tubelet_size=(2, 8, 8), masking="frame", mask_ratio=0.7)
+    assert config.num_masked == masked_idx.shape[1]
+    with pytest.raises(InputError, match="mask_ratio=0.1 masks none of 8 moments; raise it"):
+        dataclasses.replace(config, mask_ratio=0.1)
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,7 +14,8 @@ from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import CrossAttention, DropPath, SelfAttention, interpolate_positions, position_table
-from mv2mae.model.pretraining import MV2MAE, Masks, other_views
+from mv2mae.model.masking import Masks
+from mv2mae.model.pretraining import MV2MAE, other_views
 from mv2mae.model.tubelets import take_tokens, tubelets, untubelets
 
 

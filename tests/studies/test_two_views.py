@@ -8,10 +8,11 @@ import torch
 
 from mv2mae.errors import InputError
 from mv2mae.studies.geometry import two_views
-from mv2mae.studies.geometry.two_views import BODY, BODY_OF_PART, View, draw_two_views, seen_from, token_truth
+from mv2mae.studies.geometry.two_views import draw_two_views, token_truth
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.truth import FLESH
+from mv2mae.synthetic.views import BODY, BODY_OF_PART, View, seen_from
 from mv2mae.synthetic.world.cameras import Camera
 from mv2mae.synthetic.world.mesh import PARTS
 

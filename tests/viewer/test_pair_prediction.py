@@ -58,6 +58,23 @@ def test_predictions_and_losses_are_those_of_the_models_own_forward(model: MV2MA
     assert found.weighted[CROSS] != pytest.approx(found.weighted[WRONG], rel=1e-3)
 
 
+@torch.no_grad()
+def test_a_whole_source_and_known_cameras_are_as_in_the_models_own_forward(small: ModelConfig):
+    model = make_model(small, source_mask_ratio=0.0, directions="one", cameras="rays", decoder_positions="rope")
+    masks, (target, source, _) = model.draw_masks(1, 2, torch.device("cpu"), SEEDS), clips()
+    turned = torch.tensor([1.2, 1.2, 0.5, 0.5, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 3.0])
+    cameras = torch.stack([torch.tensor([1.2, 1.2, 0.5, 0.5, *torch.eye(3).flatten(), 0.0, 0.0, 3.0]), turned])
+    views = encode(model, target, tuple(masks.masked_idx[0, 0].tolist())), encode(model, source, ())
+    told, untold = (predict_pair(model, *views, None, known) for known in (cameras, None))
+    unknown = predict_pair(model, *views, None, torch.full_like(cameras, float("nan")))
+    out = model(source[None], target[None], masks=masks, cameras=cameras[None], with_reconstructions=True)
+    torch.testing.assert_close(told.predictions[CROSS], out.reconstructions.cross_view[0, 0])
+    maps = cross_attention_maps(model, source[None], target[None], seeds=SEEDS, cameras=cameras[None])
+    torch.testing.assert_close(told.attention[-1], maps.weights[0])
+    assert not torch.allclose(told.predictions[CROSS], untold.predictions[CROSS], atol=1e-3)
+    torch.testing.assert_close(unknown.predictions[CROSS], untold.predictions[CROSS])
+
+
 def test_attention_of_every_block_is_the_decoders(model: MV2MAE, masks):
     made, (target, source, _) = studied(model, masks)
     for layer in range(2):

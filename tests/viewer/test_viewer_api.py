@@ -6,6 +6,7 @@ import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from tiny_viewer import film, make_model
 from uvicorn.server import ServerState
 
 from mv2mae.config import ModelConfig
+from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.viewer.patience import ImpatientProtocol, in_time
@@ -92,6 +94,52 @@ def test_masks_of_a_seed_are_those_that_the_model_draws(page: TestClient, model:
     assert [drawn["masked"], drawn["source_masked"]] == masks.masked_idx[0].tolist()
 
 
+@pytest.fixture
+def rig(filmed: pd.DataFrame) -> Cameras:
+    """Views left and right of `filmed` a right angle apart, 3 m from what they look at; of `top` nothing is known."""
+    known: dict[str, Any] = {"focal": (60.0, 60.0), "centre": (32.0, 24.0), "size": (64.0, 48.0)}
+    turned = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+    poses = {"left": np.eye(3), "right": turned}
+    ahead = np.array([0.0, 0.0, 3.0])
+    return Cameras(
+        name="the rig",
+        rig={("", view): Pinhole(rotation=pose, translation=ahead, **known) for view, pose in poses.items()},
+    )
+
+
+@pytest.fixture
+def told_page(small: ModelConfig, filmed: pd.DataFrame, rig: Cameras):
+    model = make_model(small, source_mask_ratio=0.0, directions="one", cameras="rays")
+    session = Session(model, filmed, title="tiny", frame_stride=2, max_upload_bytes=100, cameras=rig)
+    with TestClient(application(session), base_url=HERE) as client:
+        yield client
+
+
+def test_a_model_with_rays_is_told_where_cameras_stand(told_page: TestClient):
+    assert told_page.get("/api/model").json()["has_rays"]
+    about, _ = unpacked(told_page.post("/api/clip", json={"group": "walk", "moment": 0.5, "stride": 2}).content)
+    assert about["cameras"] == [True, True, False]
+    asked = question(told_page)
+    assert asked["source_masked"] == []  # as in the training, the source is shown whole
+
+    def rebuilt(**changes: object) -> np.ndarray:
+        _, arrays = unpacked(told_page.post("/api/look", json={**asked, **changes}).content)
+        return arrays["cross-view/true"]
+
+    assert not np.array_equal(rebuilt(), rebuilt(told=False))
+    np.testing.assert_array_equal(rebuilt(source="top"), rebuilt(source="top", told=False))
+
+
+def test_the_line_of_sight_runs_through_the_crossing_of_the_axes(told_page: TestClient):
+    # the cameras look at one point; tokens (1, 1) and (1, 2) meet at the middle, a little above it
+    found = told_page.post("/api/place", json={**question(told_page), "token": 5}).json()
+    assert found["tokens"] is None  # nobody drew these videos
+    line = np.array(found["line"])
+    assert np.abs(line[:, 0] - 0.5).min() < 0.05
+    assert 0.3 < line[np.abs(line[:, 0] - 0.5).argmin(), 1] < 0.45
+    assert told_page.post("/api/place", json={**question(told_page, source="top"), "token": 5}).json()["line"] == []
+
+
 def test_another_moment_is_another_clip(page: TestClient):
     frames = []
     for moment in (0, 1):
@@ -129,11 +177,11 @@ def test_the_wrong_source_is_never_the_right_one(page: TestClient):
         ("clip", {"group": None}, "no files of your own are here yet; drop two"),
         ("masks", {"ratio": 0.001, "seed": 0, "masking": "random"}, "masks 0 of 32 tokens"),
         ("masks", {"ratio": 1.0, "seed": 0, "masking": "tube"}, "masks 16 of 16 places of a frame"),
-        ("masks", {"ratio": 0.5, "seed": 0, "masking": "odd"}, "masking=odd is unknown; choose random or tube"),
+        ("masks", {"ratio": 0.5, "seed": 0, "masking": "odd"}, "masking=odd is unknown; choose random, tube, frame"),
         ("look", {"target": "rear"}, "group walk has no view rear; it has left, right, top"),
         ("look", {"source": "left"}, "target and source are both view left; choose two"),
         ("look", {"masked": []}, "0 of 32 tokens of the target are masked; leave at least one masked and one visible"),
-        ("look", {"source_masked": list(range(32))}, "32 of 32 tokens of the source are masked"),
+        ("look", {"source_masked": list(range(32))}, "all 32 tokens of the source are masked"),
         ("look", {"masked": [32]}, "masked must be a list of tokens from 0 to 31"),
         ("look", {"masked": "all"}, "masked must be a list of tokens from 0 to 31"),
         ("losses", {"weighting": "odd"}, "weighting=odd is unknown"),

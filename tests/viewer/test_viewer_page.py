@@ -130,6 +130,23 @@ def test_it_opens_on_the_first_group_and_fits_a_small_laptop(page):
     assert nameless == []
 
 
+def test_it_asks_for_what_moves_most_until_somebody_clicks(page):
+    assert page.locator("#token").inner_text().startswith("Asked: ")
+    assert "times even attention" in page.locator("#confidence").inner_text()
+    asked = page.locator("#token").inner_text()
+    page.locator("#redraw").click()
+    settled(page)
+    assert page.locator("#token").inner_text().endswith(", masked.")
+    page.mouse.click(*at(page, "target", 0, 0))
+    settled(page)
+    mine = page.locator("#token").inner_text()
+    assert "row 1, column 1" in mine
+    assert mine != asked
+    page.locator("#groups").select_option("wave")
+    settled(page)
+    assert "row 1, column 1" in page.locator("#token").inner_text()
+
+
 def test_a_click_shows_where_the_model_looks(page):
     before = pixels(page, "source")
     page.mouse.click(*at(page, "target", 1, 2))
@@ -213,6 +230,8 @@ def test_keys_play_step_move_and_mask(page):
     body.press("ArrowLeft")
     body.press("ArrowLeft")
     assert page.locator("#frame-shown").inner_text().startswith("frame 4 of 4")
+    page.mouse.click(*at(page, "target", 0, 0))
+    settled(page)
     body.press("Shift+ArrowDown")
     page.locator("#token", has_text="frames 3 to 4").wait_for()
     settled(page)

@@ -7,6 +7,7 @@ import torch
 from footage import write_groups, write_video
 
 from mv2mae.config import DataConfig, ModelConfig
+from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.data.manifest import make_frame
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset
@@ -94,3 +95,17 @@ def test_bad_input_is_one_clear_line(tmp_path: Path):
         footage_of_group(manifest_rows(str(manifest)), "z")
     with pytest.raises(InputError, match="0 videos: give one or more"):
         footage_of_files([])
+
+
+def test_cameras_follow_the_centre_square(tmp_path: Path, tiny: ModelConfig):
+    wide = write_video(tmp_path / "cam2.mp4", width=96, height=64)
+    other = write_video(tmp_path / "top.mp4", width=64, height=64)
+    pose = {"focal": (80.0, 80.0), "rotation": np.eye(3), "translation": np.zeros(3)}
+    cameras = Cameras(name="rig", rig={("", "2"): Pinhole(centre=(48.0, 32.0), size=(96.0, 64.0), **pose)})
+    footage = footage_of_files([wide, other], cameras)
+    known = views_of(footage, tiny, frame_stride=1).cameras
+    assert known is not None
+    # the square is 64 of 96 pixels wide: the focal length is a larger share of it, the middle stays the middle
+    torch.testing.assert_close(known[0, :4], torch.tensor([1.25, 1.25, 0.5, 0.5]))
+    assert known[1].isnan().all()
+    assert views_of(footage_of_files([wide]), tiny, frame_stride=1).cameras is None

@@ -17,6 +17,13 @@ def _visualize_options(parser: ArgumentParser) -> None:
     parser.add_argument("weights", type=str, help="run, weights file or name of packaged weights")
     parser.add_argument("videos", type=str, nargs="*", help="synchronised videos of one performance, the target first")
     parser.add_argument("--data.manifest", type=str, default="", help="instead of videos: a manifest, or `sample`")
+    parser.add_argument(
+        "--data.cameras",
+        type=str,
+        default="",
+        help="known cameras, for a model with rays: a file or folder in which views, or files by their names, are "
+        "found; by default cameras.json beside the manifest",
+    )
     parser.add_argument("--group", type=str, default="", help="its group to look at; by default the first")
     parser.add_argument("--query", type=str, default="", help="its videos to use, for instance 'view != 1'")
     parser.add_argument("--out", type=str, default="pictures", help="folder for the pictures")
@@ -54,8 +61,9 @@ def _visualize(args: Any) -> None:
     manifest, out = args.data.manifest, Path(args.out)
     if set(names) != {"embedding"}:
         for path in visualize(
-            args.weights, args.videos, out, manifest=manifest, group=args.group, query=args.query, **vars(config)
-        ):
+            args.weights, args.videos, out, manifest=manifest, group=args.group, query=args.query,
+            cameras=args.data.cameras, **vars(config),
+        ):  # fmt: skip
             print(f"  wrote {path}")
     if "embedding" in names or (manifest and not names):
         from mv2mae.studies.embedding.run import map_of_clips

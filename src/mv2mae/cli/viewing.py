@@ -10,10 +10,17 @@ from mv2mae.cli.verb import Verb
 
 
 def _view_options(parser: ArgumentParser) -> None:
-    parser.add_argument("weights", type=str, help="pre-training run, weights file or name of packaged weights")
+    parser.add_argument(
+        "weights", type=str, nargs="?", default="second-view",
+        help="pre-training run, weights file or name of packaged weights; by default second-view",
+    )  # fmt: skip
     parser.add_argument(
         "--data.manifest", type=str, default="",
         help="table of videos; by default that of the run, or else the sample set",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data.cameras", type=str, default="",
+        help="known cameras, a file or folder; by default cameras.json beside the manifest, if there is one",
     )  # fmt: skip
     parser.add_argument("--port", type=int, default=8712, help="where to listen; 0 = any that is free")
     parser.add_argument(
@@ -36,6 +43,7 @@ def _view(args: Any) -> None:
         port=args.port,
         frame_stride=args.frame_stride,
         max_upload_mb=args.max_upload_mb,
+        cameras=args.data.cameras,
     )
 
 

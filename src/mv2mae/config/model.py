@@ -10,7 +10,7 @@ from mv2mae.errors import InputError
 
 Positions = Literal["sinusoid-1d", "sincos-3d"]
 Pooling = Literal["mean", "attention"]
-Masking = Literal["random", "tube"]
+Masking = Literal["random", "tube", "frame"]
 MotionScale = Literal["normalised", "0-255"]
 DecoderPositions = Literal["added", "rope"]
 Directions = Literal["both", "one"]
@@ -61,7 +61,7 @@ class ModelConfig:
     mask_ratio: float = 0.7
     """Share of tokens that is removed and predicted, rho (Table 7)."""
     masking: Masking = "random"
-    """Masked tokens drawn over all of a clip, or the same places in every frame (tube)."""
+    """Masked tokens drawn over all of a clip, or the same places in every frame (tube), or whole moments (frame)."""
     source_mask_ratio: float | None = None
     """Share of a source's tokens that is hidden from the cross-view decoder, drawn at random: 0 shows it whole. Each
     view is then encoded once more, for this role. Null = the paper's: a source shows what it keeps as a target."""
@@ -109,7 +109,9 @@ class ModelConfig:
         for name in ("norm_eps", "head_norm_eps"):
             require(getattr(self, name) > 0, f"{name}={getattr(self, name)} must be positive")
         require(0 < self.mask_ratio < 1, f"mask_ratio={self.mask_ratio} must lie between 0 and 1")
-        require(self.num_masked >= 1, f"mask_ratio={self.mask_ratio} masks none of {self.num_tokens} tokens")
+        what = {"tube": "places", "frame": "moments"}.get(self.masking, "tokens")
+        count = {"tube": self.grid[1] * self.grid[2], "frame": self.grid[0]}.get(self.masking, self.num_tokens)
+        require(self.num_masked >= 1, f"mask_ratio={self.mask_ratio} masks none of {count} {what}; raise it")
         source = self.source_mask_ratio
         require(source is None or source >= 0, f"source_mask_ratio={source} must lie in [0, 1), or be null")
         require(
@@ -165,9 +167,11 @@ class ModelConfig:
 
     @property
     def num_masked(self) -> int:
-        """Tokens of a clip that are masked: int(rho N), for tubes int(rho h w) places in each of t frames."""
+        """Tokens of a clip that are masked: int(rho N), for tubes int(rho h w) places in each of t frames, for frames
+        int(rho t) moments of h w places."""
         t, h, w = self.grid
-        return t * int(self.mask_ratio * h * w) if self.masking == "tube" else int(self.mask_ratio * t * h * w)
+        whole = {"tube": t, "frame": h * w}.get(self.masking, 1)
+        return whole * int(self.mask_ratio * (t * h * w // whole))
 
     @property
     def num_shown(self) -> int:

@@ -127,8 +127,11 @@ class Cameras:
                     "translations must be in metres (millimetres divided by 1,000)"
                 )
 
-    def vectors(self, frame: pd.DataFrame) -> Float32[np.ndarray, "n 16"]:
+    def vectors(self, frame: pd.DataFrame, *, may_lack: bool = False) -> Float32[np.ndarray, "n 16"]:
         """The camera of each row of a manifest; all NaN where nothing is known of any camera.
+
+        Args:
+            may_lack: NaN for a row that has none, where others may be looked at without it.
 
         Raises:
             InputError: some have none, or one does not fit its video.
@@ -137,7 +140,11 @@ class Cameras:
             return np.full((len(frame), CAMERA_SIZE), np.nan, np.float32)
         known: dict[Any, Vector] = {}
         rows = []
-        for camera, row in zip(self.of_rows(frame), frame.itertuples(), strict=True):
+        found = self._found(frame) if may_lack else self.of_rows(frame)
+        for camera, row in zip(found, frame.itertuples(), strict=True):
+            if camera is None:
+                rows.append(np.full(CAMERA_SIZE, np.nan, np.float32))
+                continue
             size = size_of(row)
             key = id(camera), size
             if key not in known:
@@ -154,9 +161,8 @@ class Cameras:
         Raises:
             InputError: some have none.
         """
-        rows = list(frame.itertuples())
-        found = [self.takes.get((str(row.group), str(row.view))) or self._of(*place_of(row)) for row in rows]
-        lacking = [row for row, camera in zip(rows, found, strict=True) if camera is None]
+        found = self._found(frame)
+        lacking = [row for row, camera in zip(frame.itertuples(), found, strict=True) if camera is None]
         if lacking:
             kinds = dict.fromkeys(_said(*place_of(row)) for row in lacking)
             raise InputError(
@@ -164,6 +170,11 @@ class Cameras:
                 "them, leave those videos out (data.train_query), or set model.cameras to none"
             )
         return [camera for camera in found if camera is not None]
+
+    def _found(self, frame: pd.DataFrame) -> list[Pinhole | None]:
+        return [
+            self.takes.get((str(row.group), str(row.view))) or self._of(*place_of(row)) for row in frame.itertuples()
+        ]
 
     def _of(self, setup: str, view: str) -> Pinhole | None:
         for name in (setup, ""):
@@ -198,6 +209,28 @@ def crop_camera(camera: Vector, box: Box, height: int, width: int) -> Vector:
         (camera[3] - box.top / height) * down,
     )
     return cut
+
+
+def line_of_sight(
+    camera: Vector, other: Vector, point: tuple[float, float], *, metres: tuple[float, float] = (0.5, 30.0)
+) -> Float[np.ndarray, "k 2"]:
+    """Where another camera sees the ray through a point of a camera's picture: the epipolar line.
+
+    Args:
+        point: in shares of the picture (right, down).
+        metres: along the ray, between which it is followed.
+
+    Returns:
+        points in shares of the other picture, from near to far; those before the other camera alone. They may lie
+        outside of the picture.
+    """
+    one, two = camera.astype(np.float64), other.astype(np.float64)
+    ray = np.array([(point[0] - one[2]) / one[0], (point[1] - one[3]) / one[1], 1.0])
+    turn, there = one[4:13].reshape(3, 3), two[4:13].reshape(3, 3)
+    along = np.geomspace(*metres, 64)[:, None] * (ray / np.linalg.norm(ray)) @ turn - one[13:] @ turn
+    x, y, z = (along @ there.T + two[13:]).T
+    before = z > 0.05
+    return np.stack([two[0] * x[before] / z[before] + two[2], two[1] * y[before] / z[before] + two[3]], axis=-1)
 
 
 def mirror_camera(camera: Vector) -> Vector:

@@ -18,7 +18,8 @@ from torch import Tensor
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import Block, CrossAttention, attention_maps
-from mv2mae.model.pretraining import MV2MAE, Masks
+from mv2mae.model.masking import Masks
+from mv2mae.model.pretraining import MV2MAE
 
 
 @dataclass(frozen=True)

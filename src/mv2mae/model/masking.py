@@ -7,15 +7,45 @@ device, in every batch and on every rank, and needs no generator to be stored wi
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from mv2mae.config import Masking
+from mv2mae.config import Masking, ModelConfig
 from mv2mae.model.tubelets import Size3
 
 # splitmix64 (Steele, Lea, Flood 2014), its constants written as signed 64-bit integers
 _GAMMA, _MIX1, _MIX2 = -7046029254386353131, -4658895280553007687, -7723592293110705685
+_AS_SOURCE = 0x5DEECE66D
+"""Tells what a view shows as a source from what it keeps as a target."""
+
+
+class Masks(NamedTuple):
+    """Which tokens are kept and which are predicted, for the target (view 0) and each source."""
+
+    visible_idx: Int[Tensor, "b v k"]
+    masked_idx: Int[Tensor, "b v m"]
+    source_idx: Int[Tensor, "b v s"] | None = None
+    """What each view shows as a source, where that is not what it keeps as a target (`source_mask_ratio`)."""
+
+    @property
+    def shown_idx(self) -> Int[Tensor, "b v s"]:
+        """The tokens of each view that the cross-view decoder sees where the view is a source."""
+        return self.visible_idx if self.source_idx is None else self.source_idx
+
+
+def masks_of_views(config: ModelConfig, seeds: Int[Tensor, " b"], num_views: int) -> Masks:
+    """The masks of items with so many views each, independent for each view; they follow from the items' seeds."""
+    each_view = (seeds[:, None] * 4 + torch.arange(num_views, device=seeds.device)).flatten()
+    shape = (len(seeds), num_views)
+    visible, masked = draw_masks(each_view, config.grid, config.mask_ratio, config.masking)
+    shown = None
+    if config.source_mask_ratio is not None:
+        shown, _ = draw_masks(each_view ^ _AS_SOURCE, config.grid, config.source_mask_ratio, "random")
+        shown = shown.unflatten(0, shape)
+    return Masks(visible.unflatten(0, shape), masked.unflatten(0, shape), shown)
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
@@ -62,8 +92,23 @@ def tube_masking(seeds: Int[Tensor, " b"], grid: Size3, ratio: float) -> tuple[I
     return (steps + visible[:, None]).flatten(1), (steps + masked[:, None]).flatten(1)
 
 
+def frame_masking(seeds: Int[Tensor, " b"], grid: Size3, ratio: float) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
+    """Mask int(ratio t) of a clip's t moments as a whole: what they show is nowhere to be seen but in other views.
+
+    Returns:
+        `visible_idx` and `masked_idx`, each in rising order.
+    """
+    t, h, w = grid
+    places = torch.arange(h * w, device=seeds.device)
+    visible, masked = random_masking(seeds, (t, 1, 1), ratio)
+    return (visible[..., None] * (h * w) + places).flatten(1), (masked[..., None] * (h * w) + places).flatten(1)
+
+
+_MASKINGS = {"random": random_masking, "tube": tube_masking, "frame": frame_masking}
+
+
 def draw_masks(
     seeds: Int[Tensor, " b"], grid: Size3, ratio: float, masking: Masking
 ) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
-    """`random_masking` or `tube_masking`, by name."""
-    return (tube_masking if masking == "tube" else random_masking)(seeds, grid, ratio)
+    """`random_masking`, `tube_masking` or `frame_masking`, by name."""
+    return _MASKINGS[masking](seeds, grid, ratio)

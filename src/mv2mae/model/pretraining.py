@@ -17,28 +17,14 @@ from mv2mae.model.decoders import CrossViewDecoder, SelfViewDecoder
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import init_weights, position_table, rotation_table
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
-from mv2mae.model.masking import draw_masks, token_noise
+from mv2mae.model.masking import Masks, masks_of_views, token_noise
 from mv2mae.model.motion import configured_weights, effective_number
 from mv2mae.model.tubelets import take_tokens, token_targets
 
-_AS_SOURCE, _AS_CAMERA = 0x5DEECE66D, 0x2545F4914F6CDD1D
-"""Tell an item's further draws from those of its masks."""
+_AS_CAMERA = 0x2545F4914F6CDD1D
+"""Tells whether an item's cameras are withheld from its masks."""
 _ANY_CAMERA = (1.0, 1.0, 0.5, 0.5, *(1.0, 0.0, 0.0), *(0.0, 1.0, 0.0), *(0.0, 0.0, 1.0), *(0.0, 0.0, 0.0))
 """Stands in for an unknown one, whose rays then count nothing."""
-
-
-class Masks(NamedTuple):
-    """Which tokens are kept and which are predicted, for the target (view 0) and each source."""
-
-    visible_idx: Int[Tensor, "b v k"]
-    masked_idx: Int[Tensor, "b v m"]
-    source_idx: Int[Tensor, "b v s"] | None = None
-    """What each view shows as a source, where that is not what it keeps as a target (`source_mask_ratio`)."""
-
-    @property
-    def shown_idx(self) -> Int[Tensor, "b v s"]:
-        """The tokens of each view that the cross-view decoder sees where the view is a source."""
-        return self.visible_idx if self.source_idx is None else self.source_idx
 
 
 class Reconstructions(NamedTuple):
@@ -152,14 +138,7 @@ class MV2MAE(nn.Module):
         """Masks for a batch, independent for each view."""
         if seeds is None:
             seeds = torch.randint(2**62, (batch,), device=device)
-        config = self.config
-        each_view = (seeds[:, None] * 4 + torch.arange(views, device=device)).flatten()
-        visible, masked = draw_masks(each_view, config.grid, config.mask_ratio, config.masking)
-        shown = None
-        if config.source_mask_ratio is not None:
-            shown, _ = draw_masks(each_view ^ _AS_SOURCE, config.grid, config.source_mask_ratio, "random")
-            shown = shown.unflatten(0, (batch, views))
-        return Masks(visible.unflatten(0, (batch, views)), masked.unflatten(0, (batch, views)), shown)
+        return masks_of_views(self.config, seeds, views)
 
     def encode(self, clips: Shaped[Tensor, "b c t h w"], visible_idx: Int[Tensor, "b k"]) -> Float[Tensor, "b k d"]:
         """The visible tokens of clips in the decoders' width, without positions.

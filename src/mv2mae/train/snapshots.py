@@ -23,6 +23,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.files import atomic_write
 from mv2mae.model.losses import token_errors
+from mv2mae.model.masking import Masks
 from mv2mae.model.pictures import filled, greyed
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import token_targets
@@ -90,14 +91,14 @@ class Snapshots(pl.Callback):
             made["cross-view"] = cross_view[:, 0].float().cpu()
         if trainer.is_global_zero:
             try:
-                self._write(model, made, masks.visible_idx.cpu(), masks.masked_idx.cpu(), trainer.global_step)
+                self._write(model, made, masks, trainer.global_step)
             except OSError as error:  # pictures are not worth a run
                 _log.warning("no snapshot of step %d: %s", trainer.global_step, error)
 
-    def _write(
-        self, model: MV2MAE, made: dict[str, Tensor], visible_idx: Tensor, masked_idx: Tensor, step: int
-    ) -> None:
+    def _write(self, model: MV2MAE, made: dict[str, Tensor], masks: Masks, step: int) -> None:
         size, pairs = model.config.tubelet_size, range(len(self.target))
+        masked_idx = masks.masked_idx.cpu()
+        visible = masks.visible_idx[:, 0].cpu(), masks.shown_idx[:, 1].cpu()  # of the target, of the source
         truth = token_targets(self.target, masked_idx[:, 0], size)
         # the first frame of the tubelets in the middle of equal parts of the clip
         columns = [model.config.grid[0] * (2 * k + 1) // (2 * NUM_FRAMES) * size[0] for k in range(NUM_FRAMES)]
@@ -107,7 +108,7 @@ class Snapshots(pl.Callback):
             clip
             for i in pairs
             for view, whole in enumerate((self.target[i], self.sources[i, 0]))
-            for clip in (whole, greyed(whole, visible_idx[i, view], size))
+            for clip in (whole, greyed(whole, visible[view][i], size))
         ]
         _save_sheet(folder / "clips.webp", shown, columns)
         rows = [filled(self.target[i], masked_idx[i, 0], values[i], size) for i in pairs for values in made.values()]

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from mv2mae.data.augment import centre_box, crop_resize
+from mv2mae.data.cameras import CAMERA_SIZE, Cameras, crop_camera
 from mv2mae.data.video import DecodedVideo, VideoError, VideoInfo, decode_video, probe, read_frames
 from mv2mae.data.windows import aligned_times, clip_step, overlap, shared_clock, video_span
 from mv2mae.errors import InputError
@@ -37,6 +38,8 @@ class Camera(NamedTuple):
     start: float | None = None
     end: float | None = None
     """Part of the file to use, in seconds of its time stamps."""
+    pose: Float32[np.ndarray, "16"] | None = None
+    """As `data.cameras` describes it, NaN = unknown."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,10 @@ class GroupClip:
     """Seconds of the frames since the first moment that all views have."""
     duration: float
     """Seconds from that moment to the last one that all views have."""
+    moments: tuple[np.ndarray, ...] = ()
+    """Of each view the times of its frames, in seconds on the file's clock."""
+    cameras: Float[Tensor, "v 16"] | None = None
+    """Of the clips, as the model takes them; NaN = unknown."""
 
     @property
     def num_bytes(self) -> int:
@@ -88,12 +95,17 @@ class _Whole:
 class Catalogue:
     """The groups of a manifest, in its order.
 
+    Args:
+        frame: its rows.
+        cameras: what is known of their cameras.
+
     Raises:
-        InputError: the manifest has none.
+        InputError: the manifest has none, or a camera does not fit its video.
     """
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.groups = _groups(frame)
+    def __init__(self, frame: pd.DataFrame, cameras: Cameras | None = None) -> None:
+        poses = None if cameras is None or not cameras.name else cameras.vectors(frame, may_lack=True)
+        self.groups = _groups(frame, poses)
         self._place = {group.name: i for i, group in enumerate(self.groups)}
         if not self.groups:
             raise InputError("the manifest has no rows: there is nothing to view")
@@ -153,22 +165,36 @@ class Reader:
         views = []
         for camera, info, times in zip(group.cameras, infos, windows, strict=True):
             with _named(group, camera):
-                views.append(self._read(camera.path, info, times))
+                views.append(self._read(camera, info, times))
         since = windows[0] - spans[0].zero - first
-        return GroupClip(torch.stack(views), tuple(round(float(time), 4) for time in since), last - first)
+        shown, poses = zip(*views, strict=True)
+        return GroupClip(
+            frames=torch.stack(shown),
+            times=tuple(round(float(time), 4) for time in since),
+            duration=last - first,
+            moments=tuple(windows),
+            cameras=torch.from_numpy(np.stack(poses)),
+        )
 
     def forget(self) -> None:
         """Drop what is known of files: those of a path were replaced."""
         self._decoded.clear()
         self._info.cache_clear()
 
-    def _read(self, path: str, info: VideoInfo, times: np.ndarray) -> UInt8[Tensor, "c t h w"]:
+    def _read(
+        self, camera: Camera, info: VideoInfo, times: np.ndarray
+    ) -> tuple[UInt8[Tensor, "c t h w"], Float32[np.ndarray, "16"]]:
+        """The largest centre square of a video's frames, and the camera that would see just that."""
+        path = camera.path
         if info.num_frames * info.width * info.height <= WHOLE_PIXELS:
             kept = self._decoded.get(path, lambda: _Whole(decode_video(path, short_side=self.size)))
             frames = kept.video.at(times)
         else:
             frames = read_frames(path, times, short_side=self.size)
-        return crop_resize(frames, centre_box(*frames.shape[1:3]), self.size)
+        height, width = frames.shape[1:3]
+        box = centre_box(height, width)
+        pose = np.full(CAMERA_SIZE, np.nan, np.float32) if camera.pose is None else camera.pose
+        return crop_resize(frames, box, self.size), crop_camera(pose, box, height, width)
 
 
 @contextmanager
@@ -182,12 +208,18 @@ def _named(group: Group, camera: Camera) -> Iterator[None]:
         raise InputError(f"group {group.name}, view {camera.view}: {why.replace(camera.path, 'the file')}") from error
 
 
-def _groups(frame: pd.DataFrame) -> list[Group]:
+def _groups(frame: pd.DataFrame, poses: Float32[np.ndarray, "n 16"] | None = None) -> list[Group]:
     """The groups of a manifest's rows; column by column, since a large manifest has tens of thousands of them."""
     columns = zip(frame["view"].map(str), frame["path"].map(str), frame["start"], frame["end"], strict=True)
     cameras = [
-        Camera(view, path, None if pd.isna(start) else float(start), None if pd.isna(end) else float(end))
-        for view, path, start, end in columns
+        Camera(
+            view,
+            path,
+            None if pd.isna(start) else float(start),
+            None if pd.isna(end) else float(end),
+            None if poses is None else poses[row],
+        )
+        for row, (view, path, start, end) in enumerate(columns)
     ]
     labels = [None if pd.isna(label) else int(label) for label in frame["label"]]
     synchronised = frame["synchronised"].tolist()

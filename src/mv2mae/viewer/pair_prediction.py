@@ -87,32 +87,38 @@ def encode(model: MV2MAE, clip: UInt8[Tensor, "c t h w"], masked: tuple[int, ...
     """Encode a view's visible tokens."""
     device = model.mask_token.device
     is_masked = torch.zeros(model.config.num_tokens, dtype=torch.bool, device=device)
-    is_masked[list(masked)] = True
+    is_masked[torch.tensor(masked, dtype=torch.long, device=device)] = True
     visible_idx, masked_idx = (~is_masked).nonzero()[:, 0], is_masked.nonzero()[:, 0]
     return EncodedView(model.encode(clip[None].to(device), visible_idx[None]), visible_idx, masked_idx)
 
 
 @torch.no_grad()
 def predict_pair(
-    model: MV2MAE, target: EncodedView, source: EncodedView | None, wrong: EncodedView | None
+    model: MV2MAE,
+    target: EncodedView,
+    source: EncodedView | None,
+    wrong: EncodedView | None,
+    cameras: Float[Tensor, "2 16"] | None = None,
 ) -> PairPrediction:
     """Rebuild the target from itself and, where model and source allow, with the help of a source and of a wrong one.
 
     Args:
         source: None where there is no other view.
-        wrong: what else the cross-view decoder may be given as its source.
+        wrong: what else the cross-view decoder may be given as its source, before the same camera.
+        cameras: of target and source, if the model is to be told; NaN = unknown.
     """
     given = target.tokens, target.visible_idx[None], target.masked_idx[None]
     predictions = {SELF: model.decode_self(*given)[0].cpu()}
     attention = None
     if source is not None and model.cross_decoder is not None:
         layers = _cross_attention(model.cross_decoder)
+        rays = model.embedded_rays(None if cameras is None else cameras[None].to(model.mask_token.device))
         with caught_inputs(layers) as inputs:
-            predictions[CROSS] = model.decode_cross(*given, *_as_source(source))[0].cpu()
+            predictions[CROSS] = model.decode_cross(*given, *_as_source(source), rays)[0].cpu()
         maps = torch.stack([layer.maps(*given)[0] for layer, given in zip(layers, inputs, strict=True)])
         attention = _in_clip_order(maps, torch.cat([target.visible_idx, target.masked_idx]))
         if wrong is not None:
-            predictions[WRONG] = model.decode_cross(*given, *_as_source(wrong))[0].cpu()
+            predictions[WRONG] = model.decode_cross(*given, *_as_source(wrong), rays)[0].cpu()
     source_idx = None if attention is None or source is None else source.visible_idx.cpu()
     return PairPrediction(target.masked_idx.cpu(), predictions, attention, source_idx)
 

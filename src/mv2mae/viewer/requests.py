@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from mv2mae.config import Masking, ModelConfig
 from mv2mae.errors import InputError
@@ -38,9 +38,11 @@ class LookRequest:
     masked: tuple[int, ...]
     """The target's masked tokens, rising."""
     source_masked: tuple[int, ...]
-    """The source's masked tokens, rising: where the cross-view decoder cannot look."""
+    """The source's masked tokens, rising: where the cross-view decoder cannot look. None at all: it is shown whole."""
     wrong: int = 1
     """Which wrong source: so many groups further on in the manifest."""
+    told: bool = True
+    """Whether a model with rays is told where the cameras stand, as far as that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ def read_clip(values: Mapping[str, Any]) -> ClipRequest:
 
 
 def read_look(values: Mapping[str, Any], config: ModelConfig) -> LookRequest:
-    """From JSON: what `read_clip` reads, `target`, `source`, `masked`, `source_masked`, `wrong`."""
+    """From JSON: what `read_clip` reads, `target`, `source`, `masked`, `source_masked`, `wrong`, `told`."""
     source = values.get("source")
     return LookRequest(
         clip=read_clip(values),
@@ -86,19 +88,22 @@ def read_look(values: Mapping[str, Any], config: ModelConfig) -> LookRequest:
         masked=_tokens(values, "masked", config),
         source_masked=_tokens(values, "source_masked", config),
         wrong=int(_number(values, "wrong", 1, 2**31)),
+        told=values.get("told") is not False,
     )
 
 
 def read_masks(values: Mapping[str, Any], config: ModelConfig) -> MaskRequest:
     """From JSON: `seed`, `ratio` (more than none, less than all tokens), `masking`."""
-    masking = values.get("masking")
-    if masking not in ("random", "tube"):
-        raise InputError(f"masking={str(masking)[:40]} is unknown; choose random or tube")
+    kinds: tuple[Masking, ...] = get_args(Masking)
+    masking = next((kind for kind in kinds if kind == values.get("masking")), None)
+    if masking is None:
+        raise InputError(f"masking={str(values.get('masking'))[:40]} is unknown; choose {', '.join(kinds)}")
     wanted = MaskRequest(
         seed=int(_number(values, "seed", 0, 2**31)), ratio=_number(values, "ratio", 0, 1), masking=masking
     )
     t, h, w = config.grid
-    places, what = (h * w, "places of a frame") if masking == "tube" else (t * h * w, "tokens")
+    wholes = {"tube": (h * w, "places of a frame"), "frame": (t, "moments")}
+    places, what = wholes.get(masking, (t * h * w, "tokens"))
     count = int(wanted.ratio * places)
     if not 0 < count < places:
         raise InputError(
@@ -133,9 +138,10 @@ def _tokens(values: Mapping[str, Any], name: str, config: ModelConfig) -> tuple[
     if not isinstance(given, list) or not all(type(token) is int and 0 <= token < n for token in given[: n + 1]):
         raise InputError(f"{name} must be a list of tokens from 0 to {n - 1}")
     tokens = tuple(sorted(set(given[: n + 1])))
-    if not 0 < len(tokens) < n:
-        where = "the target" if name == "masked" else "the source"
+    if name == "source_masked" and len(tokens) == n:
+        raise InputError(f"all {n} tokens of the source are masked; leave at least one visible")
+    if name == "masked" and not 0 < len(tokens) < n:
         raise InputError(
-            f"{len(tokens)} of {n} tokens of {where} are masked; leave at least one masked and one visible"
+            f"{len(tokens)} of {n} tokens of the target are masked; leave at least one masked and one visible"
         )
     return tokens

@@ -86,6 +86,7 @@ def application(session: Session, host: str = "127.0.0.1") -> Guard:
         "look": lambda values: session.look(read_look(values, config)),
         "losses": lambda values: session.losses(read_look(values, config), read_weighting(values)),
         "attention": lambda values: session.attention(read_look(values, config), read_token(values, config)),
+        "place": lambda values: session.place(read_look(values, config), read_token(values, config)),
     }
     routes = [
         Route("/", page),

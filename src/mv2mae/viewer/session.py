@@ -6,7 +6,8 @@ An answer is a dictionary for JSON and arrays beside it. Reading videos and runn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,16 +20,19 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mv2mae.config import ModelConfig
+from mv2mae.data.cameras import Cameras, line_of_sight
 from mv2mae.errors import InputError
-from mv2mae.model.masking import draw_masks
+from mv2mae.model.masking import masks_of_views
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.viewer.groups import Catalogue, Group, GroupClip, Reader
 from mv2mae.viewer.lru_cache import LRUCache
 from mv2mae.viewer.pair_prediction import EncodedView, PairPrediction, encode, errors, losses, predict_pair
 from mv2mae.viewer.requests import ClipRequest, LookRequest, MaskRequest, Weighting
 from mv2mae.viewer.uploads import Uploads, shown_name
+from mv2mae.visualize.attention import most_moving_masked_token
 from mv2mae.visualize.reconstruct import STATISTICS_NOTES, Statistics, filled
-from mv2mae.visualize.style import COLOURS, HEAT, MARK
+from mv2mae.visualize.style import COLOURS, HEAT, MARK, TRUE_MARK
+from mv2mae.visualize.truth import filmed_again, true_place
 
 Answer = tuple[dict[str, Any], dict[str, np.ndarray]]
 
@@ -56,6 +60,8 @@ class Session:
         frame_stride: that of its training, which the page begins with.
         fps: rate at which strides count; None = that of a group's first view.
         max_upload_bytes: for each of two files.
+        cameras: what is known of the cameras of the videos.
+        manifest: where the rows come from, if the generator may have made it: then truth is known.
     """
 
     def __init__(
@@ -67,16 +73,19 @@ class Session:
         frame_stride: float,
         fps: float | None = None,
         max_upload_bytes: int,
+        cameras: Cameras | None = None,
+        manifest: str = "",
     ) -> None:
         self.model, self.config, self.title = model, model.config, title
         self.frame_stride, self.fps = frame_stride, fps
-        self.catalogue = Catalogue(videos)
+        self.catalogue, self.manifest = Catalogue(videos, cameras), manifest
         self.uploads = Uploads(max_upload_bytes)
         self._reader = Reader(self.config.num_frames, self.config.image_size, fps)
         self._clips: LRUCache[GroupClip] = LRUCache(CLIP_BYTES)
         self._encoded: LRUCache[EncodedView] = LRUCache(ENCODED_BYTES)
         self._predictions: LRUCache[PairPrediction] = LRUCache(PREDICTION_BYTES)
-        self._reading, self._thinking = Lock(), Lock()
+        self._filmed = lru_cache(maxsize=2)(filmed_again)
+        self._reading, self._thinking, self._filming = Lock(), Lock(), Lock()
         self._edition = 0  # of the uploaded files: what was made of earlier ones is never found again
 
     def about(self) -> dict[str, Any]:
@@ -95,6 +104,7 @@ class Session:
             "weighting": _weighting_words(config),
             "temperature": config.motion_temperature or 60.0,
             "has_cross_view": self.model.cross_decoder is not None,
+            "has_rays": self.model.ray_embedding is not None,
             "layers": config.decoder_depth,
             "heads": config.decoder_heads,
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
@@ -105,6 +115,7 @@ class Session:
             "statistics": STATISTICS_NOTES,
             "heat": colours.flatten().tolist(),
             "mark": MARK,
+            "true_mark": TRUE_MARK,
             "colours": COLOURS,
         }
 
@@ -124,14 +135,19 @@ class Session:
             "synchronised": group.synchronised,
             "times": clip.times,
             "duration": clip.duration,
+            "cameras": [] if clip.cameras is None else clip.cameras.isfinite().all(dim=1).tolist(),
         }
         return about, {"frames": pictures(clip.frames)}
 
     def masks(self, request: MaskRequest) -> dict[str, Any]:
-        """Random masks for target and source: the same as `mv2mae visualize --seed` draws for a pair."""
-        seeds = request.seed * 4 + torch.arange(2)
-        _, masked = draw_masks(seeds, self.config.grid, request.ratio, request.masking)
-        return {"masked": masked[0].tolist(), "source_masked": masked[1].tolist()}
+        """Random masks for target and source: the same as `mv2mae visualize --seed` draws for a pair.
+
+        Where the model was trained to see another share of its sources, that share is shown (`source_mask_ratio`).
+        """
+        config = replace(self.config, mask_ratio=request.ratio, masking=request.masking)
+        masks = masks_of_views(config, torch.tensor([request.seed]), 2)
+        hidden = sorted(set(range(config.num_tokens)) - set(masks.shown_idx[0, 1].tolist()))
+        return {"masked": masks.masked_idx[0, 0].tolist(), "source_masked": hidden}
 
     def look(self, request: LookRequest) -> Answer:
         """The reconstructions, each as `NAME/true` and `NAME/visible` [t, h, w, 3], and the errors as `NAME/error`."""
@@ -152,6 +168,7 @@ class Session:
             "predictions": list(made.predictions),
             "wrong_source": wrong.words if isinstance(wrong, _Source) else wrong,
             "has_attention": made.attention is not None,
+            "most_moving": most_moving_masked_token(target, made.masked_idx, self.config.tubelet_size),
         }, arrays
 
     def losses(self, request: LookRequest, weighting: Weighting) -> Answer:
@@ -179,6 +196,44 @@ class Session:
             missing = "the group has one view" if request.source is None else "the model was trained on single views"
             raise InputError(f"no cross-attention: {missing}")
         return {"token": token}, {"weights": made.looks_at(token, self.config.num_tokens).numpy()}
+
+    def place(self, request: LookRequest, token: int) -> dict[str, Any]:
+        """Where in the source's picture a target token really is.
+
+        Returns:
+            `line`: where the source sees the ray through the token's middle, points (right, down) in shares of the
+            picture, from near to far, if both cameras are known; `tokens`: the source's tokens that have what it
+            shows, by true depth, and `seen`, the share of it in sight there, if the generator made the videos (else
+            both None).
+        """
+        clip, group = self._clip(request.clip), self._group(request.clip)
+        if request.source is None:
+            return {"line": [], "tokens": None, "seen": None}
+        both = [group.index(request.target), group.index(request.source)]
+        known = None if clip.cameras is None else clip.cameras[both]
+        line = np.zeros((0, 2))
+        if known is not None and known.isfinite().all():
+            _, h, w = self.config.grid
+            row, column = divmod(token % (h * w), w)
+            line = line_of_sight(known[0].numpy(), known[1].numpy(), ((column + 0.5) / w, (row + 0.5) / h))
+        return {"line": line.round(5).tolist(), **self._true_tokens(request, token, both)}
+
+    def _true_tokens(self, request: LookRequest, token: int, both: list[int]) -> dict[str, Any]:
+        name, grid = request.clip.group, self.config.grid
+        with self._filming:
+            filmed = None if name is None else self._filmed(self.manifest, name)
+        if filmed is None:
+            return {"tokens": None, "seen": None}
+        clip = self._clip(request.clip)
+        views = [self._group(request.clip).cameras[place].view for place in both]
+        target, source = (
+            filmed.at(view, clip.moments[place], clip.frames[place]) for view, place in zip(views, both, strict=True)
+        )
+        if target is None or source is None:
+            return {"tokens": None, "seen": None}
+        true = true_place(target, source, token, grid)
+        first = token // (grid[1] * grid[2]) * (grid[1] * grid[2])
+        return {"tokens": [first + place for place in true.places], "seen": true.seen}
 
     def take_files(self, draft: Path, names: Sequence[str]) -> dict[str, Any]:
         """Make an upload's files the group None.
@@ -233,10 +288,17 @@ class Session:
                 if isinstance(wrong, _Source):
                     key = ("wrong", wrong.key, request.source_masked)
                     wrong_view = self._encoded.get(key, lambda: encode(self.model, wrong.clip, request.source_masked))
-            return predict_pair(self.model, target, source, wrong_view)
+            return predict_pair(self.model, target, source, wrong_view, self._told(request))
 
         with self._thinking:
             return self._predictions.get((request, self._key(request.clip)), think), wrong
+
+    def _told(self, request: LookRequest) -> Tensor | None:
+        """The cameras of target and source, where the model is to be told."""
+        clip, group = self._clip(request.clip), self._group(request.clip)
+        if not request.told or request.source is None or clip.cameras is None:
+            return None
+        return clip.cameras[[group.index(request.target), group.index(request.source)]]
 
     def _encode(self, request: ClipRequest, view: str, masked: tuple[int, ...]) -> EncodedView:
         clip = self._view(request, view)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mv2mae.config import DataConfig, ModelConfig
+from mv2mae.data.calibration import cameras_of
+from mv2mae.data.cameras import Cameras
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
 from mv2mae.runs import CONFIG_NAME, read_config
@@ -19,6 +22,7 @@ def view(
     port: int = 8712,
     frame_stride: float | None = None,
     max_upload_mb: float = 200,
+    cameras: str = "",
 ) -> None:
     """Open the viewer on a pre-trained model; returns when it is stopped.
 
@@ -30,10 +34,11 @@ def view(
         frame_stride: frames between those of a clip at the start, in the videos' own; None = that of the training, at
             its rate, or 4.
         max_upload_mb: largest file that can be dropped into the page.
+        cameras: file or folder of known cameras; empty = cameras.json beside the manifest, if there is one.
 
     Raises:
-        InputError: weights without decoders or not whole, no such manifest, a port that is taken, or the packages of
-            the extra `viewer` are missing.
+        InputError: weights without decoders or not whole, no such manifest, cameras that cannot be, a port that is
+            taken, or the packages of the extra `viewer` are missing.
     """
     try:
         from mv2mae.viewer.server import serve
@@ -49,15 +54,30 @@ def view(
     print(f"  loading {weights}", flush=True)
     stride, fps = clip_rate(read_weights(weights).about, frame_stride)
     model = load_pretrained(weights)
+    manifest = manifest or _manifest_of(weights)
     session = Session(
         model,
-        read_manifest(manifest or _manifest_of(weights)),
+        read_manifest(manifest),
         title=Path(weights).name,
         frame_stride=stride,
         fps=fps,
         max_upload_bytes=int(max_upload_mb * 2**20),
+        cameras=_cameras(model.config, manifest, cameras),
+        manifest=manifest,
     )
     serve(session, host, port)
+
+
+def _cameras(config: ModelConfig, manifest: str, file: str) -> Cameras | None:
+    """What is known of the videos' cameras. They show where a token lies for a model without rays too, which is not
+    refused where they are of no use.
+    """
+    try:
+        return cameras_of(DataConfig(manifest=manifest, cameras=file))
+    except InputError:
+        if file or config.cameras != "none":
+            raise
+        return None
 
 
 def _manifest_of(weights: str | Path) -> str:

@@ -20,7 +20,8 @@ from mv2mae.model.tubelets import Size3, grid_of
 from mv2mae.visualize.attention import CrossAttentionMaps, most_moving_masked_token
 from mv2mae.visualize.reconstruct import STATISTICS_NOTES, Reconstruction
 from mv2mae.visualize.strips import Mark, Strip, Strips, tinted, whole
-from mv2mae.visualize.style import Bar
+from mv2mae.visualize.style import TRUE_MARK, Bar
+from mv2mae.visualize.truth import TruePlace
 
 Row = tuple[str, Float[np.ndarray, "s t h w"]]
 """Attention under a name: relative to uniform, over the tokens of s clips, NaN where nothing can be seen."""
@@ -96,7 +97,8 @@ def reconstruction_strips(
     for name, prediction in made.predictions.items():
         rows.append(Strip(name, whole(prediction.clip), f"{about[name]}\nerror {prediction.error:.3f}"))
     if "cross-view" in made.predictions and made.source is not None and made.masked_source is not None:
-        rows.append(Strip("masked source", whole(made.masked_source), "what is visible"))
+        if not made.masked_source.equal(made.source):
+            rows.append(Strip("masked source", whole(made.masked_source), "what is visible"))
         rows.append(Strip("source", whole(made.source), names[1]))
         if made.wrong_source is not None:
             rows.append(Strip(_WRONG, whole(made.wrong_source), made.wrong_kind))
@@ -125,6 +127,7 @@ def attention_strips(
     reconstruction: Shaped[Tensor, "c t h w"] | None = None,
     names: Sequence[str] = ("", ""),
     frame_seconds: float | None = None,
+    true: TruePlace | None = None,
 ) -> Strips:
     """Where in the source (or sources) a decoder looks to rebuild one tubelet of the target (Figure 5).
 
@@ -134,8 +137,10 @@ def attention_strips(
         visible_idx: of the target.
         reconstruction: the cross-view prediction as a clip, for a row of its own.
         names: of the target's and the source's video.
+        true: where the source sees what the query shows, if that is known.
     """
-    place = place_of(query, grid_of(target[None], tubelet_size))
+    grid = grid_of(target[None], tubelet_size)
+    place = place_of(query, grid)
     masked_target = greyed(target, visible_idx, tubelet_size)
     is_masked = query not in visible_idx.tolist()
     at_query = [Mark(place)]
@@ -145,14 +150,20 @@ def attention_strips(
     ]
     if reconstruction is not None:
         above.append(Strip("cross-view", whole(reconstruction), "prediction", at_query))
+    truly = [] if true is None else [Mark((place[0], *divmod(k, grid[2])), TRUE_MARK, dashed=True) for k in true.places]
     for clip in sources:
-        above.append(Strip("source", whole(clip), names[1]))
-    below, high, peak = _attention_rows(sources, rows, tubelet_size)
+        above.append(Strip("source", whole(clip), names[1], truly))
+    below, high, peak = _attention_rows(sources, rows, tubelet_size, truly)
+    hides = any(np.isnan(weights).any() for _, weights in rows)
     note = _ATTENTION_NOTE.format(
         what=f"a {'masked' if is_masked else 'visible'} tubelet of the target",
-        where="the visible tubelets of the source; pale ones are masked, the model cannot look there",
+        where="the visible tubelets of the source; pale ones are masked, the model cannot look there"
+        if hides
+        else "all tubelets of the source",
         peak=peak,
     )
+    if true is not None:
+        note += f" {true_words(true)}"
     if reconstruction is not None:
         note += " " + STATISTICS_NOTES["true"]
     return Strips([*above, *below], tubelet_size, frame_seconds, note, times_uniform(high), place[0])
@@ -212,6 +223,13 @@ def attention_figure(
     ).still()  # fmt: skip
 
 
+def true_words(true: TruePlace) -> str:
+    """What the dashed outlines are, and how much of the token the source sees."""
+    if not true.places:
+        return "By true depth, what it shows lies outside of the source's picture."
+    return f"Dashed: where the source has it, by true depth; {true.seen:.0%} of it is in sight there."
+
+
 def relative_to_uniform(
     maps: CrossAttentionMaps, query: int, grid: Size3, *, item: int = 0
 ) -> Float[np.ndarray, "heads s t h w"]:
@@ -245,7 +263,7 @@ _ATTENTION_NOTE = (
 
 
 def _attention_rows(
-    clips: Shaped[Tensor, "s c t h w"], rows: Sequence[Row], tubelet_size: Size3
+    clips: Shaped[Tensor, "s c t h w"], rows: Sequence[Row], tubelet_size: Size3, further: Sequence[Mark] = ()
 ) -> tuple[list[Strip], float, str]:
     """A strip for each row and clip, the end of their common scale, and the largest weights in words."""
     high = scale_end([weights for _, weights in rows])
@@ -255,7 +273,7 @@ def _attention_rows(
         peaks.append(f"{np.nanmax(weights):.3g}")
         for i, (clip, part) in enumerate(zip(clips, weights, strict=True)):
             marks = [Mark((place[0], place[1], place[2]))] if i == source else []
-            made.append(Strip("attention", tinted(clip, part / high, tubelet_size), label, marks))
+            made.append(Strip("attention", tinted(clip, part / high, tubelet_size), label, [*marks, *further]))
     few = ", ".join(peaks) if len(peaks) <= 4 else f"{min(peaks, key=float)} to {max(peaks, key=float)}"
     return made, high, f"{few} times the uniform weight" + (" (row by row)" if 1 < len(peaks) <= 4 else "")
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from mv2mae.config import ModelConfig
 from mv2mae.data.augment import centre_box, crop_resize
+from mv2mae.data.cameras import Cameras, crop_camera, number_of
 from mv2mae.data.images import short_name
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
@@ -32,6 +33,12 @@ class Footage:
     names: Sequence[str]
     parts: Sequence[tuple[float | None, float | None]]
     """`start` and `end` of each video's part, in seconds, as manifests have them; None = the whole."""
+    cameras: Float32[np.ndarray, "v 16"] | None = None
+    """As `data.cameras` describes them, NaN = unknown; None = nothing is known of any."""
+    group: str = ""
+    """The manifest's name of the performance."""
+    views: Sequence[str] = ()
+    """The manifest's names of the views."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,19 @@ class Views:
     """For each view a clip that does not belong to this moment."""
     wrong_kind: str = ""
     """What that is: `another performance`, `another moment, 0.4 s later`, `the source backwards`."""
+    cameras: Float[Tensor, "v 16"] | None = None
+    """Of the clips, as the model takes them; NaN = unknown."""
+    moments: Sequence[np.ndarray] = ()
+    """Of each video the times of the clip's frames, in seconds on the file's clock."""
     wanted_seconds: float = 0.0
     """Seconds between two frames that were asked for; more than `frame_seconds` where the videos are too short."""
 
 
-def footage_of_files(videos: Sequence[str | Path]) -> Footage:
+def footage_of_files(videos: Sequence[str | Path], cameras: Cameras | None = None) -> Footage:
     """Files that were named one by one.
+
+    Args:
+        cameras: known ones, in which a file has the view that it is called by: `left` or 2 for left.mp4, cam2.mp4.
 
     Raises:
         InputError: none at all, one that is not there, or one named twice.
@@ -64,18 +78,33 @@ def footage_of_files(videos: Sequence[str | Path]) -> Footage:
             raise InputError(f"{video} is given twice; give videos of different cameras")
         if not is_there(video):
             raise InputError(f"{video}: no such video file")
-    names = [_short(short_name(video)) for video in videos]
-    return Footage(videos, names, [(None, None)] * len(videos))
+    stems = [short_name(video) for video in videos]
+    found = None if cameras is None else _cameras_of_files(videos, stems, cameras)
+    return Footage(videos, [_short(stem) for stem in stems], [(None, None)] * len(videos), found)
 
 
-def footage_of_group(rows: pd.DataFrame, group: str) -> Footage:
+def _cameras_of_files(
+    videos: Sequence[str | Path], stems: Sequence[str], cameras: Cameras
+) -> Float32[np.ndarray, "v 16"]:
+    infos = [probe(video) for video in videos]
+
+    def known(views: Sequence[str]) -> Float32[np.ndarray, "v 16"]:
+        size = {"width": [info.width for info in infos], "height": [info.height for info in infos]}
+        return cameras.vectors(pd.DataFrame({"group": "", "setup": "", "view": views, **size}), may_lack=True)
+
+    named, numbered = known(stems), known([number_of(stem) for stem in stems])
+    return np.where(np.isnan(named), numbered, named)
+
+
+def footage_of_group(rows: pd.DataFrame, group: str, cameras: Cameras | None = None) -> Footage:
     """The views of one group of a manifest, in the order of their names.
 
     Args:
         group: its name; empty = the first one with two views or more.
+        cameras: known ones.
 
     Raises:
-        InputError: no such group.
+        InputError: no such group, or a camera that does not fit its video.
     """
     known = rows["group"].astype(str)
     if not group:
@@ -88,7 +117,8 @@ def footage_of_group(rows: pd.DataFrame, group: str) -> Footage:
         raise InputError(f"group={group}: the manifest has no such group; it has {known.nunique()}: {few}, ...")
     parts = [(_number(start), _number(end)) for start, end in zip(found["start"], found["end"], strict=True)]
     names = [f"view {view}" if str(view).isdigit() else _short(str(view)) for view in found["view"]]
-    return Footage(found["path"].tolist(), names, parts)
+    poses = None if cameras is None else cameras.vectors(found, may_lack=True)
+    return Footage(found["path"].tolist(), names, parts, poses, group, [str(view) for view in found["view"]])
 
 
 def manifest_rows(manifest: str, query: str = "") -> pd.DataFrame:
@@ -128,7 +158,7 @@ def read_views(
     """
     footage = Footage(videos, [], parts or [(None, None)] * len(videos))
     times, _ = _moments(footage, config, frame_stride, fps, (offset,))
-    clips = [_clip(video, moments[0], config) for video, moments in zip(videos, times, strict=True)]
+    clips = [_clip(video, moments[0], config)[0] for video, moments in zip(videos, times, strict=True)]
     first = times[0][0]
     return torch.stack(clips), float(first[1] - first[0]) if len(first) > 1 else 0.0
 
@@ -151,18 +181,26 @@ def views_of(
     """
     far = 0.0 if offset > 0.5 else 1.0
     times, wanted = _moments(footage, config, frame_stride, fps, (offset, far))
-    clips = torch.stack([_clip(path, here[0], config) for path, here in zip(footage.paths, times, strict=True)])
+    read = [_clip(path, here[0], config) for path, here in zip(footage.paths, times, strict=True)]
+    clips = torch.stack([clip for clip, _ in read])
     here, there = times[0]
-    seconds = float(here[1] - here[0]) if len(here) > 1 else 0.0
+    views = Views(
+        clips,
+        footage.names,
+        float(here[1] - here[0]) if len(here) > 1 else 0.0,
+        cameras=_of_squares(footage.cameras, [size for _, size in read]),
+        moments=[each[0] for each in times],
+        wanted_seconds=wanted,
+    )
     if wrong is not None:
         other, _ = read_views(wrong.paths, config, frame_stride=frame_stride, fps=fps, offset=offset, parts=wrong.parts)
-        return Views(clips, footage.names, seconds, other, "another performance", wanted)
+        return replace(views, wrong=other, wrong_kind="another performance")
     shift = float(there[0] - here[0])
     if abs(shift) < 0.25 * (here[-1] - here[0]):
-        return Views(clips, footage.names, seconds, clips.flip(2), "the source backwards", wanted)
-    moved = torch.stack([_clip(path, each[1], config) for path, each in zip(footage.paths, times, strict=True)])
+        return replace(views, wrong=clips.flip(2), wrong_kind="the source backwards")
+    moved = torch.stack([_clip(path, each[1], config)[0] for path, each in zip(footage.paths, times, strict=True)])
     kind = f"another moment,\n{abs(shift):.2g} s {'later' if shift > 0 else 'earlier'}"
-    return Views(clips, footage.names, seconds, moved, kind, wanted)
+    return replace(views, wrong=moved, wrong_kind=kind)
 
 
 def other_performance(rows: pd.DataFrame, footage: Footage, *, seed: int) -> Footage | None:
@@ -195,9 +233,21 @@ def _moments(
     return [list(of_video) for of_video in zip(*windows, strict=True)], step
 
 
-def _clip(path: str | Path, times: np.ndarray, config: ModelConfig) -> UInt8[Tensor, "c t h w"]:
+def _clip(path: str | Path, times: np.ndarray, config: ModelConfig) -> tuple[UInt8[Tensor, "c t h w"], tuple[int, int]]:
+    """The largest centre square at the model's size, and the height and width of what it was cut from."""
     frames = read_frames(path, times, short_side=config.image_size)
-    return crop_resize(frames, centre_box(*frames.shape[1:3]), config.image_size)
+    height, width = frames.shape[1:3]
+    return crop_resize(frames, centre_box(height, width), config.image_size), (height, width)
+
+
+def _of_squares(
+    cameras: Float32[np.ndarray, "v 16"] | None, sizes: Sequence[tuple[int, int]]
+) -> Float[Tensor, "v 16"] | None:
+    """The cameras of the largest centre squares of pictures of these heights and widths."""
+    if cameras is None:
+        return None
+    cut = [crop_camera(camera, centre_box(*size), *size) for camera, size in zip(cameras, sizes, strict=True)]
+    return torch.from_numpy(np.stack(cut))
 
 
 def _short(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from mv2mae.config import ModelConfig
@@ -20,6 +20,7 @@ from mv2mae.model.motion import motion_energy, solve_temperature
 from mv2mae.model.pictures import Statistics
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import Size3
+from mv2mae.synthetic.views import View
 from mv2mae.visualize.attention import most_moving_masked_token
 from mv2mae.visualize.correspondences import Correspondences
 from mv2mae.visualize.figures import (
@@ -35,6 +36,7 @@ from mv2mae.visualize.options import OF_DECODERS, OF_PAIRS, PICTURES, Choice, Pi
 from mv2mae.visualize.outputs import Picture
 from mv2mae.visualize.reconstruct import reconstruct
 from mv2mae.visualize.tokens import encoder_tokens, pca_strips
+from mv2mae.visualize.truth import TruePlace, true_place
 from mv2mae.weights import PRETRAINING, load_encoder, load_pretrained, read_weights
 
 Drawn = tuple[str, Picture]
@@ -99,7 +101,13 @@ def applicable(subject: Subject, num_views: int, asked: Sequence[str] = ()) -> t
     return [name for name in can if not asked or name in asked], [] if asked else list(dict.fromkeys(why.values()))
 
 
-def draw(subject: Subject, views: Views, names: Sequence[str], config: PictureConfig) -> Iterator[Drawn]:
+def draw(
+    subject: Subject,
+    views: Views,
+    names: Sequence[str],
+    config: PictureConfig,
+    truth: Sequence[View | None] = (),
+) -> Iterator[Drawn]:
     """The pictures of some views, one after the other as they are wanted.
 
     The first view is the target; those of pairs are drawn for each of the others as source, and those of the
@@ -107,12 +115,13 @@ def draw(subject: Subject, views: Views, names: Sequence[str], config: PictureCo
 
     Args:
         names: those of `applicable`.
+        truth: of each clip, where it is known; attention's pictures then show where the token really is.
 
     Raises:
         InputError: no such token, layer or head.
     """
     _check_choices(subject, names, config)
-    looking = _Looking(subject, views, config)
+    looking = _Looking(subject, views, config, truth)
     for name in names:
         yield from _DRAWING[name](looking)
 
@@ -134,8 +143,8 @@ def _check_choices(subject: Subject, names: Sequence[str], config: PictureConfig
 class _Looking:
     """Model, clips and choices, with what several pictures share computed once."""
 
-    def __init__(self, subject: Subject, views: Views, config: PictureConfig) -> None:
-        self.subject, self.views, self.config = subject, views, config
+    def __init__(self, subject: Subject, views: Views, config: PictureConfig, truth: Sequence[View | None]) -> None:
+        self.subject, self.views, self.config, self.truth = subject, views, config, truth
         self.size = subject.config.tubelet_size
         self.target: UInt8[Tensor, "c t h w"] = views.clips[0]
         self.query = self._query()
@@ -176,7 +185,7 @@ class _Looking:
             for statistics, ending in _ENDINGS.items():
                 made = reconstruct(
                     self.model, source, self.target, seed=self.config.seed, wrong_source=wrong,
-                    wrong_kind=self.views.wrong_kind, statistics=statistics,
+                    wrong_kind=self.views.wrong_kind, statistics=statistics, cameras=self._cameras(view),
                 )  # fmt: skip
                 names = (self.views.names[0], self.views.names[view])
                 strips = reconstruction_strips(made, self.size, names=names, frame_seconds=self.views.frame_seconds)
@@ -191,13 +200,15 @@ class _Looking:
             rows = choose(torch.stack([torch.from_numpy(weights[i]) for i in layers]).numpy(),
                           _layer_names(layers), layer=config.layer, heads=config.heads)  # fmt: skip
             source = self.views.clips[view]
-            made = reconstruct(self.model, source, self.target, seed=config.seed).predictions["cross-view"].clip
+            rebuilt = reconstruct(self.model, source, self.target, seed=config.seed, cameras=self._cameras(view))
+            made = rebuilt.predictions["cross-view"].clip
             yield (
                 f"cross_attention{_suffix(view)}",
                 attention_strips(
                     source[None], self.target, rows, self.size, query=self.query,
                     visible_idx=maps[0].masks.visible_idx[0, 0], reconstruction=made,
                     names=(self.views.names[0], self.views.names[view]), frame_seconds=self.views.frame_seconds,
+                    true=self._true_place(view),
                 ),
             )  # fmt: skip
             overview = torch.stack([torch.from_numpy(each[:, 0]) for each in weights]).numpy()
@@ -266,8 +277,22 @@ class _Looking:
         """All layers of the cross-view decoder, with this view as the source."""
         if view not in self._maps:
             source, seeds = self.views.clips[view], torch.tensor([self.config.seed])
-            self._maps[view] = cross_attention_layers(self.model, source[None], self.target[None], seeds=seeds)
+            self._maps[view] = cross_attention_layers(
+                self.model, source[None], self.target[None], seeds=seeds, cameras=self._cameras(view)
+            )
         return self._maps[view]
+
+    def _cameras(self, view: int) -> Float[Tensor, "1 v 16"] | None:
+        """Of the target and this view as its source."""
+        known = self.views.cameras
+        return None if known is None or not view else known[[0, view]][None]
+
+    def _true_place(self, view: int) -> TruePlace | None:
+        """Where this view sees what the query shows."""
+        target, source = (self.truth[0], self.truth[view]) if self.truth else (None, None)
+        if target is None or source is None:
+            return None
+        return true_place(target, source, self.query, self.subject.config.grid)
 
 
 _DRAWING: dict[str, Callable[[_Looking], Iterator[Drawn]]] = {

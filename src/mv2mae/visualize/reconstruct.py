@@ -16,8 +16,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from mv2mae.model.losses import token_errors
+from mv2mae.model.masking import Masks
 from mv2mae.model.pictures import Statistics, filled, greyed
-from mv2mae.model.pretraining import MV2MAE, Masks, PretrainOutput, Reconstructions
+from mv2mae.model.pretraining import MV2MAE, PretrainOutput, Reconstructions
 from mv2mae.model.tubelets import token_targets
 
 STATISTICS_NOTES: dict[Statistics, str] = {

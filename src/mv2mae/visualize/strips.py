@@ -43,6 +43,7 @@ class Mark:
 
     place: Size3
     colour: str = MARK
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,15 @@ class Strips:
 def outline(axis: Axes, mark: Mark, tubelet_size: Size3, *, around: float = 0.02) -> None:
     """A frame around one tubelet of a picture; `around`: how far from it, as a share of the picture's width."""
     _, y, x = mark.place
+    around += 0.03 if mark.dashed else 0  # outside of a plain one at the same place
     edge = around * (axis.get_xlim()[1] - axis.get_xlim()[0])
     corner = (x * tubelet_size[2] - 0.5 - edge, y * tubelet_size[1] - 0.5 - edge)
     sides = (tubelet_size[2] + 2 * edge, tubelet_size[1] + 2 * edge)
     for colour, width in (("black", 3.0), (mark.colour, 1.5)):
-        axis.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=colour, linewidth=width, clip_on=False))
+        dashes = (0, (2.2, 1.4)) if mark.dashed and colour != "black" else "-"
+        axis.add_patch(
+            Rectangle(corner, *sides, fill=False, edgecolor=colour, linewidth=width, linestyle=dashes, clip_on=False)
+        )
 
 
 def rendered(canvas: FigureCanvasAgg) -> UInt8[np.ndarray, "h w 3"]:

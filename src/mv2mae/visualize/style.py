@@ -28,6 +28,8 @@ HEAT = "inferno"
 """For weights over frames: rises in lightness alone, and its bright end stands out of a grey picture."""
 MARK = "#00E5FF"
 """For outlines on pictures; a colour that neither skin, clothes nor HEAT have."""
+TRUE_MARK = "#7CFF00"
+"""For where something really is; drawn dashed, so that colour alone does not tell."""
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "text.parse_math": False,  # names of classes and runs may hold dollars

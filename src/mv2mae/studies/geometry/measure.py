@@ -56,7 +56,7 @@ class Queries:
     tokens: Int[Tensor, " m"]
     """Which of the target's tokens they are."""
     part: Int[Tensor, " m"]
-    """What each shows (`two_views.BODY`)."""
+    """What each shows (`synthetic.views.BODY`)."""
     same_part: Bool[Tensor, "m k"]
     """Whether the source token shows the same part."""
     on_person: Bool[Tensor, " k"]

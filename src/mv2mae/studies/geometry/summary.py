@@ -27,7 +27,7 @@ from mv2mae.studies.geometry.measure import (
     drawing,
     measure,
 )
-from mv2mae.studies.geometry.two_views import BODY
+from mv2mae.synthetic.views import BODY
 from mv2mae.weights import read_weights
 from mv2mae.wording import counted
 

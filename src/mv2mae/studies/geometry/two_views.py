@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mv2mae.errors import InputError
@@ -18,37 +18,9 @@ from mv2mae.synthetic.config import Group, SynthConfig
 from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
 from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.stage import Stage
-from mv2mae.synthetic.world.cameras import Camera
-from mv2mae.synthetic.world.mesh import PARTS
+from mv2mae.synthetic.views import BODY, TRUTH, View, seen_from, view_of
 
-BODY = ("none", "head", "torso", "left arm", "right arm", "left leg", "right leg")
-"""What a token may show; a number is an index into this list. The room, props and passers-by are `none`."""
-TRUTH = ("depth", "parts", "joints")
-_LIMBS = {"upper_arm": "arm", "forearm": "arm", "hand": "arm", "thigh": "leg", "shank": "leg", "foot": "leg"}
 _DRAWN = 9  # word of the seed, beside those of `synthetic.config`
-
-
-def _of_body(part: str) -> int:
-    """Which of `BODY` one of the renderer's finer `PARTS` belongs to."""
-    side, _, limb = part.partition("_")
-    name = f"{side} {_LIMBS[limb]}" if limb in _LIMBS else part
-    return BODY.index(name) if name in BODY else 0
-
-
-BODY_OF_PART = np.array([_of_body(part) for part in PARTS])
-
-
-class View(NamedTuple):
-    """What one camera films, with its ground truth."""
-
-    clip: UInt8[Tensor, "3 t h w"]
-    camera: Camera
-    body: Int[np.ndarray, "t h w"]
-    """Which of `BODY` is at the middle of each pixel."""
-    depth: Float[np.ndarray, "t h w"]
-    """Metres along the optical axis."""
-    shake: Float[np.ndarray, "t 2"]
-    """Pixels to the right and down by which the camera's picture has moved."""
 
 
 class TwoViews(NamedTuple):
@@ -79,37 +51,6 @@ def draw_two_views(config: SynthConfig, number: int) -> TwoViews:
     )
     axes = first.camera.rotation[2] @ second.camera.rotation[2]
     return TwoViews((first, second), float(np.degrees(np.arccos(np.clip(axes, -1, 1)))))
-
-
-def view_of(frames: Tensor, truth: dict[str, Tensor], camera: Camera) -> View:
-    """What a camera filmed: frames [t, h, w, 3] uint8 and `TRUTH` as the renderer gives them."""
-    known = {name: values.numpy() for name, values in truth.items()}
-    # the renderer does not tell how the camera shook; where it shows a joint does
-    steady = camera.project(known["joints"][:, 0].astype(np.float64), frames.shape[1])[0]
-    shake = steady - known["joints_2d"][:, 0]
-    return View(frames.permute(3, 0, 1, 2), camera, BODY_OF_PART[known["parts"]], known["depth"], shake)
-
-
-def seen_from(
-    view: View, other: View, pixels: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
-    """Where another camera sees the points at the middles of n pixels, whether or not something hides them from it.
-
-    A pixel's ray and depth give the point, `x = position + depth * ray`; the other camera projects it.
-
-    Args:
-        pixels: moment, row and column of each.
-
-    Returns:
-        places in the other picture in pixels (right, down; the first pixel's middle is at 0.5), and depths in metres.
-    """
-    moment, row, column = pixels
-    size = view.depth.shape[-1]
-    at = np.stack([column, row], axis=-1) + 0.5 + view.shake[moment]
-    rays = view.camera.rays(at[:, 0], at[:, 1], size)
-    points = view.camera.position + rays * view.depth[pixels][:, None].astype(np.float64)
-    place, depth = other.camera.project(points, size)
-    return place - other.shake[moment], depth
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,13 @@ from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
-from mv2mae.studies.geometry.two_views import TRUTH, View, seen_from, view_of
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.synthetic.generate import build_setup, film_group
+from mv2mae.synthetic.views import TRUTH, View, sees, view_of
 from mv2mae.weights import read_weights
 
 FRAME_RATE = 30.0
 """Frames a second at which `frame_stride` counts where the weights say nothing else."""
-_AGREE = 0.03  # part of the distance by which the source's depth may differ where it shows the same surface
 _SEEN = 0.5  # share of a token's pixels from which it counts as seen by the source
 _MASKS = 2  # last word of a seed
 
@@ -111,16 +110,10 @@ def _of_performance(views: list[View], before: list[View], name: str, words: tup
 
 
 def co_visible(view: View, other: View, tubelet_size: Size3) -> Bool[np.ndarray, " n"]:
-    """Whether another camera sees at least half of the surface that each token of a view shows.
-
-    A pixel's point counts if it lies in the other picture and nothing is before it there: depths agree within 3 %.
-    """
+    """Whether another camera sees at least half of the surface that each token of a view shows (`views.sees`)."""
     (dt, dh, dw), (t, h, w) = tubelet_size, view.depth.shape
     moment, row, column = (axis.ravel() for axis in np.indices((t, h, w)))
-    place, depth = seen_from(view, other, (moment, row, column))
-    inside = (depth > 0) & ((place >= 0) & (place < [w, h])).all(axis=1)
-    x, y = (np.clip(np.where(inside, place[:, k], 0), 0, side - 1e-6).astype(int) for k, side in enumerate((w, h)))
-    found = inside & (np.abs(other.depth[moment, y, x] - depth) < _AGREE * depth)
+    _, found = sees(view, other, (moment, row, column))
     shares = found.reshape(t // dt, dt, h // dh, dh, w // dw, dw).mean(axis=(1, 3, 5))
     return np.asarray(shares.ravel() >= _SEEN)
 

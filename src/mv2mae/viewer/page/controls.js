@@ -160,6 +160,10 @@ function wireShow(app) {
   follow("grid", "change", (input) => (show.grid = input.checked));
   follow("layer", "change", (input) => (show.layer = Number(input.value)));
   follow("head", "change", (input) => (show.head = Number(input.value)));
+  byId("told").addEventListener("change", (event) => {
+    app.asked.told = event.target.checked;
+    app.want("look");
+  });
   for (const [id, count, last] of [["layer", about.layers, about.layers - 1], ["head", about.heads, -1]]) {
     byId(id).append(new Option("mean of all", -1));
     for (let i = 0; i < count; i++) byId(id).append(new Option(`${i + 1} of ${count}`, i));
@@ -243,6 +247,7 @@ function wirePointer(app, id) {
 
 function ask(app, token) {
   app.token = token;
+  app.ownToken = true;
   app.draw();
   app.want("attention");
 }

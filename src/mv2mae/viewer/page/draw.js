@@ -42,9 +42,13 @@ export class Picture {
     this.tubeletFrames = about.tubelet_size[0];
     this.heat = about.heat;
     this.mark = about.mark;
+    this.trueMark = about.true_mark;
   }
 
-  /** layers: {hatched: Set, greyed: Set, heat: {values, max}, lines: bool, outlines: [{token, faint}]} */
+  /**
+   * layers: {hatched: Set, greyed: Set, heat: {values, max}, lines: bool, path: [[x, y]] in shares of the picture,
+   * outlines: [{token, faint, truly}]}
+   */
   draw(clip, frame, layers = {}) {
     const { canvas } = this;
     const side = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio));
@@ -62,6 +66,7 @@ export class Picture {
       if (layers.hatched?.has(token)) this.hatch(box);
     });
     if (layers.lines) this.lines();
+    if (layers.path?.length) this.path(layers.path);
     for (const outline of layers.outlines ?? []) this.outline(outline, step);
   }
 
@@ -131,20 +136,36 @@ export class Picture {
     context.stroke();
   }
 
-  /** An outline at the token's own time; at others a dashed one shows only the place. */
-  outline({ token, faint }, step) {
+  /** A thin line through points of the picture. */
+  path(points) {
+    const { context, canvas } = this;
+    context.save();
+    for (const [style, width] of [[CASING, 2.5], [this.trueMark, 1.2]]) {
+      context.strokeStyle = style;
+      context.lineWidth = width * devicePixelRatio;
+      context.beginPath();
+      points.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](x * canvas.width, y * canvas.height));
+      context.stroke();
+    }
+    context.restore();
+  }
+
+  /** An outline at the token's own time; at others a dashed one shows only the place. True places stand outside. */
+  outline({ token, faint, truly }, step) {
     const [, rows, columns] = this.grid;
+    const around = truly ? 4 * devicePixelRatio : 0;
     const [x, y, w, h] = this.box(token % (rows * columns));
     const here = Math.floor(token / (rows * columns)) === step;
     if (!here && !faint) return;
     const { context } = this;
     const width = 2 * devicePixelRatio;
     context.save();
-    if (!here) context.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
-    for (const [style, thick] of [[CASING, width * 2], [this.mark, width]]) {
+    for (const [style, thick] of [[CASING, width * 2], [truly ? this.trueMark : this.mark, width]]) {
+      const dashes = truly ? [6, 4] : [3, 3];
+      if (!here || (truly && style !== CASING)) context.setLineDash(dashes.map((length) => length * devicePixelRatio));
       context.strokeStyle = style;
       context.lineWidth = here ? thick : thick / 2;
-      context.strokeRect(x, y, w, h);
+      context.strokeRect(x - around, y - around, w + 2 * around, h + 2 * around);
     }
     context.restore();
   }

@@ -3,7 +3,7 @@
 import { Refusal, ask, get } from "/page/api.js";
 import { wire } from "/page/controls.js";
 import { Clip, Picture, clipsOf, drawHeatBar } from "/page/draw.js";
-import { chosenWeights, confidenceWords, drawTimes, showLosses, summary, tokenWords } from "/page/readings.js";
+import { chosenWeights, confidenceWords, drawTimes, placeWords, showLosses, summary, tokenWords } from "/page/readings.js";
 
 const byId = (id) => document.getElementById(id);
 const PICTURES = ["target", "self", "cross", "source", "wrong", "swapped"];
@@ -12,12 +12,12 @@ const FOLLOWS = { clip: ["look"], masks: ["look"], look: ["losses", "attention"]
 
 const app = {
   about: null,
-  asked: { group: "", moment: 0.5, stride: 4, target: null, source: null, wrong: 1 },
+  asked: { group: "", moment: 0.5, stride: 4, target: null, source: null, wrong: 1, told: true },
   masks: { seed: 0, ratio: 0.7, masking: "random", masked: new Set(), source_masked: new Set() },
   weighting: { weighting: "trained", temperature: 60 },
   show: { target: "dimmed", rebuilt: "true", grid: false, layer: -1, head: -1 },
-  clip: null, look: null, losses: null, attention: null, found: null,
-  frame: 0, token: null, pictures: {}, thumbs: [],
+  clip: null, look: null, losses: null, attention: null, found: null, place: null,
+  frame: 0, token: null, ownToken: false, pictures: {}, thumbs: [],
   due: new Set(), busy: false,
   want, draw, choose, setFrame, complain, goToPeak,
 };
@@ -84,10 +84,17 @@ const steps = {
     app.masks.source_masked = new Set(drawn.source_masked);
   },
   async look() {
+    places += 1; // an answer that is under way is no longer wanted
+    app.place = null;
     if (!app.clip) return;
     const look = await orNothing(ask("look", question()), ["look", "losses", "attention"]);
     const clips = Object.entries(look.arrays).filter(([name]) => !name.endsWith("/error"));
     app.look = { ...look, clips: Object.fromEntries(clips.map(([name, array]) => [name, new Clip(array)])) };
+    // until somebody chooses a tubelet, the masked one that moves most is asked for
+    if (!app.ownToken && look.has_attention) {
+      app.token = look.most_moving;
+      setFrame(stepOf(app.token) * app.about.tubelet_size[0]);
+    }
   },
   async losses() {
     if (!app.look) return;
@@ -99,8 +106,26 @@ const steps = {
     } else {
       app.attention = null;
     }
+    askPlace();
   },
 };
+
+let places = 0; // questions for true places so far
+
+/** Asks where the token really is, beside all else: drawing a performance again for its truth takes seconds. */
+async function askPlace() {
+  const mine = ++places;
+  app.place = null;
+  if (!app.attention) return;
+  try {
+    const place = await ask("place", { ...question(), token: app.token });
+    if (mine === places) app.place = place;
+    draw();
+  } catch (error) {
+    if (mine === places) complain(error);
+  }
+}
+
 
 /** The answer; where there is none, what rested on the one before must not stay on show. */
 async function orNothing(answer, parts) {
@@ -162,7 +187,10 @@ function draw() {
   }
   const attention = app.found && { heat: { values: app.weights, max: app.found.peak } };
   const peak = app.found ? [{ token: app.found.token, faint: true }] : [];
-  pictures.source.draw(source, frame, { ...shared, hatched: app.masks.source_masked, ...attention, outlines: peak });
+  const truly = (app.place?.tokens ?? []).map((token) => ({ token, faint: true, truly: true }));
+  pictures.source.draw(source, frame, {
+    ...shared, hatched: app.masks.source_masked, ...attention, path: app.place?.line, outlines: [...peak, ...truly],
+  });
   pictures.wrong.draw(look?.clips["wrong source/clip"], frame, { ...shared, hatched: app.masks.source_masked });
   app.thumbs.forEach((thumb, i) => thumb.draw(clip?.videos[i], frame));
   captions();
@@ -207,6 +235,11 @@ function captions() {
   say("source", clip ? (asked.source === null ? "none: one view only" : `view ${asked.source}`) : waiting);
   say("wrong", why || (look?.wrong_source ?? ""));
   say("swapped", why || (look && !look.arrays["wrong source/true"] ? "none" : look ? rebuilt : ""));
+  const known = ["target", "source"].every((role) => clip?.cameras[clip.views.indexOf(asked[role])]);
+  byId("told-row").hidden = Boolean(why) || !about.has_rays;
+  byId("told").disabled = !known;
+  byId("told").checked = known && asked.told;
+  byId("told-note").textContent = known ? "" : " (none known of these views)";
   byId("another").hidden = Boolean(why) || !look || asked.group === null || about.num_groups < 3;
   byId("attention").hidden = Boolean(why);
 }
@@ -225,6 +258,7 @@ function readings() {
   const times = found && look;
   byId("confidence").textContent = times ? confidenceWords(found) : "";
   byId("times-note").textContent = times ? `Share of the attention by time step of the source; dashed: even. Peak: ${tokenWords(found.token, about, clip.times)}.` : "";
+  byId("place").textContent = times && app.place ? placeWords(app.place, found, about) : "";
   byId("go").hidden = !times;
   byId("times").hidden = !times;
   drawTimes(byId("times"), times ? found : null, Math.floor(app.frame / about.tubelet_size[0]));
@@ -232,7 +266,9 @@ function readings() {
 
 /** The key's words follow what is on show. */
 function keys() {
-  const { about, show, found, losses } = app;
+  const { about, show, found, losses, place } = app;
+  byId("key-true").hidden = !place?.tokens?.length;
+  byId("key-line").hidden = !place?.line.length;
   const parts = [];
   if (found) parts.push(`attention, 0 to ${(100 * found.peak).toFixed(1)} %`);
   if (show.target === "motion" && losses) {

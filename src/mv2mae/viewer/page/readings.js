@@ -82,6 +82,19 @@ export function confidenceWords({ peak, count }) {
   return `Peak ${(100 * peak).toFixed(1)} %: ${times.toFixed(1)} times even attention over the ${count} visible tokens.${flat}`;
 }
 
+/** How far the peak lies from where the source has what was asked for, by true depth. */
+export function placeWords({ tokens, seen }, found, about) {
+  if (tokens === null) return "";
+  if (!tokens.length) return "Truth: what it shows lies outside of the source's picture.";
+  const [, rows, columns] = about.grid;
+  const spot = (token) => [Math.floor(token / (rows * columns)), Math.floor((token % (rows * columns)) / columns), token % columns];
+  const [time, row, column] = spot(found.token);
+  const away = Math.min(...tokens.map(spot).map(([, r, c]) => Math.max(Math.abs(r - row), Math.abs(c - column))));
+  const moment = spot(tokens[0])[0] === time ? "" : ", at another moment";
+  const where = away ? `${away} tubelet${away === 1 ? "" : "s"} from it` : "on it";
+  return `Truth: the source sees ${Math.round(100 * seen)} % of it; the peak lies ${where}${moment}.`;
+}
+
 /** Where a token lies, in words. */
 export function tokenWords(token, about, times) {
   const [, rows, columns] = about.grid;
