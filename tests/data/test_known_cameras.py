@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,9 +15,9 @@ from mv2mae.config import DataConfig, StreamConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize
 from mv2mae.data.calibration import cameras_of
-from mv2mae.data.cameras import Vector, crop_camera, mirror_camera
+from mv2mae.data.cameras import Cameras, Pinhole, Vector, crop_camera, mirror_camera
 from mv2mae.data.datamodule import pretrain_data
-from mv2mae.data.manifest import read_manifest, write_manifest
+from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.stream import PairStream
 from mv2mae.data.videos import Videos
@@ -217,3 +218,69 @@ def test_only_a_model_that_asks_gets_cameras(made: Path) -> None:
     mine, theirs = with_cameras.train[(0, 0)], without.train[(0, 0)]
     assert "cameras" not in theirs
     assert all(torch.equal(mine[key], theirs[key]) for key in ("target", "sources"))  # type: ignore[literal-required]
+
+
+def test_what_is_only_looked_at_is_not_augmented(made: Path) -> None:
+    """Or a source of another pair would be told by its colours."""
+    shape: dict[str, Any] = {"num_frames": 4, "size": 32, "seed": 0, "progress": False}
+    for manifest in (str(made / "manifest.csv"), "synthetic-stream"):
+        config = DataConfig(manifest=manifest, held_out_groups=0, frame_stride=1, stream=StreamConfig(num_rooms=2))
+        plain, augmented = (
+            pretrain_data(replace(config, augment_alike=flag), **shape, with_cameras=True) for flag in (False, True)
+        )
+        keys = [(0, index) for index in range(4)]
+        changed = [not torch.equal(plain.train[key]["target"], augmented.train[key]["target"]) for key in keys]
+        assert sum(changed) >= 2
+        for key in keys:
+            one, other = plain.held_out[key], augmented.held_out[key]
+            assert torch.equal(one["target"], other["target"])
+            assert torch.equal(one["sources"], other["sources"])
+            assert torch.equal(one["cameras"], other["cameras"])
+
+
+# --- the curriculum over angles --------------------------------------------------------------------------
+
+
+def rows_of_a_rig(angles: tuple[float, ...]) -> tuple[pd.DataFrame, Cameras]:
+    """Rows of two performances before cameras that look at one point from these directions."""
+    rows = [{"path": f"{group}{view}.mp4", "group": group, "view": view, "setup": 1, "width": 64, "height": 64}
+            for group in "ab" for view in range(1, len(angles) + 1)]  # fmt: skip
+    rig = {}
+    for view, angle in enumerate(np.radians(angles), 1):
+        turned = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+        rig["1", str(view)] = Pinhole(focal=(64, 64), centre=(32, 32), size=(64, 64), rotation=turned,
+                                      translation=np.array([0.0, 0.0, 3.0]))  # fmt: skip
+    return make_frame(rows), Cameras(name="the rig", rig=rig)
+
+
+def test_sources_come_ever_further_from_the_target() -> None:
+    frame, cameras = rows_of_a_rig((0.0, 5.0, 20.0, 90.0))
+    config = DataConfig(angle_curriculum=9, target_views=(1,))
+    dataset = PairDataset(frame, config, num_frames=4, size=32, seed=0, videos=Videos(), cameras=cameras)
+    views = dataset.frame["view"].to_numpy()
+    reach = {epoch: set(views[dataset._reachable(epoch, 0)]) for epoch in (0, 1, 2, 8, 9, 50)}
+    assert reach == {0: {2}, 1: {2}, 2: {2, 3}, 8: {2, 3}, 9: {2, 3, 4}, 50: {2, 3, 4}}
+    by_direction = replace(config, camera_angles={1: 0, 2: 90, 3: 20, 4: 5})
+    told = PairDataset(frame, by_direction, num_frames=4, size=32, seed=0, videos=Videos(), cameras=None)
+    assert set(views[told._reachable(0, 0)]) == {4}
+    two = PairDataset(frame, replace(config, num_sources=2), num_frames=4, size=32, seed=0, videos=Videos(),
+                      cameras=cameras)  # fmt: skip
+    assert set(views[two._reachable(0, 0)]) == {2, 3}
+    with pytest.raises(InputError, match=r"data.angle_curriculum=9 needs the angles between cameras, which are not"):
+        PairDataset(frame, config, num_frames=4, size=32, seed=0, videos=Videos(), cameras=Cameras())
+
+
+def test_the_stream_begins_with_the_nearest_sources() -> None:
+    stream = StreamConfig(azimuths=(0.0, 5.0, 40.0, 90.0), num_rooms=2, pairs_per_epoch=40, actions=("wave",))
+    config = DataConfig(manifest="synthetic-stream", stream=stream, angle_curriculum=2)
+    pairs = PairStream(config, num_frames=4, size=32, seed=0)
+
+    def apart(number: int) -> float:
+        script = pairs.script((0, number))
+        one, other = (stream.azimuths[view - 1] for view in script.views)
+        return abs(one - other)
+
+    assert all(apart(number) in (5, 35, 50) for number in range(8))  # each target's nearest
+    assert max(apart(number) for number in range(80, 120)) == 90
+    plain = PairStream(replace(config, angle_curriculum=0), num_frames=4, size=32, seed=0)
+    assert [plain.script((2, k)).views for k in range(9)] == [pairs.script((2, k)).views for k in range(9)]

@@ -11,8 +11,9 @@ from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.attention_maps import cross_attention_layers
 from mv2mae.model.cameras import RayEmbedding, known_cameras, token_rays
-from mv2mae.model.layers import rotated, rotation_table
+from mv2mae.model.layers import CrossBlock, rotated, rotation_table
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.model.tubelets import denormalised, normalised_target
 
 SEEDS = torch.arange(4)
 
@@ -173,6 +174,72 @@ def test_maps_are_those_of_the_shown_tokens(tiny, pair):
     assert not torch.allclose(maps[0].weights, without[0].weights, atol=1e-4)
 
 
+@torch.no_grad()
+def test_several_whole_sources_are_a_set_each_with_its_own_camera(tiny):
+    model = build(tiny, source_mask_ratio=0.0, directions="one", decoder_positions="rope", cameras="rays")
+    clips = torch.rand(3, 1, 3, tiny.num_frames, tiny.image_size, tiny.image_size, generator=torch.manual_seed(0))
+    target, sources, cameras = clips[0], clips[1:].movedim(0, 1), rig(0, 20, 60)
+    out = model(sources, target, seeds=SEEDS[:1], cameras=cameras, with_reconstructions=True)
+    swapped = model(sources.flip(1), target, seeds=SEEDS[:1], cameras=cameras[:, [0, 2, 1]], with_reconstructions=True)
+    crossed = model(sources, target, seeds=SEEDS[:1], cameras=cameras[:, [0, 2, 1]], with_reconstructions=True)
+    one = model(sources[:, :1], target, seeds=SEEDS[:1], cameras=cameras[:, :2], with_reconstructions=True)
+    made, again, wrong, alone = (o.reconstructions.cross_view for o in (out, swapped, crossed, one))
+    torch.testing.assert_close(made, again, atol=1e-5, rtol=1e-4)
+    assert (made - wrong).abs().max() > 1e-4
+    assert (made - alone).abs().max() > 1e-4
+
+
+# --- order of a block, floor of the target ---------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_self_attention_first_lets_the_first_block_ask_by_what_is_visible(tiny, pair):
+    source, target = pair
+    other = target.flip(2)  # the same pixels at other moments: other visible tokens under the same masks
+
+    def asks_otherwise(order: str) -> bool:
+        model = build(tiny, source_mask_ratio=0.0, directions="one", decoder_order=order)
+        first, again = (cross_attention_layers(model, source, clip, seeds=SEEDS)[0] for clip in (target, other))
+        masked = first.masks.masked_idx[0, 0]
+        return not torch.allclose(first.weights[0][:, masked], again.weights[0][:, masked], atol=1e-6)
+
+    assert not asks_otherwise("cross-first")  # a masked token knows its place alone
+    assert asks_otherwise("self-first")
+
+
+@torch.no_grad()
+def test_a_block_with_self_attention_first_is_its_parts_in_that_order():
+    torch.manual_seed(0)
+    block = CrossBlock(16, 2, self_first=True).eval()
+    x, memory = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
+    inner = block.block
+    wanted = x + inner.attention(inner.norm1(x))
+    wanted = wanted + block.cross_attention(block.norm_query(wanted), block.norm_memory(memory))
+    wanted = wanted + inner.mlp(inner.norm2(wanted))
+    torch.testing.assert_close(block(x, memory), wanted)
+    torch.testing.assert_close(block(x, memory, num_last=3), wanted[:, -3:])
+
+
+def test_a_floor_lets_faint_patterns_count_for_less():
+    parts = torch.full((1, 2, 64, 3), 0.5)
+    noise = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    parts[0, 0] += 0.001 * noise  # next to nothing to see
+    parts[0, 1] += 0.2 * noise
+    plain, floored = normalised_target(parts), normalised_target(parts, 0.02)
+    torch.testing.assert_close(floored[0, 1], plain[0, 1])
+    assert plain[0, 0].square().mean() == pytest.approx(1, abs=0.02)
+    assert floored[0, 0].square().mean() == pytest.approx(0.05**2, rel=0.2)
+    torch.testing.assert_close(denormalised(floored, parts, 0.02), parts)
+
+
+def test_the_loss_knows_the_floor(tiny, pair):
+    source, target = pair
+    faint = (0.5 + 0.01 * (target - 0.5), 0.5 + 0.01 * (source - 0.5))
+    plain, floored = (build(tiny, target_floor=floor)(*faint, seeds=SEEDS).baseline_target for floor in (0.0, 0.1))
+    assert plain == pytest.approx(1, abs=0.05)
+    assert floored < 0.1
+
+
 # --- cameras ---------------------------------------------------------------------------------------------
 
 
@@ -280,6 +347,7 @@ def test_rays_count_nothing_before_training():
         ({"source_mask_ratio": -0.1}, "source_mask_ratio=-0.1 must lie in"),
         ({"decoder_positions": "rope", "decoder_width": 64, "decoder_heads": 16}, "gives 4"),
         ({"camera_drop": 1.5}, "camera_drop=1.5 must lie in"),
+        ({"target_floor": 10}, r"target_floor=10 must lie in \[0, 1\), in grey levels of 0 to 1"),
     ],
 )
 def test_what_cannot_work_is_refused(settings, message):

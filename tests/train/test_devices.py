@@ -74,9 +74,7 @@ def test_code_for_other_cards_and_a_precision_that_the_card_lacks(machine, monke
     machine(cuda="13.0", there=True, bf16=False)
     with monkeypatch.context() as patch:
         patch.setattr(torch, "ones", ones)
-        with pytest.raises(
-            InputError, match=r"cannot compute on Tesla T4 \(capability 7.5\): .*no kernel image"
-        ):
+        with pytest.raises(InputError, match=r"cannot compute on Tesla T4 \(capability 7.5\): .*no kernel image"):
             check_device(GPU)
     real = torch.ones
     monkeypatch.setattr(torch, "ones", lambda *args, device: real(*args))

@@ -97,6 +97,9 @@ class DataConfig:
     """Draw sources from that many views nearest to the target by `camera_angles`; 0 = from all."""
     camera_angles: dict[int | str, float] = field(default_factory=dict)
     """View -> the camera's direction in degrees, for instance {1: 45, 2: 0, 3: -45}."""
+    angle_curriculum: float = 0
+    """Epochs over which sources may stand ever further from the target, the nearest ones first, until all are drawn
+    from (by known cameras or `camera_angles`; the paper: 0, all from the beginning)."""
     held_out_groups: int | None = None
     """Groups kept out of pre-training to look at; null = one in twenty, 2 at least and 32 at most; 0 = none, so that
     pairs of the training are looked at."""
@@ -133,6 +136,7 @@ class DataConfig:
             self.nearest_sources == 0 or self.nearest_sources >= self.num_sources,
             f"nearest_sources={self.nearest_sources} must be 0 or at least num_sources={self.num_sources}",
         )
+        require(self.angle_curriculum >= 0, f"angle_curriculum={self.angle_curriculum} must not be negative")
         require(1 <= self.num_sources <= 3, f"num_sources={self.num_sources} must be 1, 2 or 3")
         require(
             not (self.split and (self.train_query or self.test_query)),

@@ -13,6 +13,7 @@ Pooling = Literal["mean", "attention"]
 Masking = Literal["random", "tube", "frame"]
 MotionScale = Literal["normalised", "0-255"]
 DecoderPositions = Literal["added", "rope"]
+DecoderOrder = Literal["cross-first", "self-first"]
 Directions = Literal["both", "one"]
 Cameras = Literal["none", "rays"]
 
@@ -52,6 +53,8 @@ class ModelConfig:
     decoder_positions: DecoderPositions = "added"
     """`rope`: in both decoders queries and keys are turned by their places in time, row and column too (rotary
     positions, beside the added ones), so that attention sees distances. The encoder stays the paper's ViT."""
+    decoder_order: DecoderOrder = "cross-first"
+    """Of each block of the cross-view decoder: cross-attention before self-attention, as in the paper, or after it."""
     position_grid: tuple[int, int, int] | None = None
     """Token grid for which the encoder's table is made, then interpolated to the clip's; null = the clip's own."""
     norm_eps: float = 1e-6
@@ -72,6 +75,9 @@ class ModelConfig:
     known (`model.cameras`); without them the model works all the same."""
     camera_drop: float = 0.5
     """With rays: chance that an item's cameras are withheld in training, so that one model serves both cases."""
+    target_floor: float = 0.0
+    """Least deviation by which a tubelet's colours are divided to make what is predicted, in grey levels of 0 to 1;
+    above 0 faint patterns (noise, traces of compression) count for less. The paper: 0."""
     cross_view_weight: float = 1.0
     """Weight of the cross-view losses, lambda (Equation 3); 0 is a single-view VideoMAE."""
     effective_tokens: float | None = 0.5
@@ -126,6 +132,9 @@ class ModelConfig:
             f"{self.decoder_width} over decoder_heads={self.decoder_heads} gives {head}",
         )
         require(0 <= self.camera_drop <= 1, f"camera_drop={self.camera_drop} must lie in [0, 1]")
+        require(
+            0 <= self.target_floor < 1, f"target_floor={self.target_floor} must lie in [0, 1), in grey levels of 0 to 1"
+        )
         require(self.cross_view_weight >= 0, f"cross_view_weight={self.cross_view_weight} must not be negative")
         require(
             self.motion_temperature is None or self.motion_temperature > 0,

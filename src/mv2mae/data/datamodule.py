@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -98,7 +98,7 @@ def pretrain_data(
     if config.synchronised:
         check_synchronised(frame)  # here too, before anything is decoded
     check_views(frame, config)
-    cameras = cameras_of(config) if with_cameras else None
+    cameras = cameras_of(config) if with_cameras or config.angle_curriculum else None
     if cameras is not None:
         cameras.vectors(frame)
     total = len(frame)
@@ -115,9 +115,10 @@ def pretrain_data(
     groups = everything.frame["group"]
     is_trained = ~groups.isin({*chosen.held_out, *chosen.unseen, *chosen.given_up})
     train = everything if is_trained.all() else pairs(everything.frame[is_trained])
-    held_out = pairs(everything.frame[groups.isin(chosen.held_out)]) if chosen.held_out else everything
+    looked_at = partial(pairs, config=unaugmented(config))
+    held_out = looked_at(everything.frame[groups.isin(chosen.held_out)] if chosen.held_out else everything.frame)
     new = pd.concat([rows[rows["group"].isin(chosen.unseen)] for rows in (everything.frame, rest)])
-    unseen = _pairs_or_none(pairs, new, config, videos, progress)
+    unseen = _pairs_or_none(looked_at, new, config, videos, progress)
     apart = {"held_out": kept_apart(train.frame, held_out.frame) if chosen.held_out else ()}
     if unseen is not None:
         apart["unseen"] = kept_apart(train.frame, unseen.frame)
@@ -131,7 +132,7 @@ def pretrain_data(
         "set_aside": total - len(frame),
         **{name: number for name, number in extra.items() if number},
     }
-    if cameras is not None:
+    if with_cameras and cameras is not None:
         summary["known_cameras"] = len(train.paths) if cameras.name else 0
     return PretrainData(
         train=train, held_out=held_out, unseen=unseen, apart=apart, problems=videos.problems, summary=summary
@@ -224,6 +225,15 @@ def manifest_of_part(config: DataConfig, part: str) -> str:
     return (config.test_manifest if part == "test" else None) or config.manifest
 
 
+def unaugmented(config: DataConfig) -> DataConfig:
+    """How pairs are drawn that are only looked at: as they are, at all angles from the beginning.
+
+    Colours and sides changed alike within each pair, but not from pair to pair, would give a source of another pair
+    away, and a decoder that only tells this would seem to use its source.
+    """
+    return replace(config, augment_alike=False, angle_curriculum=0)
+
+
 def held_out_batch(dataset: PairDataset | PairStream, num_pairs: int) -> PairBatch:
     """A fixed batch of `num_pairs` pairs, spread evenly over the data set; beyond its length, of further epochs.
 
@@ -312,8 +322,8 @@ def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int, w
         raise InputError(f"data.manifest={STREAM} takes no split and no query; choose with data.stream.subjects, ...")
     if not config.synchronised:
         raise InputError(f"{STREAM} draws both views of a pair at the same moment; add --data.synchronised true")
-    stream = partial(PairStream, config, num_frames=num_frames, size=size, seed=seed, cameras=with_cameras)
-    train, held_out = stream(), stream(held_out=True)
+    stream = partial(PairStream, num_frames=num_frames, size=size, seed=seed, cameras=with_cameras)
+    train, held_out = stream(config), stream(unaugmented(config), held_out=True)
     summary = {"rooms_at_a_time": config.stream.num_rooms, "views": train.num_views, "held_out_groups": len(held_out)}
     return PretrainData(
         train=train, held_out=held_out, apart={"held_out": ("setup",)}, problems=ProblemLog(None), summary=summary

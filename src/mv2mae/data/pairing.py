@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Float32, Int
 
 from mv2mae.config import DataConfig
 from mv2mae.errors import InputError
+
+_ROUNDING = 0.01
+"""Degrees by which rounding of single precision may put an angle beyond its limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,44 @@ def pair_views(frame: pd.DataFrame, config: DataConfig) -> Pairing:
         sources=[place[pairs[row]] for row in sorted(pairs)],
         skipped_groups=len(rows_of) - used["group"].nunique(),
     )
+
+
+def source_angles(
+    pairing: Pairing, config: DataConfig, cameras: Float32[np.ndarray, "n 16"] | None
+) -> list[Float[np.ndarray, " k"]]:
+    """For each target the degrees between its camera and that of each source it may have.
+
+    Args:
+        cameras: of the rows in use, as `data.cameras` describes them; NaN = unknown.
+
+    Raises:
+        InputError: neither `config.camera_angles` nor cameras tell.
+    """
+    views, pairs = pairing.frame["view"].astype(str), list(zip(pairing.targets, pairing.sources, strict=True))
+    known = {str(view): angle for view, angle in config.camera_angles.items()}
+    if known and set(views) <= set(known):
+        directions = np.array([known[view] for view in views])
+        return [_apart(directions[others], directions[row]) for row, others in pairs]
+    if cameras is None or not np.isfinite(cameras).all():
+        raise InputError(
+            f"data.angle_curriculum={config.angle_curriculum:g} needs the angles between cameras, which are not known "
+            "here: give data.cameras, cameras.json beside the manifest or data.camera_angles, or set it to 0"
+        )
+    return [degrees_apart(cameras[others], cameras[row]) for row, others in pairs]
+
+
+def degrees_apart(
+    cameras: Float32[np.ndarray, "*k 16"], other: Float32[np.ndarray, "*k 16"]
+) -> Float[np.ndarray, "*k"]:
+    """Between the optical axes of cameras (`data.cameras`), 0 to 180."""
+    cosine = (cameras[..., 10:13].astype(np.float64) * other[..., 10:13]).sum(axis=-1)
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def within(angles: Float[np.ndarray, " k"], limit: float, least: int) -> Int[np.ndarray, " m"]:
+    """Which angles lie within a limit, but not fewer than the `least` smallest ones; in rising order of their place."""
+    order = np.argsort(angles, kind="stable")
+    return np.sort(order[: max(least, int((angles <= limit + _ROUNDING).sum()))])
 
 
 def check_views(frame: pd.DataFrame, config: DataConfig) -> None:

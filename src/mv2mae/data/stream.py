@@ -18,6 +18,7 @@ from mv2mae.config import DataConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize, draw_box
 from mv2mae.data.cameras import crop_camera
+from mv2mae.data.pairing import within
 from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.views import Pair, reading_size
@@ -177,12 +178,24 @@ class PairStream(Dataset[Pair]):
             action=action,
             captured_id=self.synth.captured.get(action),
         )
-        views = tuple(int(v) for v in rng.choice(self.synth.views, self.config.num_sources + 1, replace=False))
+        views = self._views(rng, number, group.setup)
         side = self.synth.size
         boxes = tuple(draw_box(self.config.crop, side, side, rng, min_crop=self.config.min_crop) for _ in views)
         seed = int(rng.integers(2**60))
         alike = Alike.draw(self.seed, self.purpose, number) if self.config.augment_alike else Alike()
         return Script(group=group, views=views, boxes=boxes, index=index, seed=seed, alike=alike)
+
+    def _views(self, rng: np.random.Generator, number: int, setup: int) -> tuple[int, ...]:
+        """The target's view, then those of its sources."""
+        count, length = self.config.num_sources, self.config.angle_curriculum * self.length
+        if number >= length:
+            return tuple(int(v) for v in rng.choice(self.synth.views, count + 1, replace=False))
+        axes = np.stack([self.rooms.camera(setup, view).rotation[2] for view in self.synth.views])
+        angles = np.degrees(np.arccos(np.clip(axes @ axes.T, -1, 1)))
+        target = int(rng.integers(len(axes)))
+        others = np.flatnonzero(np.arange(len(axes)) != target)
+        near = others[within(angles[target, others], float(angles.max()) * number / length, count)]
+        return tuple(int(self.synth.views[k]) for k in (target, *rng.choice(near, count, replace=False)))
 
     def _room(self, number: int) -> int:
         """The setup of a pair: rooms retire one at a time, spread evenly over the stretch that a room lasts."""

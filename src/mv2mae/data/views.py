@@ -19,7 +19,7 @@ from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize, draw_box
 from mv2mae.data.cameras import Cameras, crop_camera
 from mv2mae.data.manifest import check_synchronised, parts_of, rates_of
-from mv2mae.data.pairing import pair_views
+from mv2mae.data.pairing import pair_views, source_angles, within
 from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.video import VideoInfo
@@ -109,6 +109,8 @@ class PairDataset(Dataset[Pair]):
         self.setups = ["" if pd.isna(s) else str(s) for s in self.frame["setup"].iloc[self.targets]]
         self.target_paths = [self.paths[row] for row in self.targets]
         self.cameras = None if cameras is None else cameras.vectors(self.frame)
+        self.angles = source_angles(pairing, config, self.cameras) if config.angle_curriculum else []
+        self.widest = max((float(angles.max()) for angles in self.angles), default=0.0)
         self.shuffled, self.fingerprint = True, fingerprint_of(self.target_paths)
         self.strata = strata_of(self.frame.iloc[self.targets], config.batch_by)
         self.spans, self.rates = parts_of(self.frame), rates_of(self.frame)
@@ -136,7 +138,8 @@ class PairDataset(Dataset[Pair]):
 
     def _pairs(self, epoch: int, index: int, num_repeats: int) -> list[Pair]:
         rng = np.random.default_rng((self.seed, epoch, index))
-        sources = [int(i) for i in rng.choice(self.others[index], self.config.num_sources, replace=False)]
+        others = self._reachable(epoch, index)
+        sources = [int(i) for i in rng.choice(others, self.config.num_sources, replace=False)]
         # the first repeat goes on with the item's generator; number 1 of the others is taken by `candidates`
         later = [np.random.default_rng((self.seed, epoch, index, 1 + repeat)) for repeat in range(1, num_repeats)]
         draws = [rng, *later]
@@ -147,6 +150,14 @@ class PairDataset(Dataset[Pair]):
             self._pair(rows, index, clips, boxes, rng, change)
             for (clips, boxes), rng, change in zip(repeats, draws, alike, strict=True)
         ]
+
+    def _reachable(self, epoch: int, index: int) -> np.ndarray:
+        """The sources that an item may have in an epoch (`angle_curriculum`)."""
+        others = self.others[index]
+        if not self.angles:
+            return others
+        limit = self.widest * min(1.0, epoch / self.config.angle_curriculum)
+        return others[within(self.angles[index], limit, self.config.num_sources)]
 
     def _alike(self, *words: int) -> Alike:
         return Alike.draw(self.seed, *words) if self.config.augment_alike else Alike()

@@ -42,7 +42,10 @@ class CrossViewDecoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.decoder_width
-        self.blocks = Blocks(CrossBlock(width, config.decoder_heads) for _ in range(config.decoder_depth))
+        self_first = config.decoder_order == "self-first"
+        self.blocks = Blocks(
+            CrossBlock(width, config.decoder_heads, self_first=self_first) for _ in range(config.decoder_depth)
+        )
         set_norm_eps(self.blocks, config.norm_eps)
         self.norm = nn.LayerNorm(width, eps=config.head_norm_eps)
         self.head = nn.Linear(width, config.tubelet_dim)

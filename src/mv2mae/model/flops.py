@@ -57,6 +57,8 @@ def step_flops(config: ModelConfig, num_views: int = 2) -> StepFlops:
     memory = (num_views - 1) * shown
     cross = _attention(n, memory, narrow) + 2 * (n + memory) * narrow**2
     crossed = decoder + config.decoder_depth * cross if has_cross else 0
+    if has_cross and config.decoder_order == "self-first":  # there all tokens ask in the last block too
+        crossed += _attention(n, n, narrow) - _attention(masked, n, narrow) + (n - masked) * narrow**2
     return StepFlops(
         *(2.0 * part for part in (2 * embed, 3 * encoder, *(3 * num_targets * d for d in (decoder, crossed))))
     )

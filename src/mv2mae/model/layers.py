@@ -224,10 +224,16 @@ class Block(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Cross-attention to the source view, self-attention, MLP (Section 3.2, Table 14); the memory is normalised too."""
+    """Cross-attention to the source view, self-attention, MLP (Section 3.2, Table 14); the memory is normalised too.
 
-    def __init__(self, width: int, heads: int) -> None:
+    Args:
+        self_first: self-attention before cross-attention, so that what a mask token asks the source for depends on
+            the clip in the first block already (a departure from the paper).
+    """
+
+    def __init__(self, width: int, heads: int, *, self_first: bool = False) -> None:
         super().__init__()
+        self.self_first = self_first
         self.norm_query = nn.LayerNorm(width, eps=NORM_EPS)
         self.norm_memory = nn.LayerNorm(width, eps=NORM_EPS)
         self.cross_attention = CrossAttention(width, heads)
@@ -243,8 +249,13 @@ class CrossBlock(nn.Module):
         num_last: int | None = None,
     ) -> Float[Tensor, "b m d"]:
         """All tokens, m = n; or the last m = `num_last`, see `Block`."""
+        if self.self_first:
+            x = x + self.block.attention(self.block.norm1(x), None, rotation)
         x = x + self.cross_attention(self.norm_query(x), self.norm_memory(memory), rotation, memory_rotation)
-        return self.block(x, rotation, num_last=num_last)
+        if not self.self_first:
+            return self.block(x, rotation, num_last=num_last)
+        kept = x if num_last is None else x[:, -num_last:]
+        return kept + self.block.mlp(self.block.norm2(kept))
 
 
 class Blocks(nn.ModuleList):

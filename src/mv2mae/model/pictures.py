@@ -41,6 +41,8 @@ def filled(
     prediction: Float[Tensor, "m d"],
     tubelet_size: Size3,
     statistics: Statistics = "true",
+    *,
+    floor: float = 0.0,
 ) -> UInt8[Tensor, "c t h w"]:
     """A clip whose masked tubelets are replaced by their prediction; the visible ones keep their very pixels.
 
@@ -48,11 +50,12 @@ def filled(
         prediction: of the masked tokens, in the normalised scale.
         statistics: the mean and deviation that the predictions get, since the model predicts neither: `true`, those of
             each tubelet itself; `visible`, for all of them the mean of the clip's visible tubelets.
+        floor: least deviation in the normalised scale (`target_floor`).
     """
     pixels = tubelets(clip[None], tubelet_size)
     shown = to_unit(pixels)
     if statistics == "true":
-        parts = denormalised(prediction[None], take_tokens(shown, masked_idx[None]))
+        parts = denormalised(prediction[None], take_tokens(shown, masked_idx[None]), floor)
     else:
         mean, deviation = _visible_statistics(shown, masked_idx)
         parts = prediction[None].unflatten(-1, pixels.shape[2:]) * deviation + mean

@@ -205,7 +205,7 @@ class MV2MAE(nn.Module):
 
     def target(self, clips: Shaped[Tensor, "b c t h w"], idx: Int[Tensor, "b m"]) -> Float[Tensor, "b m d"]:
         """What is to be predicted of some tokens of clips: their normalised pixels."""
-        return token_targets(clips, idx, self.config.tubelet_size)
+        return token_targets(clips, idx, self.config.tubelet_size, self.config.target_floor)
 
     def _stack(self, source: Tensor, target: Tensor) -> Shaped[Tensor, "b v c t h w"]:
         config = self.config

@@ -53,7 +53,7 @@ def target_losses(out: PretrainOutput, target: Shaped[Tensor, "b c t h w"], conf
     made = out.reconstructions
     tokens = made.masks.masked_idx[:, 0]
     weights = configured_weights(target, config)
-    truth = token_targets(target, tokens, config.tubelet_size)
+    truth = token_targets(target, tokens, config.tubelet_size, config.target_floor)
     return TargetLosses(
         tokens=tokens,
         weights=take_tokens(weights * (1 if config.literal_loss_scale else config.num_tokens), tokens),

@@ -129,23 +129,32 @@ def tubelet_statistics(
     return mean, std
 
 
-def normalised_target(parts: Float[Tensor, "b n p c"]) -> Float[Tensor, "b n d"]:
+def normalised_target(parts: Float[Tensor, "b n p c"], floor: float = 0.0) -> Float[Tensor, "b n d"]:
     """What is to be predicted: each colour of each tubelet centred and divided by its standard deviation.
 
     Takes pixels in [0, 1] (Section 3.1, "normalized pixel values", as in VideoMAE); d = p x c.
+
+    Args:
+        floor: least deviation to divide by (the paper: 0).
     """
     mean, std = tubelet_statistics(parts)
-    return ((parts - mean) / (std + 1e-6)).flatten(2)
+    return ((parts - mean) / _divisor(std, floor)).flatten(2)
+
+
+def _divisor(std: Tensor, floor: float) -> Tensor:
+    return (std.clamp(min=floor) if floor else std) + 1e-6
 
 
 def token_targets(
-    clip: Shaped[Tensor, "b c t h w"], idx: Int[Tensor, "b k"], tubelet_size: Size3
+    clip: Shaped[Tensor, "b c t h w"], idx: Int[Tensor, "b k"], tubelet_size: Size3, floor: float = 0.0
 ) -> Float[Tensor, "b k d"]:
     """`normalised_target` of some tokens of clips in [0, 1] or uint8."""
-    return normalised_target(to_unit(take_tubelets(clip, idx, tubelet_size)))
+    return normalised_target(to_unit(take_tubelets(clip, idx, tubelet_size)), floor)
 
 
-def denormalised(prediction: Float[Tensor, "b n d"], parts: Float[Tensor, "b n p c"]) -> Float[Tensor, "b n p c"]:
+def denormalised(
+    prediction: Float[Tensor, "b n d"], parts: Float[Tensor, "b n p c"], floor: float = 0.0
+) -> Float[Tensor, "b n p c"]:
     """A prediction as pixels again, with the *true* mean and deviation of each tubelet (a picture shows these too)."""
     mean, std = tubelet_statistics(parts)
-    return prediction.unflatten(-1, parts.shape[2:]) * (std + 1e-6) + mean
+    return prediction.unflatten(-1, parts.shape[2:]) * _divisor(std, floor) + mean

@@ -146,7 +146,7 @@ def _fresh_cross_decoder(model: nn.Module, stored: StoredWeights) -> dict[str, T
 
 TASK_SETTINGS = (
     *("mask_ratio", "masking", "source_mask_ratio", "directions", "camera_drop", "cross_view_weight"),
-    *("motion_temperature", "motion_scale", "effective_tokens", "literal_loss_scale"),
+    *("motion_temperature", "motion_scale", "effective_tokens", "literal_loss_scale", "target_floor"),
     *("num_frames", "image_size"),
 )
 """What a pre-training that goes on from another may change: the task, not the model. Positions are computed, so clips

@@ -99,7 +99,8 @@ class Snapshots(pl.Callback):
         size, pairs = model.config.tubelet_size, range(len(self.target))
         masked_idx = masks.masked_idx.cpu()
         visible = masks.visible_idx[:, 0].cpu(), masks.shown_idx[:, 1].cpu()  # of the target, of the source
-        truth = token_targets(self.target, masked_idx[:, 0], size)
+        floor = model.config.target_floor
+        truth = token_targets(self.target, masked_idx[:, 0], size, floor)
         # the first frame of the tubelets in the middle of equal parts of the clip
         columns = [model.config.grid[0] * (2 * k + 1) // (2 * NUM_FRAMES) * size[0] for k in range(NUM_FRAMES)]
         folder = self.run / SNAPSHOTS_FOLDER
@@ -111,7 +112,11 @@ class Snapshots(pl.Callback):
             for clip in (whole, greyed(whole, visible[view][i], size))
         ]
         _save_sheet(folder / "clips.webp", shown, columns)
-        rows = [filled(self.target[i], masked_idx[i, 0], values[i], size) for i in pairs for values in made.values()]
+        rows = [
+            filled(self.target[i], masked_idx[i, 0], values[i], size, floor=floor)
+            for i in pairs
+            for values in made.values()
+        ]
         _save_sheet(folder / f"step={step:08d}.webp", rows, columns)
         self._note(step, columns, {name: _errors(values, truth) for name, values in made.items()}, truth)
 

@@ -155,7 +155,7 @@ def errors(
 
 
 def _truth(made: PairPrediction, target: UInt8[Tensor, "c t h w"], config: ModelConfig) -> Float[Tensor, "1 m d"]:
-    return token_targets(target[None], made.masked_idx[None], config.tubelet_size)
+    return token_targets(target[None], made.masked_idx[None], config.tubelet_size, config.target_floor)
 
 
 def _weights(

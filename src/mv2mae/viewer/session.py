@@ -157,7 +157,14 @@ class Session:
         wrongs = errors(made, target, self.config)
         for name, prediction in made.predictions.items():
             for statistics in STATISTICS:
-                shown = filled(target, made.masked_idx, prediction, self.config.tubelet_size, statistics)
+                shown = filled(
+                    target,
+                    made.masked_idx,
+                    prediction,
+                    self.config.tubelet_size,
+                    statistics,
+                    floor=self.config.target_floor,
+                )
                 arrays[f"{name}/{statistics}"] = pictures(shown)
             by_token = np.full(self.config.num_tokens, np.nan, np.float32)
             by_token[made.masked_idx.numpy()] = wrongs[name].numpy()

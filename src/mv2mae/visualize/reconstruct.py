@@ -95,10 +95,11 @@ def reconstruct(
             assert swapped is not None
             made["wrong source"] = swapped[:, 0]
     visible, masked = masks.visible_idx[0], masks.masked_idx[0]
-    truth = token_targets(target[None], masked[:1], size)
+    floor = model.config.target_floor
+    truth = token_targets(target[None], masked[:1], size, floor)
     predictions = {}
     for name, prediction in made.items():
-        clip = filled(target, masked[0], prediction[0], size, statistics)
+        clip = filled(target, masked[0], prediction[0], size, statistics, floor=floor)
         predictions[name] = RebuiltClip(clip, float(token_errors(prediction, truth).mean()))
     return Reconstruction(
         target=target,

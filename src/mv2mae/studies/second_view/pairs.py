@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mv2mae.config import DataConfig, SecondViewConfig
 from mv2mae.data.calibration import cameras_of
-from mv2mae.data.datamodule import held_out_batch
+from mv2mae.data.datamodule import held_out_batch, unaugmented
 from mv2mae.data.held_out import other_performances
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
@@ -125,7 +125,7 @@ def video_pairs(weights: str | Path, data: DataConfig, config: SecondViewConfig)
         InputError: manifest, selection, views or cameras do not allow it.
     """
     stored = read_weights(weights).config
-    data = replace(data, crop="centre", augment_alike=False)
+    data = replace(unaugmented(data), crop="centre")
     rows = select(read_manifest(data.manifest), split=data.split, part="test", query=data.test_query)
     pairs = PairDataset(
         rows,
