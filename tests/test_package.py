@@ -91,6 +91,38 @@ def test_importing_the_package_does_not_load_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+WITHOUT_POSIX = """
+import os, pkgutil, signal, sys
+
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None
+for name in ("fork", "sched_getaffinity", "getuid", "geteuid", "killpg", "pread", "mkfifo", "setsid"):
+    delattr(os, name)
+import importlib, warnings
+warnings.simplefilter("ignore")  # filelock says that its lock is a file then
+import mv2mae
+from mv2mae.data.store.prepare import prepare
+from mv2mae.data.manifest import read_manifest, write_manifest
+from mv2mae.data.video import read_frames
+
+for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGCHLD", "SIGKILL"):
+    delattr(signal, name)
+for module in pkgutil.walk_packages(mv2mae.__path__, "mv2mae."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+write_manifest(read_manifest("sample").head(2), sys.argv[1] + "/m.csv")
+stored = read_manifest(prepare(sys.argv[1] + "/m.csv", sys.argv[1], progress=False).manifest)
+assert read_frames(stored["path"][0], [0.5]).ndim == 4
+"""
+
+
+def test_nothing_asks_for_what_windows_lacks(tmp_path):
+    """Modules, system calls and signals that only POSIX has."""
+    command = [sys.executable, "-c", WITHOUT_POSIX, str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_the_readme_shows_works():
     clip = torch.rand(2, 3, 16, 128, 128)
     weights = mv2mae.motion_weights(clip, tubelet_size=(2, 16, 16), temperature=60.0)

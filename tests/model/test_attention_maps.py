@@ -18,7 +18,7 @@ def test_all_blocks_from_one_pass_equal_each_asked_alone(tiny: ModelConfig, pair
     layers = cross_attention_layers(model, *pair, seeds=SEEDS)
     assert len(layers) == tiny.decoder_depth
     assert len(calls) == 1
-    for layer, maps in enumerate(layers):
+    for layer, maps in enumerate(layers, start=1):
         alone = cross_attention_maps(model, *pair, seeds=SEEDS, layer=layer)
         assert torch.equal(maps.weights, alone.weights)
         assert torch.equal(maps.source_idx, alone.source_idx)

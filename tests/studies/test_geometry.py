@@ -172,7 +172,7 @@ def test_a_model_is_measured_where_it_looks_for_both_directions(run: Path, tiny:
     expected = []
     for target, source, seed in ((a, b, seeds[0]), (b, a, seeds[1])):
         maps = cross_attention_maps(
-            load_pretrained(run), source.clip[None], target.clip[None], seeds=seed[None], layer=1
+            load_pretrained(run), source.clip[None], target.clip[None], seeds=seed[None], layer=2
         )
         truths = (token_truth(x, y, tiny.tubelet_size, 0.1) for x, y in ((target, source), (source, target)))
         asked = ask(*truths, maps.masks.masked_idx[0, 0], maps.masks.visible_idx[0, 1], tiny.grid, (8, 8))

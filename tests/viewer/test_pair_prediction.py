@@ -78,7 +78,7 @@ def test_a_whole_source_and_known_cameras_are_as_in_the_models_own_forward(small
 def test_attention_of_every_block_is_the_decoders(model: MV2MAE, masks):
     made, (target, source, _) = studied(model, masks)
     for layer in range(2):
-        maps = cross_attention_maps(model, source[None], target[None], seeds=SEEDS, layer=layer)
+        maps = cross_attention_maps(model, source[None], target[None], seeds=SEEDS, layer=layer + 1)
         torch.testing.assert_close(made.attention[layer], maps.weights[0])
         torch.testing.assert_close(made.looks_at(7, 32)[layer], maps.over_source()[0, :, 7], equal_nan=True)
 

@@ -57,7 +57,7 @@ def cross_attention_maps(
         target: the target clip of the same moment.
         seeds: one for each item, from which its masks follow.
         cameras: of the target and its sources, where they are known (`model.cameras`).
-        layer: block of the cross-view decoder, 0 to depth - 1, or from the end as -1.
+        layer: block of the cross-view decoder, from 1, or from the end as -1.
 
     Raises:
         InputError: if the model has no cross-view decoder or not so many blocks.
@@ -80,7 +80,7 @@ def cross_attention_layers(
     """
     check_cross_view(model)
     assert model.cross_decoder is not None
-    layers = [_asked_layer(model, layer) for layer in range(len(model.cross_decoder.blocks))]
+    layers = [_asked_layer(model, layer) for layer in range(1, len(model.cross_decoder.blocks) + 1)]
     return _maps(model, layers, source, target, seeds, cameras)
 
 
@@ -136,16 +136,13 @@ def encoder_attention_maps(
     Args:
         clip: pixels in [0, 1], or uint8.
         queries: the tokens that look, as numbers in the clip.
-        layers: blocks of the encoder, 0 to depth - 1, or from the end as -1.
+        layers: blocks of the encoder, from 1, or from the end as -1.
 
     Raises:
         InputError: if the encoder has not so many blocks, or a tubelet does not divide the clip.
     """
-    depth = len(encoder.blocks)
-    for layer in layers:
-        if not -depth <= layer < depth:
-            raise InputError(f"layer={layer}: the encoder has {depth} blocks; choose 0 to {depth - 1}")
-    numbers = sorted({layer % depth for layer in layers})
+    places = [_place(layer, len(encoder.blocks), "the encoder") for layer in layers]
+    numbers = sorted(set(places))
     blocks = [encoder.blocks[number] for number in numbers]
     with caught_inputs(blocks) as inputs:
         encoder(clip)
@@ -155,18 +152,23 @@ def encoder_attention_maps(
         q, k, _ = block.attention.project(block.norm1(x))
         asked = queries[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3])
         maps[number] = attention_maps(q.gather(2, asked), k)
-    return torch.stack([maps[layer % depth] for layer in layers])
+    return torch.stack([maps[place] for place in places])
 
 
 def _asked_layer(model: MV2MAE, layer: int) -> CrossAttention:
     check_cross_view(model)
     assert model.cross_decoder is not None
-    depth = len(model.cross_decoder.blocks)
-    if not -depth <= layer < depth:
-        raise InputError(f"layer={layer}: the cross-view decoder has {depth} blocks; choose 0 to {depth - 1}")
-    attention = model.cross_decoder.blocks[layer].cross_attention
+    place = _place(layer, len(model.cross_decoder.blocks), "the cross-view decoder")
+    attention = model.cross_decoder.blocks[place].cross_attention
     assert isinstance(attention, CrossAttention)
     return attention
+
+
+def _place(layer: int, depth: int, what: str) -> int:
+    """Which of `depth` blocks a layer is, from 0; layers count from 1, or from the end as -1."""
+    if layer == 0 or not -depth <= layer <= depth:
+        raise InputError(f"layer={layer}: {what} has {depth} blocks; choose 1 to {depth}, or -1 for the last")
+    return layer - 1 if layer > 0 else depth + layer
 
 
 @contextmanager

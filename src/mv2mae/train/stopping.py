@@ -59,8 +59,9 @@ class StopSignals(pl.Callback):
         for number in (*STOPPING, *([signal.SIGUSR1] if slurm_job() else [])):
             if number != HANG_UP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
                 signal.signal(number, self._request)
-        self._worker_ended = signal.getsignal(signal.SIGCHLD)
-        signal.signal(signal.SIGCHLD, self._mind_worker)
+        if hasattr(signal, "SIGCHLD"):  # not on Windows, where torch takes none either
+            self._worker_ended = signal.getsignal(signal.SIGCHLD)
+            signal.signal(signal.SIGCHLD, self._mind_worker)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
@@ -136,7 +137,7 @@ class StopSignals(pl.Callback):
         if not trainer.is_global_zero:
             raise SystemExit(0)
         name = signal.Signals(self.agreed).name
-        more = f"; {requeue()}" if self.agreed == signal.SIGUSR1 else ""
+        more = f"; {requeue()}" if self.agreed == getattr(signal, "SIGUSR1", None) else ""
         message = f"stopped by {name} after step {self.saved_step} of {trainer.max_steps}, which is saved{more}"
         raise RunStopped(message, status=128 + self.agreed)
 

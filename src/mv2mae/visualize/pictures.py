@@ -245,7 +245,7 @@ class _Looking:
         grid, depth = encoder.config.grid, len(encoder.blocks)
         layers = asked_layers(config.encoder_layer, depth, "the encoder", "encoder_layer")
         maps = encoder_attention_maps(
-            encoder, self.target[None], torch.tensor([[self.query]]), layers=range(depth)
+            encoder, self.target[None], torch.tensor([[self.query]]), layers=range(1, depth + 1)
         )[:, 0, :, 0]  # fmt: skip
         weights = (maps * maps.shape[-1]).unflatten(-1, grid).numpy()
         rows = choose(weights[list(layers), :, None], _layer_names(layers), layer=config.encoder_layer,

@@ -111,9 +111,10 @@ class StoredVideo:
     @timed("open, seek")
     def _bytes(self, offset: int, size: int) -> bytes:
         try:
-            shard = _local.shard(self._shard).fileno()
-            within = offset + size <= os.fstat(shard).st_size  # an index may ask for more than there is memory
-            data = os.pread(shard, size, offset) if within else b""
+            shard = _local.shard(self._shard)
+            within = offset + size <= os.fstat(shard.fileno()).st_size  # an index may ask for more than there is memory
+            shard.seek(offset)
+            data = shard.read(size) if within else b""
         except OSError as error:
             raise VideoError(self.path, f"its shard cannot be read ({error.strerror})") from error
         if len(data) != size:
