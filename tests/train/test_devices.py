@@ -7,6 +7,7 @@ import torch
 from tiny_runs import FINETUNING, PRETRAINING
 
 from mv2mae.config import ComputeConfig, FinetuneConfig, PretrainConfig
+from mv2mae.data.device_memory import sent
 from mv2mae.errors import InputError
 from mv2mae.recipes import list_recipes, load_recipe
 from mv2mae.train import devices
@@ -14,7 +15,7 @@ from mv2mae.train.devices import check_device
 from mv2mae.train.finetune import FinetuneModule, finetune
 from mv2mae.train.memory import what_fits
 from mv2mae.train.pretrain import PretrainModule, pretrain
-from mv2mae.train.transfer import Arriving, Prefetched, sent
+from mv2mae.train.transfer import Arriving, Prefetched
 
 GPU = ComputeConfig(accelerator="gpu")
 

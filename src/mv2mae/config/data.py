@@ -112,8 +112,9 @@ class DataConfig:
     num_repeats: int = 1
     """Pairs drawn from each decoded group, neighbours in the batch: each a moment and crops of its own (pre-training
     only). Epochs count pairs: with 4 repeats each video is decoded in every fourth epoch, for 4 pairs."""
-    cache: Literal["none", "memory"] = "none"
-    """`memory`: decode each video once, scale it to `cache_size` and keep it (small data sets)."""
+    cache: Literal["none", "memory", "device"] = "none"
+    """`memory`: decode each video once, scale it to `cache_size` and keep it (small data sets). `device`: then move the
+    frames to the memory of the training device, where clips are cut (pre-training only)."""
     cache_size: int = 0
     """Short side in pixels at which the cache keeps frames; 0 = the clip size / 0.875."""
 

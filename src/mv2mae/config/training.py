@@ -311,6 +311,7 @@ class FinetuneConfig:
             f"optim.batch_size={self.optim.batch_size} counts augmented clips and must be a multiple of "
             f"num_repeats={self.num_repeats}",
         )
+        require(self.data.cache != "device", "data.cache=device is for pre-training; give memory")
         require(
             self.data.num_repeats == 1,
             f"data.num_repeats={self.data.num_repeats} is for pre-training; fine-tuning has num_repeats of its own",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from mv2mae.data.augment import flip
@@ -46,6 +47,19 @@ class Alike:
         clip = 255 - clip if self.inverted else clip
         return flip(clip) if self.mirrored else clip
 
+    @property
+    def numbers(self) -> tuple[int, int, int, int, int]:
+        """The same as numbers: the channels, inverted, mirrored."""
+        return (*self.channels, int(self.inverted), int(self.mirrored))
+
     def camera(self, camera: Vector) -> Vector:
         """The camera of a clip so changed."""
         return mirror_camera(camera) if self.mirrored else camera
+
+
+def change_alike(clips: UInt8[Tensor, "n 3 t h w"], numbers: Int64[Tensor, "n 5"]) -> UInt8[Tensor, "n 3 t h w"]:
+    """`Alike.clip` of many clips at once, each by its own `Alike.numbers`."""
+    clips = clips[torch.arange(len(clips), device=clips.device)[:, None], numbers[:, :3]]
+    inverted, mirrored = (column[:, None, None, None, None] > 0 for column in numbers[:, 3:].unbind(1))
+    clips = torch.where(inverted, 255 - clips, clips)
+    return torch.where(mirrored, flip(clips), clips)

@@ -92,7 +92,7 @@ def crop_resize(frames: UInt8[Tensor, "t h w 3"], box: Box, size: int) -> UInt8[
     """Cuts the same box from every frame and scales it to size x size (bilinear, antialiased)."""
     top, left, height, width = box
     cut = frames[:, top : top + height, left : left + width]
-    return _resize(cut, size, size).permute(1, 0, 2, 3).contiguous()
+    return resized(cut, size, size).permute(1, 0, 2, 3).contiguous()
 
 
 def resize_short_side(frames: UInt8[Tensor, "t h w 3"], short_side: int) -> UInt8[Tensor, "t h2 w2 3"]:
@@ -100,7 +100,7 @@ def resize_short_side(frames: UInt8[Tensor, "t h w 3"], short_side: int) -> UInt
     _, height, width, _ = frames.shape
     if min(height, width) == short_side:
         return frames
-    return _resize(frames, *scaled_size(height, width, short_side)).permute(0, 2, 3, 1)
+    return resized(frames, *scaled_size(height, width, short_side)).permute(0, 2, 3, 1)
 
 
 def flip(clip: UInt8[Tensor, "c t h w"]) -> UInt8[Tensor, "c t h w"]:
@@ -131,7 +131,8 @@ def cut_eval_crops(frames: UInt8[Tensor, "t h w 3"], size: int, num_crops: int) 
     return crops.contiguous()
 
 
-def _resize(frames: UInt8[Tensor, "t h w 3"], height: int, width: int) -> UInt8[Tensor, "t 3 h2 w2"]:
+def resized(frames: UInt8[Tensor, "t h w 3"], height: int, width: int) -> UInt8[Tensor, "t 3 h2 w2"]:
+    """Frames scaled to a height and width, colours first."""
     # The permuted view keeps channels-last memory, on which torch has a fast uint8 kernel.
     images = frames.permute(0, 3, 1, 2)
     if images.shape[-2:] == (height, width):

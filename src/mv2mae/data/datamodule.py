@@ -318,6 +318,10 @@ def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int, w
         raise InputError(
             f"data.num_repeats={config.num_repeats} saves decoding, and {STREAM} decodes nothing; set it to 1"
         )
+    if config.cache == "device":
+        raise InputError(
+            f"data.cache=device keeps videos, and {STREAM} has none; compute.draw_on=device draws it there"
+        )
     if config.split or config.train_query:
         raise InputError(f"data.manifest={STREAM} takes no split and no query; choose with data.stream.subjects, ...")
     if not config.synchronised:
@@ -335,7 +339,7 @@ def _unchanged(item: Any) -> Any:
 
 
 def _videos(config: DataConfig, size: int, problems_file: str | Path | None, *, warns: bool = True) -> Videos:
-    in_memory = config.cache == "memory"
+    in_memory = config.cache != "none"
     cache_size = (config.cache_size or eval_short_side(size)) if in_memory else None
     return Videos(problems=ProblemLog(problems_file, warns=warns), cache_size=cache_size)
 
@@ -352,7 +356,7 @@ def _groups_of(rows: pd.DataFrame, paths: Collection[str]) -> pd.DataFrame:
 
 
 def _preload(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> None:
-    if config.cache == "memory":
+    if config.cache != "none":
         videos.preload(frame["path"], parts_of(frame), progress=progress)
 
 

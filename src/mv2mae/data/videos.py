@@ -6,8 +6,9 @@ import itertools
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,6 +105,7 @@ class Videos:
         self._infos: dict[str, VideoInfo] = {}
         self._decoded: dict[str, list[DecodedVideo]] = {}
         self._told: set[str] = set()
+        self._first_numbers: dict[str, int] | None = None
 
     @property
     def in_memory(self) -> bool:
@@ -211,6 +213,32 @@ class Videos:
         if target == own and info.plain and (unscaled := torchcodec_frames(path, times)) is not None:
             return unscaled
         return read_frames(path, times, short_side=target)
+
+    def find(self, path: str, times: Sequence[float] | np.ndarray) -> tuple[int, DecodedVideo]:
+        """The decoded part of a video that holds these moments, and its number among all parts.
+
+        Raises:
+            VideoError: the video is broken, or not in memory.
+        """
+        self._refuse_known(path)
+        if (decoded := self._in_memory(path, times)) is None:
+            raise VideoError(path, "is not in memory")
+        if self._first_numbers is None:
+            counts = [len(parts) for parts in self._decoded.values()]
+            self._first_numbers = dict(zip(self._decoded, itertools.accumulate([0, *counts]), strict=False))
+        within = next(i for i, part in enumerate(self._decoded[path]) if part is decoded)
+        return self._first_numbers[path] + within, decoded
+
+    def hand_over(self) -> Iterator[UInt8[Tensor, "t h w 3"]]:
+        """The frames of all decoded parts in their order; as each is taken, it is forgotten here but for its shape."""
+        for parts in self._decoded.values():
+            for i, part in enumerate(parts):
+                parts[i] = replace(part, frames=part.frames.to("meta"))
+                yield part.frames
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Frames, height and width of all decoded parts, in the same order."""
+        return [tuple(part.frames.shape[:3]) for parts in self._decoded.values() for part in parts]
 
     def tell_once(self, path: str, said: str) -> None:
         """Warns of what is odd about a video and keeps nobody from using it, once a process."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NotRequired, TypedDict
+from typing import Any, Generic, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,24 @@ class PairBatch(TypedDict):
     index: Tensor
     seed: Tensor
     cameras: NotRequired[Float32[Tensor, "b v1 16"]]
+
+
+FramesT = TypeVar("FramesT", bound=Any)
+"""Frames [t, h, w, 3], or what stands for them and can be sliced as they can."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnPair(Generic[FramesT]):
+    """All that was drawn of a pair: rows of its videos, the target's first, their frames, how each is cut, and the
+    rest.
+    """
+
+    rows: Sequence[int]
+    index: int
+    frames: Sequence[FramesT]
+    cuts: Sequence[Cut]
+    seed: int
+    alike: Alike
 
 
 class PairDataset(Dataset[Pair]):
@@ -137,6 +156,19 @@ class PairDataset(Dataset[Pair]):
         return readable_item(make, key, self.seed, self.target_paths, self.videos.problems)
 
     def _pairs(self, epoch: int, index: int, num_repeats: int) -> list[Pair]:
+        read = partial(self.videos.read, short_side=reading_size(self.config, self.size))
+        return [self._pair(drawn) for drawn in self.drawn(epoch, index, num_repeats, read)]
+
+    def drawn(
+        self, epoch: int, index: int, num_repeats: int, read: Callable[[str, np.ndarray], FramesT]
+    ) -> list[DrawnPair[FramesT]]:
+        """The repeats of an item before anything is cut.
+
+        Args:
+            epoch, index: of the item.
+            num_repeats: how many.
+            read: frames of a video at some seconds, each video once; or what stands for them.
+        """
         rng = np.random.default_rng((self.seed, epoch, index))
         others = self._reachable(epoch, index)
         sources = [int(i) for i in rng.choice(others, self.config.num_sources, replace=False)]
@@ -144,12 +176,27 @@ class PairDataset(Dataset[Pair]):
         later = [np.random.default_rng((self.seed, epoch, index, 1 + repeat)) for repeat in range(1, num_repeats)]
         draws = [rng, *later]
         rows = [self.targets[index], *sources]
-        repeats = self._clips(rows, draws)
-        alike = [self._alike(epoch, index, repeat) for repeat in range(num_repeats)]
-        return [
-            self._pair(rows, index, clips, boxes, rng, change)
-            for (clips, boxes), rng, change in zip(repeats, draws, alike, strict=True)
-        ]
+        windows = [self._windows(rows, rng) for rng in draws]
+        times = [np.concatenate(of_row) for of_row in zip(*windows, strict=True)]
+        frames = [read(self.paths[row], t) for row, t in zip(rows, times, strict=True)]
+        made = []
+        for repeat, rng in enumerate(draws):
+            part = slice(repeat * self.num_frames, (repeat + 1) * self.num_frames)
+            cuts = [self._cut(view.shape[1], view.shape[2], rng) for view in frames]
+            made.append(
+                DrawnPair(
+                    rows=rows,
+                    index=index,
+                    frames=[view[part] for view in frames],
+                    cuts=cuts,
+                    seed=int(rng.integers(2**60)),
+                    alike=self._alike(epoch, index, repeat),
+                )
+            )
+        return made
+
+    def _cut(self, height: int, width: int, rng: np.random.Generator) -> Cut:
+        return draw_box(self.config.crop, height, width, rng, min_crop=self.config.min_crop), height, width
 
     def _reachable(self, epoch: int, index: int) -> np.ndarray:
         """The sources that an item may have in an epoch (`angle_curriculum`)."""
@@ -162,27 +209,29 @@ class PairDataset(Dataset[Pair]):
     def _alike(self, *words: int) -> Alike:
         return Alike.draw(self.seed, *words) if self.config.augment_alike else Alike()
 
-    def _pair(
-        self,
-        rows: Sequence[int],
-        index: int,
-        clips: Sequence[Tensor],
-        boxes: Sequence[Cut],
-        rng: np.random.Generator,
-        alike: Alike,
-    ) -> Pair:
-        changed = [alike.clip(clip) for clip in clips]
+    def _pair(self, drawn: DrawnPair[Tensor]) -> Pair:
+        clips = self._clips(drawn)
         pair: Pair = {
-            "target": changed[0],
-            "sources": torch.stack(changed[1:]),
-            "index": index,
-            "source_index": list(rows[1:]),
-            "seed": int(rng.integers(2**60)),
+            "target": clips[0],
+            "sources": torch.stack(clips[1:]),
+            "index": drawn.index,
+            "source_index": list(drawn.rows[1:]),
+            "seed": drawn.seed,
         }
         if self.cameras is not None:
-            seen = [crop_camera(self.cameras[row], *cut) for row, cut in zip(rows, boxes, strict=True)]
-            pair["cameras"] = torch.from_numpy(np.stack([alike.camera(camera) for camera in seen]))
+            pair["cameras"] = self.seen_cameras(drawn)
         return pair
+
+    @timed("crop, augment")
+    def _clips(self, drawn: DrawnPair[Tensor]) -> list[UInt8[Tensor, "3 t h w"]]:
+        cut = zip(drawn.frames, drawn.cuts, strict=True)
+        return [drawn.alike.clip(crop_resize(frames, box, self.size)) for frames, (box, *_) in cut]
+
+    def seen_cameras(self, drawn: DrawnPair[Any]) -> Float32[Tensor, "v1 16"]:
+        """Of the target and its sources, as they are cropped."""
+        assert self.cameras is not None
+        seen = [crop_camera(self.cameras[row], *cut) for row, cut in zip(drawn.rows, drawn.cuts, strict=True)]
+        return torch.from_numpy(np.stack([drawn.alike.camera(camera) for camera in seen]))
 
     def window(self, rows: Sequence[int], offset: float) -> list[np.ndarray]:
         """Times of a clip's frames in each of the videos `rows`, the first being the target; seconds."""
@@ -198,26 +247,6 @@ class PairDataset(Dataset[Pair]):
         if self.config.synchronised:
             return self.window(rows, rng.random())
         return [self.window([row], rng.random())[0] for row in rows]
-
-    def _clips(
-        self, rows: Sequence[int], draws: Sequence[np.random.Generator]
-    ) -> list[tuple[list[UInt8[Tensor, "3 t h w"]], list[Cut]]]:
-        """For each generator a clip of every row, and how it was cut; each video is read once."""
-        windows = [self._windows(rows, rng) for rng in draws]
-        side = reading_size(self.config, self.size)
-        times = [np.concatenate(of_row) for of_row in zip(*windows, strict=True)]
-        read = [self.videos.read(self.paths[row], t, short_side=side) for row, t in zip(rows, times, strict=True)]
-        views = [frames.unflatten(0, (len(draws), self.num_frames)) for frames in read]
-        return [self._crop([view[repeat] for view in views], rng) for repeat, rng in enumerate(draws)]
-
-    @timed("crop, augment")
-    def _crop(
-        self, views: Sequence[UInt8[Tensor, "t h w 3"]], rng: np.random.Generator
-    ) -> tuple[list[UInt8[Tensor, "3 t h w"]], list[Cut]]:
-        config, sizes = self.config, [(frames.shape[1], frames.shape[2]) for frames in views]
-        boxes = [draw_box(config.crop, *size, rng, min_crop=config.min_crop) for size in sizes]
-        clips = [crop_resize(frames, box, self.size) for frames, box in zip(views, boxes, strict=True)]
-        return clips, [(box, *size) for box, size in zip(boxes, sizes, strict=True)]
 
 
 def tell_of_rate(videos: Videos, path: str, info: VideoInfo, fps: float | None, rate: float | None) -> None:

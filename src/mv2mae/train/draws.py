@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from mv2mae.data.device_memory import sent
 from mv2mae.model.layers import DropPath
 from mv2mae.model.masking import token_noise
-from mv2mae.train.transfer import sent
 
 PURPOSES = ("rand_augment", "erase", "mix", "drop_path")
 MOST = 1024

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Num, UInt8
 from torch import Tensor
 
-from mv2mae.train.transfer import sent
+from mv2mae.data.device_memory import sent
 
 Clips = UInt8[Tensor, "b 3 t h w"]
 

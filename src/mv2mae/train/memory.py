@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mv2mae.data.media import free_memory
+from mv2mae.data.device_memory import free_bytes
 from mv2mae.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,14 +77,6 @@ def _kept(module: StepModule, num_items: int, device: torch.device) -> int:
         loss = module.loss_of(batch)
     del loss
     return sum(kept.values())
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device."""
-    if device.type != "cuda":
-        return free_memory()
-    torch.cuda.empty_cache()
-    return torch.cuda.mem_get_info(device)[0]
 
 
 def _name(device: torch.device) -> str:

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from mv2mae.config import AugmentConfig
+from mv2mae.data.device_memory import sent
 from mv2mae.train.draws import Seeds, symmetric_beta, uniforms
-from mv2mae.train.transfer import sent
 
 ERASED_AREA, ERASED_RATIO = (0.02, 1 / 3), (0.3, 1 / 0.3)
 """Range of an erased box's share of the frame, and of its height over its width (timm's)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from mv2mae.config import ComputeConfig, ModelConfig, PretrainConfig
+from mv2mae.data.bank import FrameBank, PlannedBatch, PlannedPairs
 from mv2mae.data.datamodule import PretrainData, pretrain_data
 from mv2mae.data.held_out import describe_held_out
+from mv2mae.data.sampling import TrainingItems
 from mv2mae.data.stream import PairStream, ScriptedPairs
-from mv2mae.data.views import collate_pairs
+from mv2mae.data.videos import Videos
+from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
 from mv2mae.errors import InputError
 from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.flops import step_flops
@@ -50,11 +54,11 @@ class PretrainModule(StepModule):
     """One step of Equation 3."""
 
     def __init__(self, config: PretrainConfig, data: PretrainData, world_size: int) -> None:
-        self.stream = data.train if isinstance(data.train, PairStream) and draws_on_device(config.compute) else None
+        items, collate, self._make = made_on_device(config, data.train)
         super().__init__(
             seed=config.seed,
-            items=data.train if self.stream is None else ScriptedPairs(self.stream),
-            collate=collate_pairs if self.stream is None else list,
+            items=items,
+            collate=collate,
             optim=config.optim,
             # an epoch is as many pairs as there are items, whether or not some of them share a decoding
             total_steps=config.optim.total_steps(len(data.train)),
@@ -70,10 +74,15 @@ class PretrainModule(StepModule):
         self.groups: Tensor
         self.register_buffer("groups", torch.tensor(groups), persistent=False)
 
+    def on_fit_start(self) -> None:
+        """Move frames to the device (`data.cache: device`), before the loader's processes get copies of them."""
+        if isinstance(self._make, CutOnDevice):
+            self._make.begin(self.trainer.strategy.root_device)
+
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Batch:
-        """Draw what comes as a script."""
-        if self.stream is not None:
-            batch = collate_pairs(self.stream.draw(batch, device))
+        """Draw what comes as a script, cut what comes as a plan."""
+        if self._make is not None:
+            batch = self._make(batch, device)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -98,6 +107,35 @@ class PretrainModule(StepModule):
             self.model, config.optim, depth=config.model.encoder_depth, num_items=len(self.items)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def made_on_device(
+    config: PretrainConfig, train: PairDataset | PairStream
+) -> tuple[TrainingItems, Callable[[Sequence[Any]], Any], Callable[[Any, torch.device], PairBatch] | None]:
+    """What the loader gives, how it is put together, and what the device makes of it; None = it is whole already."""
+    if isinstance(train, PairStream):
+        if not draws_on_device(config.compute):
+            return train, collate_pairs, None
+        return ScriptedPairs(train), list, lambda scripts, device: collate_pairs(train.draw(scripts, device))
+    if config.data.cache != "device":
+        return train, collate_pairs, None
+    planned = PlannedPairs(train)
+    return planned, planned.collate, CutOnDevice(train.videos, config.model.image_size)
+
+
+class CutOnDevice:
+    """Cuts the pairs of batches out of frames that `begin` has moved to the device."""
+
+    def __init__(self, videos: Videos, size: int) -> None:
+        self.videos, self.size = videos, size
+
+    def begin(self, device: torch.device) -> None:
+        """Move the frames."""
+        self._bank = FrameBank(self.videos, device, self.size)
+
+    def __call__(self, batch: PlannedBatch, device: torch.device) -> PairBatch:
+        """The pairs of a batch."""
+        return self._bank.pairs(batch)
 
 
 def wants_cameras(model: ModelConfig) -> bool:

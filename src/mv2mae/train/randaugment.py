@@ -17,9 +17,9 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from mv2mae.config import AugmentConfig
+from mv2mae.data.device_memory import sent
 from mv2mae.train import image_ops
 from mv2mae.train.draws import Seeds, uniforms
-from mv2mae.train.transfer import sent
 
 MAX_MAGNITUDE = 10.0
 

@@ -10,11 +10,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on a device; a plain copy to a GPU would wait for all that the GPU has still to do."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
 class Arriving:
     """Values of a small tensor on their way to the host, after what the device has been told so far."""
 
