@@ -22,6 +22,7 @@ SLOW = (
     *("bench/", "interop/", "reports/", "train/", "viewer/", "test_demo.py", "test_examples.py", "test_launch.py"),
     *("data/check/test_check.py", "data/store/test_stops.py", "data/test_loader_processes.py", "model/test_compile.py"),
     *("evaluate/test_testing_cli.py", "synthetic/test_generate.py", "visualize/test_visualize.py", "test_run_files.py"),
+    *("tables/test_table_runs.py", "tables/test_table_slurm.py"),
 )
 """Where tests train, start processes or drive a browser; `make check` leaves them out."""
 FOOTAGE = Path(os.environ.get("MV2MAE_FOOTAGE", Path(__file__).parents[2] / "shared" / "footage"))

@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "reports": {*COMMON, "data", "runs", "evaluate", "visualize", "studies"},
     "bench": {*COMMON, "model", "data", "runs"},
     "interop": {*COMMON, "model", "data", "weights", "runs"},
+    "tables": {*COMMON, "model", "data", "recipes", "train", "ranks", "runs", "evaluate", "studies", "visualize"},
     "demo": {*COMMON, "model", "data", "recipes", "train", "weights", "runs", "evaluate", "visualize", "reports"},
 }
 """Whom each package and module may know. The command line may know all, and nobody knows it."""

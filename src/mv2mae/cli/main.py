@@ -19,6 +19,7 @@ from mv2mae.cli import (
     predicting,
     reporting,
     studies,
+    tables,
     testing,
     training,
     viewing,
@@ -28,7 +29,7 @@ from mv2mae.cli.verb import Verb
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.ranks import alone, is_first
 
-_KINDS = (data, training, testing, predicting, exporting, studies, looking, viewing, reporting, bench)
+_KINDS = (data, training, testing, predicting, exporting, studies, tables, looking, viewing, reporting, bench)
 VERBS = {name: verb for kind in _KINDS for name, verb in kind.VERBS.items()}
 
 
@@ -38,6 +39,7 @@ GROUPS = {
     "train": ("recipes", "pretrain", "finetune"),
     "test and use": ("evaluate", "predict", "extract", "export"),
     "what an encoder has learnt": ("probe", "robustness", "geometry", "second-view"),
+    "the paper's tables": ("table",),
     "look": ("visualize", "view", "report"),
     "measure speed": ("bench data", "bench model"),
 }

@@ -132,8 +132,14 @@ def _numbers_in(a: pd.DataFrame, b: pd.DataFrame) -> dict[int, int]:
 
 
 def _paired(a: pd.DataFrame, b: pd.DataFrame, draws: int, seed: int) -> dict[str, Any]:
-    hits_a, hits_b = top1_hits(a), top1_hits(b)
-    codes = np.unique(a["group"].to_numpy(), return_inverse=True)[1]
+    return paired_hits(top1_hits(a), top1_hits(b), a["group"].to_numpy(), draws=draws, seed=seed)
+
+
+def paired_hits(
+    hits_a: np.ndarray, hits_b: np.ndarray, groups: np.ndarray, *, draws: int = 10_000, seed: int = 0
+) -> dict[str, Any]:
+    """What `compare` finds for one kind of score: whether answers [rows] are right in a and in b, and their groups."""
+    codes = np.unique(groups, return_inverse=True)[1]
     sums, counts = np.bincount(codes, weights=hits_a.astype(float) - hits_b), np.bincount(codes)
     rng = np.random.default_rng(seed)
     means, as_far = [], 0
@@ -150,7 +156,7 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, draws: int, seed: int) -> dict[str
         "difference": float(hits_a.mean() - hits_b.mean()),
         "interval": (float(low), float(high)),
         "p": (1 + as_far) / (1 + draws),
-        "num": len(a),
+        "num": len(hits_a),
         "groups": len(counts),
         "only_a": int((hits_a & ~hits_b).sum()),
         "only_b": int((hits_b & ~hits_a).sum()),

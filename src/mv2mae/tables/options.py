@@ -1,0 +1,99 @@
+"""How a table is run here: on which videos, how often, how much of it, where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mv2mae.config.check import require
+from mv2mae.errors import InputError
+from mv2mae.tables.spec import Block, check_block
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """What `mv2mae table` is told besides the table."""
+
+    data: tuple[str, ...]
+    """Manifests, in the order of the table's data sets or as `NAME=MANIFEST`."""
+    out: Path
+    """Folder of the study."""
+    store: Path | None = None
+    """Folder of the runs, which several tables may share; None = `parts` in `out`."""
+    seeds: tuple[int, int] | None = None
+    """Pre-trainings of each row and fine-tunings of each of them; None = the table's own."""
+    rows: tuple[str, ...] = ()
+    """Names of rows to run; none = all."""
+    columns: tuple[str, ...] = ()
+    """Names of columns to run; none = all."""
+    scale: float = 1.0
+    """Share of the steps and of the performances: a small one rehearses the whole table."""
+    size: str = ""
+    """`paper`: the paper's recipes; `small`: recipes for hours on a few cores; empty = the table's own."""
+    split: str = ""
+    """In place of the table's split, on other data than the paper's."""
+    train_query: str = ""
+    """The same by queries."""
+    test_query: str = ""
+    """The same by queries."""
+    settings: Mapping[str, Block] = field(default_factory=dict)
+    """`pretrain` and `finetune` settings over those of all rows."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.scale <= 1, f"scale={self.scale} must lie in (0, 1], a share of the steps and videos")
+        require(self.size in ("", "paper", "small"), f"size={self.size!r}; choose paper or small")
+        require(self.seeds is None or min(self.seeds) >= 1, "seeds must be at least 1")
+        queries = bool(self.train_query), bool(self.test_query)
+        require(queries[0] == queries[1], "train_query and test_query go together; give both")
+        require(not (self.split and any(queries)), "split and queries exclude each other; give one")
+
+    @property
+    def parts(self) -> Path:
+        """Folder of the runs."""
+        return self.store or self.out / "parts"
+
+    @property
+    def chosen(self) -> dict[str, Any] | None:
+        """What says which videos are for training and which for the test, if it is not the table."""
+        if self.split:
+            return {"split": self.split, "train_query": "", "test_query": ""}
+        if self.train_query:
+            return {"split": "", "train_query": self.train_query, "test_query": self.test_query}
+        return None
+
+
+def seeds_from(text: str) -> tuple[int, int] | None:
+    """`3`: three pre-trainings, each fine-tuned once; `2x5`: two, each fine-tuned five times; empty: None.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not text:
+        return None
+    pretrain, _, finetune = text.partition("x")
+    if not (pretrain.isdigit() and (finetune or "1").isdigit()):
+        raise InputError(f"seeds={text!r}; give a number of pre-trainings (3), or with their fine-tunings (2x5)")
+    return int(pretrain), int(finetune or 1)
+
+
+def settings_from(file: str) -> dict[str, Block]:
+    """`pretrain` and `finetune` of a YAML file that is laid over all rows; nothing without a file.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    if not file:
+        return {}
+    try:
+        values: Any = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    good = isinstance(values, dict) and set(values) <= {"pretrain", "finetune"}
+    require(good, f"{file}: give pretrain and finetune, each a mapping of settings")
+    for stage, block in values.items():
+        check_block(block, f"{file}, {stage}")
+    return values

@@ -1,0 +1,60 @@
+"""What a study's folder was begun with, so that nothing with other settings mixes into it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mv2mae.errors import InputError
+from mv2mae.runs import differences, plain, write_json
+from mv2mae.tables.plan import Plan
+
+RECORD_NAME = "study.json"
+
+
+def record_of(plan: Plan) -> dict[str, Any]:
+    """All that must stay as it is while a study goes on; rows, columns and seeds may be added to."""
+    options = plan.options
+    return {
+        "table": plan.table.name,
+        "size": plan.size,
+        "scale": options.scale,
+        "data": {name: data.digest for name, data in plan.sets.items()},
+        "manifests": {name: data.manifest for name, data in plan.sets.items()},
+        "chosen": options.chosen,
+        "settings": {
+            stage: {key: value for key, value in block.items() if key not in ("compute", "log")}
+            for stage, block in options.settings.items()
+        },
+        "rows": {row.name: plain({"pretrain": row.pretrain, "finetune": row.finetune, "small": row.small})
+                 for row in plan.table.rows},
+        "columns": {column.name: plain({"measure": column.measure, "pretrain": column.pretrain,
+                                        "finetune": column.finetune}) for column in plan.table.columns},
+    }  # fmt: skip
+
+
+def check_record(plan: Plan) -> None:
+    """Raises InputError where the folder holds a study with other settings."""
+    file = plan.options.out / RECORD_NAME
+    if not file.is_file():
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} cannot be read ({error}); give another folder as --out") from error
+    changed = [name for name in differences(before, plain(record_of(plan))) if not name.startswith("manifests.")]
+    if changed:
+        raise InputError(
+            f"{plan.options.out} holds a table made with other settings ({', '.join(changed[:5])}); "
+            "give the same ones to go on with it, or another folder as --out"
+        )
+
+
+def keep_record(plan: Plan) -> None:
+    """Check the folder's record, and write it where there is none.
+
+    Raises:
+        InputError: as `check_record`.
+    """
+    check_record(plan)
+    write_json(plan.options.out / RECORD_NAME, record_of(plan))
