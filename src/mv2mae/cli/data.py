@@ -1,4 +1,4 @@
-"""The verbs about data: index, check, prepare, join, synth."""
+"""The verbs about data: index, check, sync, prepare, join, synth."""
 
 from __future__ import annotations
 
@@ -94,6 +94,31 @@ def _join(args: Any) -> None:
     print(join(args.manifests, args.out, names=names, same_people=args.same_people).summary())
 
 
+def _sync_options(parser: ArgumentParser) -> None:
+    parser.add_argument("manifest", type=str, help="manifest whose groups are to be laid together in time")
+    parser.add_argument(
+        "--out", type=str, required=True, help="manifest to write; STEM.sync.json and .png go beside it"
+    )
+    parser.add_argument("--evidence", type=str, default="both", help="sound, motion or both: motion without sound")
+    parser.add_argument("--untold", type=str, default="mark", help="views that cannot be told: mark as not "
+                        "synchronised, keep or drop")  # fmt: skip
+    parser.add_argument("--tolerance", type=float, default=0.05, help="seconds that motion cannot tell apart")
+    parser.add_argument("--max_offset", type=float, default=10.0, help="largest offset looked for, in seconds")
+    parser.add_argument("--num_workers", type=int, default=None, help="processes that decode; one a core by default")
+    parser.add_argument("--time_limit", type=float, default=600.0, help="seconds for one file, and one a megabyte")
+    parser.add_argument("--num_rows", type=int, default=20, help="groups to print")
+
+
+def _sync(args: Any) -> None:
+    from mv2mae.data.sync.sync import sync_command
+    from mv2mae.visualize.sync_curves import draw_sync
+
+    report = sync_command(**vars(args))
+    out = Path(args.out)
+    if picture := draw_sync(report, out.with_name(f"{out.stem}.sync.png")):
+        print(f"wrote {picture}")
+
+
 def _synth_options(parser: ArgumentParser) -> None:
     from mv2mae.synthetic.config import SynthConfig
 
@@ -134,6 +159,12 @@ VERBS = {
         "mv2mae check manifest.parquet --fix checked.parquet",
         _check_options,
         _check,
+    ),
+    "sync": Verb(
+        "find when each camera began, from sound or motion",
+        "mv2mae sync manifest.parquet --out synced.parquet",
+        _sync_options,
+        _sync,
     ),
     "prepare": Verb(
         "scale videos once, into a store from which clips are read fast",

@@ -35,7 +35,7 @@ VERBS = {name: verb for kind in _KINDS for name, verb in kind.VERBS.items()}
 
 GROUPS = {
     "to begin with": ("demo",),
-    "data": ("index", "check", "prepare", "join", "synth"),
+    "data": ("index", "check", "sync", "prepare", "join", "synth"),
     "train": ("recipes", "pretrain", "finetune"),
     "test and use": ("evaluate", "predict", "extract", "export"),
     "what an encoder has learnt": ("probe", "robustness", "geometry", "second-view"),

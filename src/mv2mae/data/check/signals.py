@@ -107,6 +107,19 @@ def offset_path(a: Signal, b: Signal, max_lag: int, step: float, price: float) -
     return [((a.first + i * length) * step, float(path[i] - max_lag) * step) for i in changes]
 
 
+def pieces_of(
+    a: Signal, b: Signal, max_lag: int, step: float, seconds: float
+) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, "p l"]]:
+    """How well each piece of `a`, `seconds` long, agrees with `b` at the lags -max_lag .. max_lag.
+
+    Returns:
+        the pieces' middles in seconds, and products of the signals summed over the pieces.
+    """
+    length = max(2, round(seconds / step))
+    num = len(a.values) // length
+    return (a.first + (np.arange(num) + 0.5) * length) * step, _evidence(a, b, max_lag, length, num)
+
+
 def _evidence(a: Signal, b: Signal, max_lag: int, length: int, num: int) -> Float64[np.ndarray, "p l"]:
     """Products of the signals summed over pieces of `a`, by piece and lag; nothing where `b` has ended."""
     evidence = np.zeros((num, 2 * max_lag + 1))

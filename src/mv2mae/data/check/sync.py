@@ -107,6 +107,22 @@ def estimate_offsets(
     return found
 
 
+def pair_curves(
+    motions: Sequence[Motion], max_offset: float
+) -> tuple[Float64[np.ndarray, " l"], dict[tuple[int, int], Float64[np.ndarray, " l"]]]:
+    """How well each two views agree at every lag of the second against the first, for a picture.
+
+    Returns:
+        the lags in seconds, and for each two views with enough motion the scores in units of their scatter.
+    """
+    step = grid_step(motions)
+    usable = [i for i, motion in enumerate(motions) if has_motion(motion, step)]
+    max_lag = int(max_offset / step)
+    scores = _pair_scores([make_signal(motions[i], step) for i in usable], max_lag, max(1, round(_LOBE_SECONDS / step)))
+    lags = np.arange(-max_lag, max_lag + 1) * step
+    return lags, {(usable[i], usable[j]): curve for (i, j), curve in scores.items() if i < j}
+
+
 # --- lags -----------------------------------------------------------------------------------------------------
 
 
