@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: setup demo check test newest lint types clean
+.PHONY: setup demo docs check test newest lint types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make check   style, types and the tests that are not slow, before each commit"
 	@echo "make test    run all tests"
 	@echo "make newest  tests of what touches dependencies, with the newest versions of all"
+	@echo "make docs    the pages as a site in site/, with settings, commands and the Python interface"
 	@echo "make setup   install the package, the viewer and the tools for tests into .venv"
 	@echo "make lint    style;  make types   static types"
 
@@ -25,10 +26,18 @@ help:
 	$(PIP) --editable ".[dev]"
 	@touch $@
 
+.venv/docs: .venv/base
+	$(PIP) --editable ".[docs]"
+	@touch $@
+
 setup: .venv/dev
 
 demo: .venv/base
 	$(BIN)/mv2mae demo
+
+# Warnings are errors: a link that leads nowhere, a name that is not there.
+docs: .venv/docs
+	COLUMNS=110 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: lint types
 	$(BIN)/python -m pytest -q -m "not slow" --durations=0 --durations-min=2
@@ -47,4 +56,4 @@ types: .venv/dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv runs/demo
+	rm -rf .venv site runs/demo

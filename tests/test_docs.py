@@ -27,6 +27,11 @@ def test_every_page_is_in_the_index():
     ] == []
 
 
+def test_every_page_is_on_the_site():
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [page.name for page in ROOT.glob("docs/*.md") if f": {page.name}\n" not in site] == []
+
+
 def test_the_contract_is_told_as_it_is_held():
     told = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Who may import")[2]
     assert [name for name in MAY_IMPORT if f"`{name}`" not in told] == []
