@@ -47,6 +47,9 @@ def main() -> None:
         write_json(OUT / "c-rates.json", found)
         found["runs"].append({"from": "a store", **run_of(config, Path(folder) / "run")})
         write_json(OUT / "c-rates.json", found)
+        config = replace(config, data=replace(config.data, cache="device"))
+        found["runs"].append({"from": "the device's memory", **run_of(config, Path(folder) / "cached")})
+        write_json(OUT / "c-rates.json", found)
 
 
 def renderer(count: int, size: int, device: str) -> dict[str, Any]:

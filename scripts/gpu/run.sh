@@ -3,8 +3,8 @@
 #
 #   scripts/gpu/run.sh [--tiny] [PART ...]
 #
-# PART: a tests, b steps, c rates; all of them, in this order, if none is named. Figures go to $OUT (default
-# runs/gpu) as they are made; each part has a time limit of its own ($A_SECONDS, $B_SECONDS, $C_SECONDS). --tiny rehearses on the CPU.
+# PART: a tests, b steps, c rates, d run; all of them, in this order, if none is named. Figures go to $OUT (default
+# runs/gpu) as they are made; each part has a time limit of its own ($A_SECONDS ... $D_SECONDS). --tiny rehearses on the CPU.
 set -u
 cd "$(dirname "$0")/../.."
 export OUT=${OUT:-runs/gpu} PYTHONUNBUFFERED=1
@@ -25,7 +25,7 @@ if [ "${1:-}" = --tiny ]; then
   tiny=(--tiny)
   shift
 fi
-[ $# -gt 0 ] || set -- a b c
+[ $# -gt 0 ] || set -- a b c d
 
 part() { # NAME SECONDS COMMAND ...
   local name=$1 seconds=$2 began=$SECONDS
@@ -52,7 +52,8 @@ for name in "$@"; do
     ;;
   b) part b "${B_SECONDS:-240}" python3 scripts/gpu/steps.py ${tiny[@]+"${tiny[@]}"} ;;
   c) part c "${C_SECONDS:-90}" python3 scripts/gpu/rates.py ${tiny[@]+"${tiny[@]}"} ;;
-  *) echo "part $name is unknown; choose of a b c" >&2 && exit 2 ;;
+  d) part d "${D_SECONDS:-450}" python3 scripts/gpu/drawn_run.py --seconds "$((${D_SECONDS:-450} - 30))" ${tiny[@]+"${tiny[@]}"} ;;
+  *) echo "part $name is unknown; choose of a b c d" >&2 && exit 2 ;;
   esac
 done
 [ -z "$failed" ] || echo "not done:$failed" | tee -a "$OUT/log.txt"

@@ -26,6 +26,7 @@ from mv2mae.config import ComputeConfig, ModelConfig, OptimConfig, PretrainConfi
 from mv2mae.files import write_json
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.recipes import load_recipe
+from mv2mae.train.devices import speed_up
 from mv2mae.train.optim import build_optimizer
 
 OUT = Path(os.environ["OUT"])
@@ -45,11 +46,15 @@ def main() -> None:
     for name in ("float32",) if tiny else ("bfloat16", "float32"):
         found["peak"][name] = matrix_peak(torch.device(device), getattr(torch, name))
     write(found)
+    if not tiny:  # the small recipes' model, whose kernels take less time than to start them
+        for options in ({}, {"compiled": True}, {"compiled": True, "graphs": True}):
+            found["profiles"].append(profiled("stream", 64, device, **options))
+            write(found)
     plan = [("tiny", 4, "none")] if tiny else [("small", 256, "both"), ("base", 128, "both"), ("large", 32, "none")]
     for size, batch, compiled in plan:
         found["rows"] += compared(size, batch, compiled, device, found["peak"])
         write(found)
-        for options in ways(size, compiled):
+        for options in ({}, {"compiled": True}) if size == "small" else ({},):
             found["profiles"].append(profiled(size, batch // 2, device, **options))
             write(found)
 
@@ -79,35 +84,30 @@ def compared(size: str, batch: int, compiled: str, device: str, peak: dict[str, 
     ]
 
 
-def ways(size: str, compiled: str) -> list[dict[str, Any]]:
-    """How a size is profiled."""
-    return [{"compiled": False}] + ([{"compiled": True}] if compiled != "none" and size == "small" else [])
-
-
 def settings(size: str) -> ModelConfig:
-    """The model of a size; `tiny` is that of the recipe for synthetic data."""
-    if size == "tiny":
+    """The model of a size; `stream` is that of the recipe for synthetic data."""
+    if size == "stream":
         return load_recipe("synthetic-stream", PretrainConfig).model
     return ModelConfig.of_size(**SIZES[size])
 
 
-def profiled(size: str, pairs: int, device: str, *, compiled: bool) -> dict[str, Any]:
+def profiled(size: str, pairs: int, device: str, *, compiled: bool = False, graphs: bool = False) -> dict[str, Any]:
     """A few steps of the whole method under torch's profiler: kernels, the time between them, the longest ones."""
     config = PretrainConfig(
         model=settings(size),
         optim=replace(OptimConfig(), lr=1e-4, steps=100, batch_size=pairs),
-        compute=ComputeConfig(compile=compiled),
+        compute=ComputeConfig(compile=compiled, graphs=graphs),
     )
     model = MV2MAE(config.model).to(device)
     optimizer, _ = build_optimizer(model, config.optim, depth=config.model.encoder_depth, num_items=pairs)
-    if compiled:
-        model.compile()
+    speed_up(model, config.compute)
     clip = (pairs, 3, config.model.num_frames, config.model.image_size, config.model.image_size)
     source, target = (torch.randint(256, clip, dtype=torch.uint8, device=device) for _ in range(2))
     seeds = torch.arange(pairs, device=device)
 
     def step() -> None:
         optimizer.zero_grad()
+        torch.compiler.cudagraph_mark_step_begin()
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             loss = model(source, target, seeds=seeds).loss
         loss.backward()
@@ -121,14 +121,14 @@ def profiled(size: str, pairs: int, device: str, *, compiled: bool) -> dict[str,
             step()
         if device == "cuda":
             torch.cuda.synchronize()
-    name = f"{size}{'-compiled' if compiled else ''}"
+    name = f"{size}{'-compiled' if compiled else ''}{'-graphs' if graphs else ''}"
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / f"{name}.json"
         seen.export_chrome_trace(str(trace))
         with zipfile.ZipFile(OUT / "b-traces.zip", "a", zipfile.ZIP_DEFLATED) as archive:
             archive.write(trace, trace.name)
     del model, optimizer
-    return {"size": size, "pairs": pairs, "compiled": compiled, "device": device, **kernels(seen, device)}
+    return {"size": size, "pairs": pairs, "compiled": compiled, "graphs": graphs, **kernels(seen, device)}
 
 
 def kernels(seen: profile, device: str) -> dict[str, Any]:

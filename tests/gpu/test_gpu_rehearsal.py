@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mv2mae.weights import read_weights
+
 RUN = Path(__file__).parents[2] / "scripts" / "gpu" / "run.sh"
 
 
@@ -22,6 +24,7 @@ def test_every_part_writes_its_figures(tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     made = {path.name for path in tmp_path.iterdir()}
     assert made >= {"machine.json", "log.txt", "a-tests.xml", "b-steps.json", "b-traces.zip", "c-rates.json"}
+    assert made >= {"d-run.json", "d-weights.0"}
     assert len(made) <= 8  # what comes back from a borrowed machine
     assert 'failures="0"' in (tmp_path / "a-tests.xml").read_text()
     steps = json.loads((tmp_path / "b-steps.json").read_text())
@@ -33,6 +36,11 @@ def test_every_part_writes_its_figures(tmp_path):
     assert rates["renderer"][0]["view_frames_per_s"] > 0
     assert rates["loader"][0]["clips_per_s"] > 0
     assert 0 <= rates["runs"][0]["speed/data_wait_share"] < 1
+    drawn = json.loads((tmp_path / "d-run.json").read_text())
+    assert drawn["train"]["performances"] == 6
+    assert "unseen/cross_gain" in drawn["variants"]["best"]["log"]["2"]
+    (tmp_path / "best.safetensors").write_bytes((tmp_path / "d-weights.0").read_bytes())
+    assert read_weights(tmp_path / "best.safetensors").config.masking == "tube"
 
 
 def test_without_a_gpu_it_says_so(tmp_path):

@@ -75,6 +75,12 @@ class ModelConfig:
     known (`model.cameras`); without them the model works all the same."""
     camera_drop: float = 0.5
     """With rays: chance that an item's cameras are withheld in training, so that one model serves both cases."""
+    decoded_share: float = 1.0
+    """Share (0-1] of the masked tokens that the decoders are given and predict in training, others in each step (the
+    paper: all). Less work, and fewer errors to learn from; what is looked at is decoded whole."""
+    num_masks: int = 1
+    """Masks of a target that are trained with one encoding of its sources, where that is an encoding of its own
+    (`source_mask_ratio`, `directions=one`). The paper: 1."""
     target_floor: float = 0.0
     """Least deviation by which a tubelet's colours are divided to make what is predicted, in grey levels of 0 to 1;
     above 0 faint patterns (noise, traces of compression) count for less. The paper: 0."""
@@ -124,6 +130,14 @@ class ModelConfig:
             source is None or source < 1,
             f"source_mask_ratio={source} leaves none of a source's {self.num_tokens} tokens to decode from; "
             "lower it (0 shows the whole source)",
+        )
+        share, masks = self.decoded_share, self.num_masks
+        require(0 < share <= 1, f"decoded_share={share} must lie in (0, 1], a share of the masked tokens")
+        require(masks >= 1, f"num_masks={masks} must be at least 1")
+        require(
+            masks == 1 or (source is not None and self.directions == "one" and self.cross_view_weight > 0),
+            f"num_masks={masks} shares an encoding of the sources that is theirs alone; set source_mask_ratio (0 shows "
+            "them whole) and directions=one, with a cross-view decoder",
         )
         head = self.decoder_width // self.decoder_heads
         require(
@@ -181,6 +195,11 @@ class ModelConfig:
         t, h, w = self.grid
         whole = {"tube": t, "frame": h * w}.get(self.masking, 1)
         return whole * int(self.mask_ratio * (t * h * w // whole))
+
+    @property
+    def num_decoded(self) -> int:
+        """Masked tokens of a target that are decoded in training."""
+        return max(1, round(self.decoded_share * self.num_masked))
 
     @property
     def num_shown(self) -> int:

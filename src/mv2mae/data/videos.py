@@ -229,6 +229,15 @@ class Videos:
         within = next(i for i, part in enumerate(self._decoded[path]) if part is decoded)
         return self._first_numbers[path] + within, decoded
 
+    def put(self, video: DecodedVideo) -> None:
+        """Take a part of a video that is decoded already, or was never encoded, by its `path`."""
+        self._decoded.setdefault(video.path, []).append(video)
+        self._first_numbers = None
+
+    def parts(self) -> Iterator[DecodedVideo]:
+        """All decoded parts, by the order in which `find` numbers them."""
+        return itertools.chain.from_iterable(self._decoded.values())
+
     def hand_over(self) -> Iterator[UInt8[Tensor, "t h w 3"]]:
         """The frames of all decoded parts in their order; as each is taken, it is forgotten here but for its shape."""
         for parts in self._decoded.values():
@@ -238,7 +247,7 @@ class Videos:
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Frames, height and width of all decoded parts, in the same order."""
-        return [tuple(part.frames.shape[:3]) for parts in self._decoded.values() for part in parts]
+        return [tuple(part.frames.shape[:3]) for part in self.parts()]
 
     def tell_once(self, path: str, said: str) -> None:
         """Warns of what is odd about a video and keeps nobody from using it, once a process."""

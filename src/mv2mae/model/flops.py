@@ -34,11 +34,12 @@ def step_flops(config: ModelConfig, num_views: int = 2) -> StepFlops:
         config: of the model; without a cross-view weight it has no cross-view decoder.
         num_views: the target and its sources.
     """
-    n, masked = config.num_tokens, config.num_masked
-    visible, shown = n - masked, config.num_shown
+    visible, shown = config.num_tokens - config.num_masked, config.num_shown
+    masked = config.num_decoded
+    n = visible + masked  # tokens of a decoder
     wide, narrow = config.encoder_width, config.decoder_width
     one, has_cross = config.directions == "one", config.cross_view_weight > 0
-    num_targets = 1 if one else num_views
+    num_targets = config.num_masks if one else num_views
     # how often the encoder sees what a view keeps as a target, and what it shows as a source
     kept_views, shown_views = num_targets, 0
     if config.source_mask_ratio is None:

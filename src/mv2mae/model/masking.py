@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from mv2mae.config import Masking, ModelConfig
@@ -18,8 +18,8 @@ from mv2mae.model.tubelets import Size3
 
 # splitmix64 (Steele, Lea, Flood 2014), its constants written as signed 64-bit integers
 _GAMMA, _MIX1, _MIX2 = -7046029254386353131, -4658895280553007687, -7723592293110705685
-_AS_SOURCE = 0x5DEECE66D
-"""Tells what a view shows as a source from what it keeps as a target."""
+_AS_SOURCE, _AS_DECODED, _AS_FURTHER = 0x5DEECE66D, 0x1D872B41, 0x369DEA0F31A53F85
+"""Tell what a view shows as a source, and what of it is decoded, from what it keeps as a target; and further masks."""
 
 
 class Masks(NamedTuple):
@@ -46,6 +46,28 @@ def masks_of_views(config: ModelConfig, seeds: Int[Tensor, " b"], num_views: int
         shown, _ = draw_masks(each_view ^ _AS_SOURCE, config.grid, config.source_mask_ratio, "random")
         shown = shown.unflatten(0, shape)
     return Masks(visible.unflatten(0, shape), masked.unflatten(0, shape), shown)
+
+
+def training_masks(config: ModelConfig, seeds: Int[Tensor, " b"], num_views: int) -> Masks:
+    """What a step trains on: of each item `num_masks` masks after one another, the first that of `masks_of_views`, of
+    whose masked tokens `num_decoded` are left to be predicted. Sources show the same with all of them.
+    """
+    each = config.num_masks
+    further = torch.arange(each, device=seeds.device) * _AS_FURTHER
+    masks = masks_of_views(config, (seeds[:, None] ^ further).flatten(), num_views)
+    if each > 1 and masks.source_idx is not None:
+        masks = masks._replace(source_idx=repeated(masks.source_idx[::each], each))
+    if config.num_decoded < config.num_masked:
+        each_view = (seeds[:, None] * 4 + torch.arange(num_views, device=seeds.device))[:, None] ^ further[:, None]
+        order = token_noise(each_view.flatten() ^ _AS_DECODED, config.num_masked).argsort(dim=1)
+        chosen = order[:, : config.num_decoded].sort(dim=1).values.view(*masks.masked_idx.shape[:2], -1)
+        masks = masks._replace(masked_idx=masks.masked_idx.gather(2, chosen))
+    return masks
+
+
+def repeated(values: Shaped[Tensor, "b *rest"], times: int) -> Shaped[Tensor, "bk *rest"]:
+    """Each item `times` times, after one another."""
+    return values if times == 1 else values[:, None].expand(-1, times, *values.shape[1:]).flatten(0, 1)
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:

@@ -17,7 +17,7 @@ from mv2mae.model.decoders import CrossViewDecoder, SelfViewDecoder
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import init_weights, position_table, rotation_table
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
-from mv2mae.model.masking import Masks, masks_of_views, token_noise
+from mv2mae.model.masking import Masks, masks_of_views, repeated, token_noise, training_masks
 from mv2mae.model.motion import configured_weights, effective_number
 from mv2mae.model.tubelets import take_tokens, token_targets
 
@@ -124,14 +124,16 @@ class MV2MAE(nn.Module):
         views = self._stack(source, target)
         if seeds is None:
             seeds = torch.randint(2**62, (len(views),), device=views.device)
-        masks = masks if masks is not None else self.draw_masks(len(views), views.shape[1], views.device, seeds)
+        if masks is None:
+            drawn = training_masks if self.training else masks_of_views
+            masks = drawn(self.config, seeds, views.shape[1])
         visible, shown = self._encode(views, masks)
-        num_targets = visible.shape[1]
-        made = Reconstructions(
-            self._decode(visible, masks, None, None),
-            self._decode(visible, masks, shown, self._rays(cameras, seeds)) if self.cross_decoder is not None else None,
-            masks,
-        )
+        num_targets, crossed = visible.shape[1], None
+        if self.cross_decoder is not None:
+            rays = self._rays(cameras, seeds)
+            rays = None if rays is None else repeated(rays, len(visible) // len(views))
+            crossed = self._decode(visible, masks, shown, rays)
+        made = Reconstructions(self._decode(visible, masks, None, None), crossed, masks)
         return self._compare(views[:, :num_targets], made, with_reconstructions)
 
     def draw_masks(self, batch: int, views: int, device: torch.device, seeds: Int[Tensor, " b"] | None = None) -> Masks:
@@ -217,24 +219,26 @@ class MV2MAE(nn.Module):
         return torch.cat([target[:, None], sources], dim=1)
 
     def _encode(
-        self, views: Shaped[Tensor, "b v c t h w"], masks: Masks
+        self, views: Shaped[Tensor, "i v c t h w"], masks: Masks
     ) -> tuple[Float[Tensor, "b u k d"], Float[Tensor, "b z l d"]]:
         """What the u views that are targets keep, and what the z views that are sources show.
 
-        With `directions=one` view 0 alone is a target and is no source: u = 1, z = v - 1.
+        With `directions=one` view 0 alone is a target and is no source: u = 1, z = v - 1. Where there are several masks
+        of an item, its sources are encoded once, and come as often as its target.
         """
+        each = len(masks.visible_idx) // len(views)
         one = self.config.directions == "one"
         targets, sources = (slice(0, 1), slice(1, None)) if one else (slice(None), slice(None))
 
         def encoded(part: slice, idx: Tensor) -> Tensor:
-            clips = views[:, part]
+            clips = repeated(views[:, part], len(idx) // len(views))
             return self.encode(clips.flatten(0, 1), idx[:, part].flatten(0, 1)).unflatten(0, clips.shape[:2])
 
         if masks.source_idx is None:  # a view shows what it keeps, and is encoded once
             every = encoded(slice(None), masks.visible_idx)
             return every[:, targets], every[:, sources]
         visible = encoded(targets, masks.visible_idx)
-        return visible, encoded(sources, masks.source_idx) if self.cross_decoder is not None else visible
+        return visible, repeated(encoded(sources, masks.source_idx[::each]), each) if self.cross_decoder else visible
 
     def _decode(
         self,
@@ -287,16 +291,18 @@ class MV2MAE(nn.Module):
         return None if self.rotations is None else self.rotations[idx]
 
     def _compare(
-        self, views: Shaped[Tensor, "b v c t h w"], made: Reconstructions, with_reconstructions: bool
+        self, views: Shaped[Tensor, "i v c t h w"], made: Reconstructions, with_reconstructions: bool
     ) -> PretrainOutput:
         config = self.config
-        b, v = views.shape[:2]
+        b, v = len(made.self_view), views.shape[1]
         clips, masked_idx = views.flatten(0, 1), made.masks.masked_idx[:, :v].flatten(0, 1)
         weights = configured_weights(clips, config)
         effective = effective_number(weights).mean()
         if not config.literal_loss_scale:
             # Equation 2 with weights that sum to 1 is 1/N of a mean squared error: too small for AdamW's eps and fp16.
             weights = weights * config.num_tokens
+        if b > len(views):  # several masks of an item, whose only target is view 0
+            weights, clips = (repeated(values, b // len(views)) for values in (weights, clips))
         weights = take_tokens(weights, masked_idx).unflatten(0, (b, v))
         target = self.target(clips, masked_idx).unflatten(0, (b, v))
 

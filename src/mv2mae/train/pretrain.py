@@ -184,6 +184,7 @@ def _fresh_cross_decoder(model: nn.Module, stored: StoredWeights) -> dict[str, T
 
 TASK_SETTINGS = (
     *("mask_ratio", "masking", "source_mask_ratio", "directions", "camera_drop", "cross_view_weight"),
+    *("decoded_share", "num_masks"),
     *("motion_temperature", "motion_scale", "effective_tokens", "literal_loss_scale", "target_floor"),
     *("num_frames", "image_size"),
 )
@@ -219,11 +220,15 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule)
 def _roles(config: PretrainConfig) -> str:
     """What targets and sources are given, where that is not the paper's."""
     model = config.model
-    if config.objective == "contrastive" or model.cross_view_weight == 0:
+    if config.objective == "contrastive":
         return ""
+    fewer = f", {model.num_decoded} of them decoded" if model.num_decoded < model.num_masked else ""
+    if model.cross_view_weight == 0:
+        return fewer
+    fewer += f", {model.num_masks} masks of each target" if model.num_masks > 1 else ""
     shown = "" if model.source_mask_ratio is None else f", {model.num_shown} of a source's shown"
     known = ", rays of known cameras" if model.cameras == "rays" else ""
-    return shown + (", one direction" if model.directions == "one" else "") + known
+    return fewer + shown + (", one direction" if model.directions == "one" else "") + known
 
 
 def _kind(model: MV2MAE | ContrastiveModel) -> str:
