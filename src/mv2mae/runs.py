@@ -108,12 +108,13 @@ def plain(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(values))
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: str | Path) -> dict[str, Any]:
     """The full configuration of the run in a folder, as nested dictionaries.
 
     Raises:
         InputError: there is none, or it is damaged.
     """
+    folder = Path(folder)
     file = folder / CONFIG_NAME
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -224,12 +225,13 @@ def _git(folder: Path, *words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
-def read_log(run: Path) -> pd.DataFrame:
+def read_log(run: str | Path) -> pd.DataFrame:
     """The log of a run as a table: one row a step, one column a quantity (empty where it was not logged).
 
     Raises:
         InputError: if the run has no log, or part of it was lost.
     """
+    run = Path(run)
     path = run / LOG_NAME
     if not path.exists():
         raise InputError(f"{run}: no {LOG_NAME}; is it the folder of a run?")

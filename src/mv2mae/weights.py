@@ -91,11 +91,12 @@ def find_weights(source: str | Path) -> Path:
     raise InputError(f"{source}: no such run folder or weights file (packaged weights: {names})")
 
 
-def save_weights(path: Path, module: nn.Module, kind: str, config: ModelConfig, **about: Any) -> None:
+def save_weights(path: str | Path, module: nn.Module, kind: str, config: ModelConfig, **about: Any) -> None:
     """Write a module's weights with their description, atomically.
 
     Where a training keeps the module in shards, every process has to come here; the first one writes.
     """
+    path = Path(path)
     tensors = {name: tensor.contiguous() for name, tensor in whole_state(module).items()}
     if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
         return

@@ -18,7 +18,7 @@ from mv2mae.wording import counted
 def index(
     name: str,
     root: str | Path,
-    out: Path,
+    out: str | Path,
     *,
     pattern: str = "",
     table: str = "",
@@ -49,6 +49,7 @@ def index(
         InputError: if nothing fits, nothing that fits can be opened, videos repeat one another, or `out` has another
             ending; what can be told without opening videos is told before.
     """
+    out = Path(out)
     check_ending(out)
     make_writable(out.parent)
     found = build_index(name, root, pattern, table, group, rate)

@@ -127,12 +127,13 @@ def make_frame(rows: pd.DataFrame | Iterable[dict[str, object]], name: str = "th
     return _typed(known, name)
 
 
-def read_table(file: Path) -> pd.DataFrame:
+def read_table(file: str | Path) -> pd.DataFrame:
     """Reads a .csv or .tsv (every value as text) or .parquet file as it is.
 
     Raises:
         InputError: another ending, or a file that cannot be read.
     """
+    file = Path(file)
     check_ending(file)
     check_size(file)
     try:

@@ -29,7 +29,7 @@ def check_size(file: Path) -> None:
         raise _too_large(file, f"{file.stat().st_size / 2**20:,.0f} MB", f"{MAX_BYTES >> 20} MB")
 
 
-def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_parquet(file: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A Parquet file.
 
     Args:
@@ -39,6 +39,7 @@ def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pd.DataFra
     Raises:
         InputError: it unpacks to more than any manifest, cannot be read, or its bytes are not those that were written.
     """
+    file = Path(file)
     check_size(file)
     try:
         is_sealed = check_seal(file)

@@ -59,7 +59,7 @@ OWN = {MULTI_VIEW, SINGLE_VIEW, *FINETUNED.values(), REPORT, SECONDS, PLAN}
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
 
 
-def demo(out: Path, *, minutes: float | None = None, full: bool = False, fresh: bool = False) -> Path:
+def demo(out: str | Path, *, minutes: float | None = None, full: bool = False, fresh: bool = False) -> Path:
     """Run the demo, or go on with one that was stopped; returns the report's path.
 
     Args:
@@ -73,6 +73,7 @@ def demo(out: Path, *, minutes: float | None = None, full: bool = False, fresh: 
         InputError: if `minutes` is not positive, with `fresh` the folder holds something else, or it holds a demo of
             the other form.
     """
+    out = Path(out)
     from mv2mae.demo.report import write_demo_report  # pictures need matplotlib, which is slow to load
 
     minutes = minutes if minutes is not None else FULL_MINUTES if full else MINUTES

@@ -66,7 +66,7 @@ def evaluate(
     run: str | Path,
     data: DataConfig,
     test: EvalConfig,
-    out: Path,
+    out: str | Path,
     *,
     device: str = "cpu",
     progress: bool = True,
@@ -96,6 +96,7 @@ def evaluate(
         InputError: if the run holds no classifier, a video has no label, no video shows a class that was trained,
             there is nothing to test on, or a class has a name on one side and but a number on the other.
     """
+    out = Path(out)
     model, about = load_classifier_model(run)
     labels: list[int] = about["labels"]
     classes = dict(zip(labels, about["classes"], strict=True))

@@ -87,7 +87,7 @@ def make_take(config: SynthConfig, group: Group, stage: Stage, movers: tuple[Mov
     return Take(stage=stage, movers=movers, disturbance=DIFFICULTIES[config.difficulty].disturbance, seed=seed)
 
 
-def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress: bool = True) -> pd.DataFrame:
+def generate(out: str | Path, config: SynthConfig, *, num_processes: int = 1, progress: bool = True) -> pd.DataFrame:
     """Writes a data set and returns its manifest.
 
     Into `out` go videos/, manifest.csv, splits.json (the splits of the protocol `synthetic`: queries over the manifest,
@@ -98,6 +98,7 @@ def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress
     Raises:
         InputError: the folder holds videos made with other settings, or the disk is full.
     """
+    out = Path(out)
     out = Path(out)
     groups = config.groups()
     _check_resumable(out / "synth.json", config)
@@ -124,8 +125,9 @@ def generate(out: Path, config: SynthConfig, *, num_processes: int = 1, progress
     return table
 
 
-def synth(out: Path, config: SynthConfig, *, num_processes: int = 1) -> None:
+def synth(out: str | Path, config: SynthConfig, *, num_processes: int = 1) -> None:
     """`generate`, and say on the terminal what is made. `mv2mae synth`."""
+    out = Path(out)
     groups = config.groups()
     total, missing = len(groups) * len(config.views), sum(len(missing_views(out, config, group)) for group in groups)
     there = f", {total - missing:,} of them there already" if missing < total else ""

@@ -40,7 +40,7 @@ DEFAULT_STRIDE = 4.0
 def visualize(
     weights: str | Path,
     videos: Sequence[str | Path],
-    out: Path,
+    out: str | Path,
     *,
     manifest: str = "",
     group: str = "",
@@ -73,6 +73,7 @@ def visualize(
         InputError: no video, one that cannot be read, weights that are missing or incomplete, a picture that this
             model cannot give, a token, layer or head that does not exist, cameras that cannot be.
     """
+    out = Path(out)
     config = PictureConfig(**settings)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder for the pictures")

@@ -11,12 +11,13 @@ from mv2mae.studies.geometry.summary import geometry, print_geometry, write_geom
 from mv2mae.weights import find_weights
 
 
-def run_geometry(weights: str, config: GeometryConfig, out: Path, *, device: str = "cpu") -> None:
+def run_geometry(weights: str, config: GeometryConfig, out: str | Path, *, device: str = "cpu") -> None:
     """Measure, print, and write `geometry.json` and `geometry.png`.
 
     Raises:
         InputError: as `geometry.measure`, or a folder that cannot be written.
     """
+    out = Path(out)
     find_weights(weights)  # or a folder would be made for results that cannot be
     make_writable(out)
     figures = geometry(weights, config, device=device)

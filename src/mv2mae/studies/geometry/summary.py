@@ -174,8 +174,9 @@ def _figure(values: np.ndarray, performance: np.ndarray) -> Figures:
     return {"value": float(values[counts].mean()), "interval": [low, high], "num": int(counts.sum())}
 
 
-def write_geometry(figures: Figures, out: Path) -> Path:
+def write_geometry(figures: Figures, out: str | Path) -> Path:
     """`geometry.json` in a folder."""
+    out = Path(out)
     write_json(out / GEOMETRY_NAME, figures)
     return out / GEOMETRY_NAME
 

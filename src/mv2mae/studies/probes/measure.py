@@ -161,7 +161,7 @@ def probe(
     data: DataConfig,
     features: FeatureConfig,
     config: ProbeConfig,
-    out: Path,
+    out: str | Path,
     *,
     floor: bool = True,
     device: str = "cpu",
@@ -179,6 +179,7 @@ def probe(
     Raises:
         InputError: no such weights, videos that do not divide, missing labels, nothing that can be read.
     """
+    out = Path(out)
     encoders = [frozen_encoder(source, layer=features.layer)]
     if floor:
         encoders.append(frozen_encoder(source, layer=features.layer, untrained=True, seed=config.seed))

@@ -241,8 +241,9 @@ def _line(cell: Figures, chance: float) -> Figures:
     return {"value": cell["value"], "low": low, "high": high, "num": cell["num"], "chance": chance}
 
 
-def write_robustness(figures: Figures, out: Path) -> list[Path]:
+def write_robustness(figures: Figures, out: str | Path) -> list[Path]:
     """`robustness.json` and `robustness.csv` in a folder."""
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "robustness.json", figures)
     long_table(figures).to_csv(out / "robustness.csv", index=False, float_format="%.6g")

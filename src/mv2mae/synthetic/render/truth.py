@@ -137,11 +137,12 @@ class Measurer:
         return {"joints": world.float(), "joints_2d": pixels.float(), "joints_visible": visible}
 
 
-def write_truth(path: Path, truth: Mapping[str, Tensor | np.ndarray]) -> None:
+def write_truth(path: str | Path, truth: Mapping[str, Tensor | np.ndarray]) -> None:
     """Writes the ground truth of a video as a compressed npz; it appears under its name only when it is whole.
 
     Depth is kept in millimetres (uint16, 65 m at most), flow as float16. Equal truth gives equal bytes.
     """
+    path = Path(path)
     arrays: dict[str, Any] = {}
     for name, values in truth.items():
         array = values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
@@ -154,12 +155,13 @@ def write_truth(path: Path, truth: Mapping[str, Tensor | np.ndarray]) -> None:
         temporary.write_bytes(held.getvalue())
 
 
-def read_truth(path: Path) -> dict[str, np.ndarray]:
+def read_truth(path: str | Path) -> dict[str, np.ndarray]:
     """What `write_truth` wrote, in the units of the table above: depth in metres, flow as float32.
 
     Raises:
         InputError: the file is missing or is no ground truth.
     """
+    path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
