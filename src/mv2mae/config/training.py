@@ -228,6 +228,9 @@ class AugmentConfig:
     """Mean magnitude of an operation, 0 to 10 (Table 16)."""
     magnitude_std: float = 0.5
     """Standard deviation of the magnitude, drawn for each operation (Table 16)."""
+    background_motion: float = 0.0
+    """How far the picture moves within a clip, as if the camera were held by hand, as a share of its side, up to 0.2;
+    0 = none (the paper: none; its Section 5 names it for moving cameras and backgrounds)."""
     erase_prob: float = 0.0
     """Chance that a box of a clip is erased, the same box in every frame (the paper: none)."""
     mixup: float = 0.0
@@ -240,6 +243,8 @@ class AugmentConfig:
             require(0 <= getattr(self, name) <= 1, f"augment.{name}={getattr(self, name)} must lie in [0, 1]")
         for name in ("rand_augment_ops", "magnitude_std", "mixup", "cutmix"):
             require(getattr(self, name) >= 0, f"augment.{name}={getattr(self, name)} must not be negative")
+        motion = self.background_motion
+        require(0 <= motion <= 0.2, f"augment.background_motion={motion} must lie in [0, 0.2], a share of the side")
         require(0 <= self.magnitude <= 10, f"augment.magnitude={self.magnitude} must lie in [0, 10]")
 
 

@@ -85,6 +85,7 @@ def describe_augmentations(config: FinetuneConfig) -> str:
         f"crop {config.data.crop}": True,
         "flip": config.data.flip,
         f"RandAugment ({augment.rand_augment_ops} x, {magnitude})": augment.rand_augment_ops > 0,
+        f"background motion {augment.background_motion:g}": augment.background_motion > 0,
         f"erasing {augment.erase_prob:g}": augment.erase_prob > 0,
         f"mixup {augment.mixup:g}": augment.mixup > 0,
         f"cutmix {augment.cutmix:g}": augment.cutmix > 0,

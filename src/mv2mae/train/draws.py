@@ -18,7 +18,7 @@ from mv2mae.data.device_memory import sent
 from mv2mae.model.layers import DropPath
 from mv2mae.model.masking import token_noise
 
-PURPOSES = ("rand_augment", "erase", "mix", "drop_path")
+PURPOSES = ("rand_augment", "erase", "mix", "drop_path", "camera")
 MOST = 1024
 """Draws of a clip for one purpose."""
 

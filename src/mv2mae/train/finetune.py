@@ -23,6 +23,7 @@ from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_json
+from mv2mae.train.camera_motion import hold_by_hand
 from mv2mae.train.describe import describe_augmentations, describe_data, describe_precision, describe_warmup
 from mv2mae.train.devices import speed_up
 from mv2mae.train.draws import draw_drop_paths
@@ -107,6 +108,8 @@ class FinetuneModule(StepModule):
         """Augment on the device; `label` becomes the output that stands for it, and `target` that or shares of all."""
         config, clips, seeds = self.config.augment, batch["clips"], batch["seeds"]
         label = target = self.places[batch["label"]]
+        if config.background_motion:
+            clips = hold_by_hand(clips, seeds, config.background_motion)
         if config.rand_augment_ops:
             clips = rand_augment(clips, draw_script(seeds, config))
         if config.erase_prob:
