@@ -47,7 +47,8 @@ for name in "$@"; do
         tests/gpu/test_gpu_math.py -m "not gpu" -k masks
     else
       part a "${A_SECONDS:-150}" python3 -m pytest -q -p no:cacheprovider --junitxml="$OUT/a-tests.xml" -m gpu \
-        tests/gpu tests/synthetic tests/train/test_randaugment.py tests/data/test_stream.py
+        $(python3 -c 'import xdist' 2>/dev/null && printf %s -n6) tests/gpu tests/synthetic tests/train/test_randaugment.py \
+        tests/train/test_devices.py tests/data/test_stream.py tests/data/test_bank.py
     fi
     ;;
   b) part b "${B_SECONDS:-240}" python3 scripts/gpu/steps.py ${tiny[@]+"${tiny[@]}"} ;;

@@ -36,6 +36,11 @@ def launch() -> Launch | None:
     return None
 
 
+def place_on_node() -> int:
+    """The number of this process among those of its machine, as torchrun, srun or Lightning tells it."""
+    return int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
+
+
 def is_first() -> bool:
     """Whether this process does what one of them has to do alone."""
     started = launch()

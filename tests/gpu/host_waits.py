@@ -53,7 +53,7 @@ class HostWaits(TorchFunctionMode):
 def _waits(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     if name in ("__getitem__", "__setitem__", "index_put_"):
         index = args[1] if isinstance(args[1], tuple) else (args[1],)
-        return any(isinstance(part, Tensor) and part.dtype == torch.bool for part in index)
+        return any(isinstance(part, list) or (isinstance(part, Tensor) and part.dtype == torch.bool) for part in index)
     if name == "repeat_interleave":
         return isinstance(args[1], Tensor) and "output_size" not in kwargs
     if name == "where":

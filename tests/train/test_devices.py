@@ -32,8 +32,9 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch.version, "cuda", cuda)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
         monkeypatch.setattr(torch.cuda, "init", init)
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
 
     return be
@@ -78,8 +79,12 @@ def test_code_for_other_cards_and_a_precision_that_the_card_lacks(machine, monke
         with pytest.raises(InputError, match=r"cannot compute on Tesla T4 \(capability 7.5\): .*no kernel image"):
             check_device(GPU)
     real = torch.ones
-    monkeypatch.setattr(torch, "ones", lambda *args, device: real(*args))
+    asked = []
+    monkeypatch.setattr(torch, "ones", lambda *args, device: asked.append(device) or real(*args))
     check_device(GPU)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    check_device(GPU)
+    assert asked == [torch.device("cuda", 0), torch.device("cuda", 1)]
     with pytest.raises(InputError, match=r"Tesla T4 has no bfloat16 \(capability 7.5, .*; choose 16-mixed or 32-true"):
         check_device(dataclasses.replace(GPU, precision="bf16-mixed"))
 

@@ -43,7 +43,7 @@ class Alike:
     def clip(self, clip: UInt8[Tensor, "3 t h w"]) -> UInt8[Tensor, "3 t h w"]:
         """A clip so changed."""
         if self.channels != (0, 1, 2):
-            clip = clip[list(self.channels)]
+            clip = torch.stack([clip[k] for k in self.channels])
         clip = 255 - clip if self.inverted else clip
         return flip(clip) if self.mirrored else clip
 

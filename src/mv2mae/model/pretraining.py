@@ -274,8 +274,10 @@ class MV2MAE(nn.Module):
             cameras = cameras.masked_fill(withheld[:, None, None], float("nan"))
         num_views = cameras.shape[1]
         num_targets = 1 if self.config.directions == "one" else num_views
-        each = [cameras[:, [i, *(j for j in range(num_views) if j != i)]] for i in range(num_targets)]
-        rays = self.embedded_rays(torch.stack(each, dim=1).flatten(0, 1))
+        # not by a list of places, which a GPU would be waited for to take over
+        orders = [[i, *(j for j in range(num_views) if j != i)] for i in range(num_targets)]
+        each = torch.stack([torch.stack([cameras[:, j] for j in order], dim=1) for order in orders], dim=1)
+        rays = self.embedded_rays(each.flatten(0, 1))
         assert rays is not None
         return rays.unflatten(0, (len(cameras), num_targets))
 

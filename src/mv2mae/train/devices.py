@@ -12,6 +12,7 @@ from mv2mae.config import ComputeConfig
 from mv2mae.errors import InputError
 from mv2mae.model.layers import checkpoint_activations
 from mv2mae.model.precision import device_type, multiplies_bf16
+from mv2mae.ranks import place_on_node
 
 _DRIVER = Path("/dev/nvidiactl")
 """Is there where an NVIDIA driver is loaded."""
@@ -30,9 +31,11 @@ def check_device(compute: ComputeConfig) -> None:
         return
     if not torch.cuda.is_available():
         raise InputError(f"compute.accelerator={compute.accelerator}: {why_no_gpu()}; or choose cpu")
-    name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
+    # each process its own card: to touch another one takes memory there
+    device = torch.device("cuda", place_on_node() % torch.cuda.device_count())
+    name, (major, minor) = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
     try:
-        torch.ones(1, device="cuda").add_(1).item()
+        torch.ones(1, device=device).add_(1).item()
     except torch.AcceleratorError as error:
         reason = str(error).splitlines()[0]
         raise InputError(

@@ -142,7 +142,7 @@ def _move(
         torch._foreach_mul_(updates, 1 - skip)
         for decay in set(decays):
             decayed = [p for p, own in zip(local, decays, strict=True) if own == decay]
-            torch._foreach_mul_(decayed, torch.where(skip > 0, 1.0, decay))
+            torch._foreach_mul_(decayed, (1 - skip) * decay + skip)  # 1 where it is skipped
     torch._foreach_add_(local, updates)
 
 
