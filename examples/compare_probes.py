@@ -11,6 +11,6 @@ data = DataConfig(
 )
 with tempfile.TemporaryDirectory() as out:  # probe.json and predictions.parquet
     found = probe("synthetic-small", data, FeatureConfig(), ProbeConfig(probes=("linear",)), Path(out), progress=False)
-for encoder, probes in found["encoders"].items():
-    low, high = probes["linear"]["top1_interval"]
-    print(f"{encoder:16} top-1 {probes['linear']['top1']:.2f} ({low:.2f} to {high:.2f}); chance {found['chance']:.2f}")
+for encoder, probes in found.encoders.items():
+    top1, (low, high) = probes["linear"].top1, probes["linear"].top1_interval
+    print(f"{encoder:16} top-1 {top1:.2f} ({low:.2f} to {high:.2f}); chance {found.chance:.2f}")

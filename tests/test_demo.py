@@ -129,7 +129,7 @@ def test_the_time_before_a_stop_counts(tmp_path, monkeypatch):
 class Fake:
     def __init__(self, name, top1, low, high):
         self.name, self.values = name, (top1, low, high, 80)
-        self.figures = {"classes": list(range(10))}
+        self.result = SimpleNamespace(chance=0.1)
 
     def on_unseen_view(self):
         return self.values

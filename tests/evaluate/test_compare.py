@@ -32,38 +32,38 @@ def test_p_is_that_of_all_exchanges_of_groups():
     b = np.array([0, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1, 0], dtype=bool)
     found = compare(scores_of(a), scores_of(b), draws=20_000)
     for name in ("single_view", "fused"):
-        assert found[name]["difference"] == pytest.approx(a.mean() - b.mean())
-        assert found[name]["p"] == pytest.approx(exact_p(a, b), abs=0.01)
-        assert found[name]["groups"] == 12
-    assert (found["single_view"]["num"], found["fused"]["num"]) == (36, 12)
-    assert (found["fused"]["only_a"], found["fused"]["only_b"]) == (6, 1)
+        assert found[name].difference == pytest.approx(a.mean() - b.mean())
+        assert found[name].p == pytest.approx(exact_p(a, b), abs=0.01)
+        assert found[name].groups == 12
+    assert (found["single_view"].num, found["fused"].num) == (36, 12)
+    assert (found["fused"].only_a, found["fused"].only_b) == (6, 1)
 
 
 def test_more_views_of_the_same_groups_are_no_more_evidence():
     rng = np.random.default_rng(1)
     a, b = rng.random(40) < 0.6, rng.random(40) < 0.45
     one, many = (compare(scores_of(a, n), scores_of(b, n))["single_view"] for n in (1, 8))
-    assert many["p"] == pytest.approx(one["p"], abs=0.02)
-    np.testing.assert_allclose(many["interval"], one["interval"], atol=0.03)
+    assert many.p == pytest.approx(one.p, abs=0.02)
+    np.testing.assert_allclose(many.interval, one.interval, atol=0.03)
 
 
 def test_chance_is_rarely_called_a_difference_and_a_difference_is_found():
     rng = np.random.default_rng(0)
     same = [
-        compare(scores_of(rng.random(40) < 0.5, 1), scores_of(rng.random(40) < 0.5, 1), draws=200)["single_view"]["p"]
+        compare(scores_of(rng.random(40) < 0.5, 1), scores_of(rng.random(40) < 0.5, 1), draws=200)["single_view"].p
         for _ in range(30)
     ]
     assert np.mean(np.array(same) < 0.05) < 0.2
     clear = compare(scores_of(rng.random(300) < 0.8), scores_of(rng.random(300) < 0.5), draws=999)["single_view"]
-    assert clear["p"] == pytest.approx(1 / 1000)
-    low, high = clear["interval"]
-    assert 0 < low < clear["difference"] < high
+    assert clear.p == pytest.approx(1 / 1000)
+    low, high = clear.interval
+    assert 0 < low < clear.difference < high
 
 
 def test_a_run_against_itself_differs_in_nothing():
     scores = scores_of(np.arange(10) % 3 > 0)
     found = compare(scores, scores)["single_view"]
-    assert (found["difference"], found["p"], found["interval"]) == (0.0, 1.0, (0.0, 0.0))
+    assert (found.difference, found.p, found.interval) == (0.0, 1.0, (0.0, 0.0))
 
 
 def test_the_order_of_the_rows_does_not_matter_and_views_may_be_text():
@@ -107,9 +107,9 @@ def test_a_run_against_itself_tells_its_attention_from_its_mean(capsys):
     hits, learned = np.arange(10) % 3 > 0, np.arange(10) % 5 > 0
     scores, fused = scores_of(hits), fused_of(learned)
     found = compare(scores, scores, fused_a=fused, fused_b=fused, draws=500)
-    assert [found[name]["difference"] for name in ("single_view", "fused", "attention")] == [0, 0, 0]
+    assert [found[name].difference for name in ("single_view", "fused", "attention")] == [0, 0, 0]
     row = found["attention_late"]
-    assert (row["a"], row["b"], row["only_a"], row["only_b"]) == (0.8, 0.6, 3, 1)
+    assert (row.a, row.b, row.only_a, row.only_b) == (0.8, 0.6, 3, 1)
     print_comparison(found, "run", "run")
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 80

@@ -12,8 +12,9 @@ from tested import CLASSES, MODEL, DeadlyDataset, make_dataset, make_manifest, m
 
 from mv2mae.config import EvalConfig
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import evaluate, figures_of, print_figures
-from mv2mae.evaluate.metrics import score_matrix
+from mv2mae.evaluate.evaluate import evaluate, print_result, result_from
+from mv2mae.evaluate.metrics import score_matrix, summarise
+from mv2mae.evaluate.results import TestResult
 from mv2mae.evaluate.scores import average_crops, numbered, read_crops, read_scores
 from mv2mae.evaluate.scoring import item_logits, score_videos
 from mv2mae.model.pretraining import MV2MAE
@@ -67,14 +68,14 @@ def test_reading_processes_change_nothing(run, frame):
 
 def test_every_figure_can_be_made_again_from_the_scores(run, frame, tmp_path):
     out = tmp_path / "evaluation"
-    figures = evaluate(run, make_manifest(tmp_path, frame), TEST, out, progress=False)
-    stored = json.loads((out / "evaluation.json").read_text())
-    for source in (out / "scores.parquet", out, tmp_path):
-        assert json.loads(json.dumps(figures_of(read_scores(source)))) == stored == json.loads(json.dumps(figures))
-    assert figures["classes"] == CLASSES
-    assert (figures["single_view"]["num"], figures["fused"]["num"]) == (6, 3)
-    assert set(figures["per_subject"]) == {"0", "1"}
-    assert figures["per_view_num"] == {"1": 3, "2": 2, "3": 1}
+    result = evaluate(run, make_manifest(tmp_path, frame), TEST, out, progress=False)
+    assert result == result_from(out / "scores.parquet") == TestResult.read(out / "evaluation.json")
+    for source in (out, tmp_path):
+        assert summarise(read_scores(source)) == result
+    assert result.classes == tuple(CLASSES)
+    assert (result.single_view.num, result.fused.num) == (6, 3)
+    assert set(result.per_subject) == {"0", "1"}
+    assert result.per_view_num == {"1": 3, "2": 2, "3": 1}
 
 
 def test_scores_can_be_made_again_from_those_of_the_crops(run, frame, tmp_path):
@@ -96,40 +97,39 @@ def test_broken_videos_and_missing_ones_are_errors_and_listed(run, frame, tmp_pa
     broken.write_bytes(Path(frame["path"][0]).read_bytes()[:900])
     rows = frame.copy()
     rows.loc[0, "path"], rows.loc[5, "path"] = str(broken), str(tmp_path / "gone.mp4")
-    figures = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
-    assert [Path(path).name for path, _ in figures["broken"]] == ["broken.mp4", "gone.mp4"]
-    assert figures["broken"][1][1] == "no such file"
-    assert (figures["single_view"]["num"], figures["single_view"]["num_broken"]) == (6, 2)
-    assert figures["single_view"]["per_class"][2] == 0.0  # c had one view, and it is gone
-    assert (figures["fused"]["num"], figures["fused"]["num_broken"], figures["fused"]["incomplete"]) == (3, 1, 2)
-    assert sum(map(sum, figures["confusion"])) == 4
+    result = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
+    assert [Path(path).name for path, _ in result.broken] == ["broken.mp4", "gone.mp4"]
+    assert result.broken[1][1] == "no such file"
+    assert (result.single_view.num, result.single_view.num_broken) == (6, 2)
+    assert result.single_view.per_class[2] == 0.0  # c had one view, and it is gone
+    assert (result.fused.num, result.fused.num_broken, result.fused.incomplete) == (3, 1, 2)
+    assert sum(map(sum, result.confusion)) == 4
     assert len(read_crops(tmp_path / "out")) == 4 * 10
 
 
 def test_a_view_without_a_video_that_can_be_read_is_counted(run, frame, tmp_path):
     rows = frame.copy()
     rows.loc[rows["view"] == 2, "path"] = [str(tmp_path / "gone1.mp4"), str(tmp_path / "gone2.mp4")]
-    figures = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
-    assert (figures["per_view"]["2"], figures["per_view_num"]["2"]) == (0, 2)
-    assert (figures["fused"]["num_broken"], figures["fused"]["incomplete"]) == (0, 2)
-    assert len(figures["broken"]) == 2
+    result = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
+    assert (result.per_view["2"], result.per_view_num["2"]) == (0, 2)
+    assert (result.fused.num_broken, result.fused.incomplete) == (0, 2)
+    assert len(result.broken) == 2
 
 
 def test_a_test_of_broken_videos_alone_has_its_figures(run, frame, tmp_path):
     rows = frame.assign(path=[str(tmp_path / f"{i}.mp4") for i in range(6)])
-    figures = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
-    assert figures["single_view"]["top1"] == figures["fused"]["top1"] == 0
-    assert figures["single_view"]["ece"] is None
-    assert (
-        json.loads(json.dumps(figures_of(read_scores(tmp_path / "out")), allow_nan=False))["fused"]["num_broken"] == 3
-    )
+    result = evaluate(run, make_manifest(tmp_path, rows), TEST, tmp_path / "out", progress=False)
+    assert result.single_view.top1 == result.fused.top1 == 0
+    assert result.single_view.ece is None
+    again = summarise(read_scores(tmp_path / "out"))
+    assert json.loads(json.dumps(again.to_json(), allow_nan=False))["fused"]["num_broken"] == 3
 
 
 def test_a_video_shorter_than_the_clip_is_tested(run, frame, tmp_path):
     only = frame[frame["group"] == "c"].reset_index(drop=True)
-    figures = evaluate(run, make_manifest(tmp_path, only), TEST, tmp_path / "out", progress=False)
-    assert figures["broken"] == []
-    assert "fused" not in figures
+    result = evaluate(run, make_manifest(tmp_path, only), TEST, tmp_path / "out", progress=False)
+    assert result.broken == ()
+    assert result.fused is None
 
 
 @pytest.mark.parametrize(
@@ -156,22 +156,22 @@ def test_videos_of_classes_that_were_never_trained_are_errors_and_told(frame, tm
     data = dataclasses.replace(make_manifest(tmp_path, rows), train_query="view == view")
     names = {"0": "walk", "1": "sit, down", "2": "jump", "9": "fall"}
     (tmp_path / "manifest.classes.json").write_text(json.dumps(names))
-    figures = evaluate(run, data, TEST, tmp_path / "out", progress=False, fusion=fusion)
+    result = evaluate(run, data, TEST, tmp_path / "out", progress=False, fusion=fusion)
     scores = read_scores(tmp_path / "out")
     assert numbered(scores, "p") == ["p0", "p1", "p5"]
     assert numbered(read_crops(tmp_path / "out"), "l") == ["l0", "l1", "l5"]
-    assert (figures["classes"], figures["labels"]) == (CLASSES, [0, 1, 5])
-    assert figures["untrained"] == ["jump" if other == 2 else "fall"]
-    for part in ("single_view", "fused"):
-        assert figures[part]["num_untrained"] == 1
-        assert figures[part]["per_class"][other] == 0
-    assert figures["single_view"]["top1"] <= 5 / 6
-    assert sum(map(sum, figures["confusion"])) == 5
-    print_figures(figures, "test")
+    assert (result.classes, result.labels) == (tuple(CLASSES), (0, 1, 5))
+    assert result.untrained == (("jump" if other == 2 else "fall"),)
+    for scored in (result.single_view, result.fused):
+        assert scored.num_untrained == 1
+        assert scored.per_class[other] == 0
+    assert result.single_view.top1 <= 5 / 6
+    assert sum(map(sum, result.confusion)) == 5
+    print_result(result, "test")
     said = capsys.readouterr().out
-    assert f"1 video shows a class that nothing was trained on ({figures['untrained'][0]}): counted as errors" in said
+    assert f"1 video shows a class that nothing was trained on ({result.untrained[0]}): counted as errors" in said
     assert "chance 0.333" in said
-    assert json.loads(json.dumps(figures_of(scores)))["single_view"] == json.loads(json.dumps(figures["single_view"]))
+    assert summarise(scores).single_view == result.single_view
 
 
 def test_classes_are_matched_by_name_whatever_their_numbers(run, frame, tmp_path):
@@ -183,15 +183,15 @@ def test_classes_are_matched_by_name_whatever_their_numbers(run, frame, tmp_path
     data = make_manifest(tmp_path / "more", shifted)
     (tmp_path / "more" / "manifest.classes.json").write_text(json.dumps(names))
     again = evaluate(run, data, TEST, tmp_path / "again", progress=False)
-    assert again["single_view"] == told["single_view"]
-    assert again["untrained"] == []
+    assert again.single_view == told.single_view
+    assert again.untrained == ()
     a, b = read_scores(tmp_path / "out"), read_scores(tmp_path / "again")
     assert a["label"].tolist() == b["label"].tolist()
     pd.testing.assert_frame_equal(a[numbered(a, "p")], b[numbered(b, "p")])
     shifted.loc[shifted["group"] == "c", "label"] = 0  # climb, which the model numbers nowhere: 0 is its walk
     other = evaluate(run, make_and_name(tmp_path / "other", shifted, names), TEST, tmp_path / "o", progress=False)
-    assert (other["untrained"], other["single_view"]["num_untrained"]) == (["climb"], 1)
-    assert other["untrained_labels"][0] not in (0, 1, 2)
+    assert (other.untrained, other.single_view.num_untrained) == (("climb",), 1)
+    assert other.untrained_labels[0] not in (0, 1, 2)
 
 
 def make_and_name(folder, frame, names):
@@ -206,13 +206,13 @@ def test_a_manifest_of_its_own_holds_the_test_and_needs_no_query(frame, tmp_path
     train = make_and_name(tmp_path / "train", frame[frame["group"] == "a"], ["walk"])
     test = make_and_name(tmp_path / "test", frame[frame["group"] != "a"].assign(label=[1, 1, 0]), ["wave", "sit, down"])
     data = dataclasses.replace(train, test_query="", test_manifest=test.manifest)
-    figures = evaluate(run, data, TEST, tmp_path / "out", progress=False)
+    result = evaluate(run, data, TEST, tmp_path / "out", progress=False)
     assert read_scores(tmp_path / "out")["label"].tolist() == [1, 1, 2]
-    assert figures["split"] == test.manifest
+    assert result.split == test.manifest
     # and where the run tells what it learnt from, another manifest alone is enough
     (run / "training_videos.json").write_text(json.dumps(frame["path"][frame["group"] == "a"].tolist()))
     alone = dataclasses.replace(test, test_query="")
-    assert evaluate(run, alone, TEST, tmp_path / "alone", progress=False)["single_view"] == figures["single_view"]
+    assert evaluate(run, alone, TEST, tmp_path / "alone", progress=False).single_view == result.single_view
     with pytest.raises(InputError, match="training ones must not be among them"):
         evaluate(run, dataclasses.replace(train, test_query=""), TEST, tmp_path / "no", progress=False)
 
@@ -228,8 +228,8 @@ def test_numbers_without_names_clash_with_names(run, frame, tmp_path):
 def test_people_with_names_keep_them(run, frame, tmp_path):
     rows = frame.assign(subject=["P01", "s10", None, "P01", "P02", None])
     data = make_manifest(tmp_path, rows)
-    figures = evaluate(run, data, EvalConfig(num_clips=1, num_crops=1), tmp_path / "out", progress=False)
-    assert set(figures["per_subject"]) == {"P01", "P02", "s10"}
+    result = evaluate(run, data, EvalConfig(num_clips=1, num_crops=1), tmp_path / "out", progress=False)
+    assert set(result.per_subject) == {"P01", "P02", "s10"}
     assert read_crops(tmp_path / "out")["subject"].fillna("").tolist() == ["P01", "s10", "", "P01", "P02", ""]
 
 

@@ -10,9 +10,10 @@ from tested import MODEL, make_manifest, make_run
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import evaluate, figures_from, trained_on
+from mv2mae.evaluate.evaluate import evaluate, result_from, trained_on
 from mv2mae.evaluate.fusion import FUSION_NAME, GroupFuser, GroupTokens, ViewAttention, fit_view_attention
 from mv2mae.evaluate.metrics import fuse_views, score_matrix
+from mv2mae.evaluate.results import TestResult
 from mv2mae.evaluate.scores import read_scores
 from mv2mae.weights import read_weights, save_weights
 
@@ -106,11 +107,11 @@ def test_a_run_learns_its_fusion_once_and_anew_for_other_weights(quickly, frame,
     with pytest.raises(InputError, match="nothing says on which videos to learn the fusion"):
         evaluate(run, data, TEST, tmp_path / "out", progress=False, fusion="attention")
     data = DataConfig(**{**vars(data), "train_query": "view == view"})
-    figures = evaluate(run, data, TEST, tmp_path / "out", fusion="attention")
+    result = evaluate(run, data, TEST, tmp_path / "out", fusion="attention")
     assert "learned a fusion on 2 training groups" in capsys.readouterr().out
-    assert (figures["fused"]["num"], figures["late"]["num"]) == (3, 3)
-    again = json.loads(json.dumps(figures_from(tmp_path / "out" / "scores.parquet")))
-    assert again == json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (result.fused.num, result.late.num) == (3, 3)
+    again = result_from(tmp_path / "out" / "scores.parquet")
+    assert again == result == TestResult.read(tmp_path / "out" / "evaluation.json")
     evaluate(run, data, TEST, tmp_path / "out", fusion="attention")
     assert "learned" not in capsys.readouterr().out
     evaluate(run, data, TEST, tmp_path / "out")

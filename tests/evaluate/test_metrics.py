@@ -6,6 +6,7 @@ import pytest
 
 from mv2mae.evaluate import metrics
 from mv2mae.evaluate.metrics import accuracy, calibration, chunks_of, confusion, fuse_views, interval, summarise
+from mv2mae.evaluate.results import Calibration
 
 
 def table(rows):
@@ -33,10 +34,10 @@ SCORES = table(
 
 def test_a_broken_video_counts_as_an_error():
     figures = accuracy(SCORES)
-    assert figures["top1"] == pytest.approx(3 / 6)
-    assert (figures["num"], figures["num_broken"]) == (6, 1)
-    assert figures["per_class"] == {0: 0.5, 1: 0.5, 2: 0.5}
-    assert figures["top5"] is None
+    assert figures.top1 == pytest.approx(3 / 6)
+    assert (figures.num, figures.num_broken) == (6, 1)
+    assert figures.per_class == {0: 0.5, 1: 0.5, 2: 0.5}
+    assert figures.top5 is None
 
 
 def test_views_are_fused_by_their_mean():
@@ -44,24 +45,24 @@ def test_views_are_fused_by_their_mean():
     assert list(fused["group"]) == ["a", "b", "c"]
     np.testing.assert_allclose(fused.loc[0, ["p0", "p1", "p2"]].astype(float), [0.4, 0.4, 0.2])
     np.testing.assert_allclose(fused.loc[2, ["p0", "p1", "p2"]].astype(float), [0.0, 0.2, 0.8])
-    assert accuracy(fused)["top1"] == 1.0  # a tie goes to the smaller label
+    assert accuracy(fused).top1 == 1.0  # a tie goes to the smaller label
 
 
 def test_a_group_of_broken_videos_stays_an_error():
     fused = fuse_views(table([("a", 1, 0, None), ("a", 2, 0, None), ("b", 1, 1, (0, 1, 0))]))
-    assert accuracy(fused)["top1"] == 0.5
+    assert accuracy(fused).top1 == 0.5
 
 
 def test_top5_needs_the_label_among_the_best_five():
     p = np.arange(7) / 21
     rows = pd.DataFrame([{"group": str(i), "label": i, **{f"p{j}": p[j] for j in range(7)}} for i in range(7)])
-    assert accuracy(rows)["top5"] == pytest.approx(5 / 7)
-    assert accuracy(rows)["top1"] == pytest.approx(1 / 7)
+    assert accuracy(rows).top5 == pytest.approx(5 / 7)
+    assert accuracy(rows).top1 == pytest.approx(1 / 7)
 
 
 def test_more_than_ten_classes_keep_their_order():
     rows = pd.DataFrame([{"group": "a", "label": 10, **{f"p{j}": float(j == 10) for j in range(12)}}])
-    assert accuracy(rows[sorted(rows.columns)])["top1"] == 1.0
+    assert accuracy(rows[sorted(rows.columns)]).top1 == 1.0
 
 
 def test_confusion_counts_what_could_be_read():
@@ -86,9 +87,9 @@ def test_interval_draws_groups_not_videos():
 
 def test_summary_has_single_fused_and_each_view():
     figures = summarise(SCORES)
-    assert figures["per_view"] == {"1": pytest.approx(1 / 3), "2": pytest.approx(2 / 3)}
-    assert figures["fused"]["num"] == 3
-    assert "fused" not in summarise(SCORES[SCORES["view"] == 1])
+    assert figures.per_view == {"1": pytest.approx(1 / 3), "2": pytest.approx(2 / 3)}
+    assert figures.fused.num == 3
+    assert summarise(SCORES[SCORES["view"] == 1]).fused is None
 
 
 def interval_at_once(hits, groups, *, seed=0, draws=2000):
@@ -129,53 +130,53 @@ def test_calibration_by_hand():
         ]
     )
     found = calibration(rows, num_bins=5)
-    assert found["nll"] == pytest.approx(-np.log([0.8, 0.25, 1.0, 0.4]).sum() / 4)
-    assert [(row["low"], row["high"], row["num"]) for row in found["reliability"]] == [
+    assert found.nll == pytest.approx(-np.log([0.8, 0.25, 1.0, 0.4]).sum() / 4)
+    assert [(part.low, part.high, part.num) for part in found.reliability] == [
         (pytest.approx(0.2), pytest.approx(0.4), 1),
         (pytest.approx(0.6), pytest.approx(0.8), 2),
         (pytest.approx(0.8), 1.0, 1),
     ]
-    assert [row["confidence"] for row in found["reliability"]] == pytest.approx([0.4, 0.725, 1.0])
-    assert [row["accuracy"] for row in found["reliability"]] == [1.0, 0.5, 1.0]
-    assert found["ece"] == pytest.approx((0.6 * 1 + 0.225 * 2 + 0.0 * 1) / 4)
+    assert [part.confidence for part in found.reliability] == pytest.approx([0.4, 0.725, 1.0])
+    assert [part.accuracy for part in found.reliability] == [1.0, 0.5, 1.0]
+    assert found.ece == pytest.approx((0.6 * 1 + 0.225 * 2 + 0.0 * 1) / 4)
 
 
 def test_calibration_leaves_out_what_has_no_probability():
     rows = table([("a", 1, 0, (0.8, 0.1, 0.1)), ("b", 1, 7, (0.3, 0.5, 0.2)), ("c", 1, 2, None)])
     found = calibration(rows, num_bins=5)
-    assert found["nll"] == pytest.approx(-np.log(0.8))  # class 7 was never trained, c is broken
-    assert found["ece"] == pytest.approx((1 - 0.8 + 0.5) / 2)  # what was never trained is an error all the same
+    assert found.nll == pytest.approx(-np.log(0.8))  # class 7 was never trained, c is broken
+    assert found.ece == pytest.approx((1 - 0.8 + 0.5) / 2)  # what was never trained is an error all the same
     never = calibration(table([("a", 1, 0, (0.0, 1.0, 0.0))]))
-    assert never["nll"] == pytest.approx(-np.log(1e-12))  # certain and wrong: not infinite
-    assert calibration(table([("c", 1, 2, None)])) == {"nll": None, "ece": None, "reliability": []}
+    assert never.nll == pytest.approx(-np.log(1e-12))  # certain and wrong: not infinite
+    assert calibration(table([("c", 1, 2, None)])) == Calibration(nll=None, ece=None, reliability=())
 
 
 def test_mean_class_accuracy_weighs_each_class_of_the_test_alike():
     right, wrong = (0.9, 0.05, 0.05), (0.05, 0.05, 0.9)
     rows = [("a", view, 0, right) for view in range(8)] + [("b", 1, 1, wrong), ("b", 2, 1, (0.1, 0.8, 0.1))]
     found = accuracy(table(rows))
-    assert (found["top1"], found["mean_class"]) == (pytest.approx(9 / 10), pytest.approx(3 / 4))
-    assert found["per_class"] == {0: 1.0, 1: 0.5}  # class 2 is not in the test, and no error
+    assert (found.top1, found.mean_class) == (pytest.approx(9 / 10), pytest.approx(3 / 4))
+    assert found.per_class == {0: 1.0, 1: 0.5}  # class 2 is not in the test, and no error
     with_other = accuracy(table([*rows, ("c", 1, 5, wrong)]))  # a class that was never trained is one
-    assert with_other["per_class"] == {0: 1.0, 1: 0.5, 5: 0.0}
-    assert with_other["mean_class"] == pytest.approx(1.5 / 3)
+    assert with_other.per_class == {0: 1.0, 1: 0.5, 5: 0.0}
+    assert with_other.mean_class == pytest.approx(1.5 / 3)
 
 
 def test_top1_is_told_by_subject():
     subjects = [3, 3, 12, 12, 12, np.nan]  # c's second video says nothing of who it shows
     found = summarise(SCORES.assign(subject=subjects))
-    assert list(found["per_subject"]) == ["3.0", "12.0"]
-    assert list(found["per_subject"].values()) == [pytest.approx(1 / 2), pytest.approx(1 / 3)]
-    assert list(found["per_subject_num"].values()) == [2, 3]
+    assert list(found.per_subject) == ["3.0", "12.0"]
+    assert list(found.per_subject.values()) == [pytest.approx(1 / 2), pytest.approx(1 / 3)]
+    assert list(found.per_subject_num.values()) == [2, 3]
     # of subject 3 there is one group alone: nothing to draw
-    assert found["per_subject_interval"]["3.0"] == [0.5, 0.5]
-    low, high = found["per_subject_interval"]["12.0"]
+    assert found.per_subject_interval["3.0"] == (0.5, 0.5)
+    low, high = found.per_subject_interval["12.0"]
     assert (low, high) == (0.0, 0.5)  # either group alone: b has 1 of 2, c's broken one 0 of 1
-    assert summarise(SCORES.drop(columns="subject"))["per_subject"] == {}
+    assert summarise(SCORES.drop(columns="subject")).per_subject == {}
 
 
 @pytest.mark.parametrize(("num_classes", "top5"), [(5, None), (6, 5 / 6)])
 def test_top5_is_told_from_six_classes_on(num_classes, top5):
     p = np.arange(num_classes, dtype=float)
     rows = [{"group": str(i), "label": i, **{f"p{j}": p[j] for j in range(num_classes)}} for i in range(num_classes)]
-    assert accuracy(pd.DataFrame(rows))["top5"] == (None if top5 is None else pytest.approx(top5))
+    assert accuracy(pd.DataFrame(rows)).top5 == (None if top5 is None else pytest.approx(top5))

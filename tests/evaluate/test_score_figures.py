@@ -3,44 +3,45 @@
 import numpy as np
 import pytest
 
+from mv2mae.evaluate.results import FusedScored, ReliabilityBin, Scored, TestResult
 from mv2mae.evaluate.score_figures import reliability_figure, views_figure, write_score_figures
 from mv2mae.evaluate.timeline_figure import timeline_figure
 
-ROWS = [
-    {"low": 0.2, "high": 0.4, "num": 10, "confidence": 0.3, "accuracy": 0.5},
-    {"low": 0.8, "high": 1.0, "num": 30, "confidence": 0.9, "accuracy": 0.6},
-]
+BINS = (
+    ReliabilityBin(low=0.2, high=0.4, num=10, confidence=0.3, accuracy=0.5),
+    ReliabilityBin(low=0.8, high=1.0, num=30, confidence=0.9, accuracy=0.6),
+)
 
 
-def figures_of(num_classes):
-    whole = {"top1": 0.5, "top1_interval": (0.4, 0.6), "num": 40, "reliability": ROWS}
-    return {
-        "classes": [f"class {k}" for k in range(num_classes)],
-        "confusion": np.eye(num_classes, dtype=int).tolist(),
-        "single_view": whole,
-        "fused": {**whole, "top1": 0.7, "num": 20},
-        "per_view": {"1": 0.4, "left": 0.6},
-        "per_view_interval": {"1": [0.2, 0.5], "left": [0.5, 0.8]},
-        "per_view_num": {"1": 25, "left": 15},
-    }
+def result_of(num_classes):
+    whole = {"top1_interval": (0.4, 0.6), "mean_class": 0.5, "per_class": {0: 0.5}, "reliability": BINS}
+    return TestResult(
+        classes=tuple(f"class {k}" for k in range(num_classes)),
+        confusion=tuple(map(tuple, np.eye(num_classes, dtype=int).tolist())),
+        single_view=Scored(top1=0.5, num=40, **whole),
+        fused=FusedScored(top1=0.7, num=20, **whole),
+        per_view={"1": 0.4, "left": 0.6},
+        per_view_interval={"1": (0.2, 0.5), "left": (0.5, 0.8)},
+        per_view_num={"1": 25, "left": 15},
+    )
 
 
 @pytest.mark.parametrize("num_classes", [3, 60])
 def test_the_pictures_of_a_test_are_written(num_classes, tmp_path):
-    paths = write_score_figures(figures_of(num_classes), tmp_path / "out")
+    paths = write_score_figures(result_of(num_classes), tmp_path / "out")
     assert [path.name for path in paths] == ["confusion.png", "reliability.png", "views.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
 def test_views_are_named_with_their_numbers():
-    axis = views_figure(figures_of(4)).axes[0]
+    axis = views_figure(result_of(4)).axes[0]
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert names == ["view 1", "view left", "all single views", "fused views"]
     assert [text.get_text() for text in axis.texts][1] == "0.600  (15 test items)"
 
 
 def test_reliability_shows_accuracy_over_confidence():
-    upper, lower = reliability_figure({"single views": ROWS}).axes
+    upper, lower = reliability_figure({"single views": BINS}).axes
     np.testing.assert_allclose(upper.lines[1].get_xydata(), [[0.3, 0.5], [0.9, 0.6]])
     np.testing.assert_allclose(lower.lines[0].get_ydata(), [0.25, 0.75])
 

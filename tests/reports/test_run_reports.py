@@ -13,8 +13,8 @@ from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig
 from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.evaluate.compare import compare
-from mv2mae.evaluate.evaluate import figures_from, figures_of
-from mv2mae.evaluate.metrics import fuse_views
+from mv2mae.evaluate.evaluate import result_from
+from mv2mae.evaluate.metrics import fuse_views, summarise
 from mv2mae.evaluate.scores import numbered, read_scores, write_table
 from mv2mae.reports.folder import read_folder, short_names
 from mv2mae.reports.training import highlights, lead
@@ -74,7 +74,7 @@ def finetuning(run, *, right=0.5, seed=0, paths="gone/{}-{}.mp4"):
     folder = run / "evaluation"
     folder.mkdir()
     table.to_parquet(folder / "scores.parquet")
-    (folder / "evaluation.json").write_text(json.dumps(figures_of(table)))
+    summarise(table).write(folder / "evaluation.json")
     return run
 
 
@@ -230,8 +230,8 @@ def test_runs_are_compared_with_the_paired_test_of_evaluate(tmp_path):
     page = read(path)
     assert re.search(r"<td>b - a</td>\s*<td>single view</td>", page)
     for row in found.values():
-        assert f">{row['difference']:+.3f}<" in page
-        assert f">{row['p']:.4f}<" in page
+        assert f">{row.difference:+.3f}<" in page
+        assert f">{row.p:.4f}<" in page
     assert "All settings are the same." in page
     assert page.count(">training loss<") == 1  # one set of axes for both
 
@@ -245,14 +245,14 @@ def test_fusion_by_attention_is_not_set_against_the_mean_unsaid(tmp_path):
     for name in numbered(learned, "p"):
         learned[name] = (right == int(name[1:])).astype(float)
     write_table(learned.assign(path=learned["group"]), folder / "fused.parquet")
-    figures = figures_from(folder / "scores.parquet")
-    (folder / "evaluation.json").write_text(json.dumps(figures))
-    assert figures["fused"]["top1"] == 1 > figures["late"]["top1"]
+    result = result_from(folder / "scores.parquet")
+    result.write(folder / "evaluation.json")
+    assert result.fused.top1 == 1 > result.late.top1
     page = read(report([a, b]))
     for words in ("fused by the mean", "fused by attention", "by attention in the first, by the mean in the second"):
         assert words in page
     late = compare(scores, read_scores(a / "evaluation"))["fused"]
-    difference = re.escape(f"{late['difference']:+.3f}")
+    difference = re.escape(f"{late.difference:+.3f}")
     assert re.search(rf"fused by mean</td>\s*<td[^>]*>{difference}<", page)
     assert re.search(r"<td>b</td>(\s*<td[^>]*>[^<]*</td>){4}\s*<td[^>]*>1.000</td>", page)
 

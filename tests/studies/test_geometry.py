@@ -34,6 +34,7 @@ from mv2mae.studies.geometry.measure import (
     measure,
     score,
 )  # fmt: skip
+from mv2mae.studies.geometry.results import Mean
 from mv2mae.studies.geometry.summary import BEST, MEAN, summarise
 from mv2mae.studies.geometry.two_views import draw_two_views, token_truth
 from mv2mae.synthetic.config import SynthConfig
@@ -190,20 +191,20 @@ def measured(hits: np.ndarray, performance: np.ndarray) -> Measured:
     return Measured(rows, blind, {MODEL: values, UNTRAINED: np.stack([values[0] * 0.5, values[0] * 0])})
 
 
-def entries(figures, looker: str, kind: str):
-    return [entry for entry in figures["lookers"] if entry["looker"] == looker and entry["map"] == kind]
+def entries(summary, looker: str, kind: str):
+    return [entry for entry in summary.lookers if entry.looker == looker and entry.map == kind]
 
 
 def test_the_best_head_is_chosen_on_the_other_half():
     """Luck does not count: a head that hits in the even performances alone, and one in the odd ones alone."""
     performance = np.repeat(np.arange(8), 5)
     lucky = np.stack([performance % 2 == 0, performance % 2 == 1, np.full(40, 0.5)]).astype(float)[None, None]
-    figures = summarise(measured(lucky, performance))
-    assert figures["best_head"] == [[1, 1], [1, 2]]
-    assert entries(figures, MODEL, BEST)[0]["overall"]["part_hit"]["value"] == 0
+    summary = summarise(measured(lucky, performance))
+    assert summary.best_head == ((1, 1), (1, 2))
+    assert entries(summary, MODEL, BEST)[0].overall.part_hit.value == 0
     good = np.stack([np.full(40, 0.4), performance % 2 == 1, np.full(40, 0.2)]).astype(float)[None, None]
     good[0, 0, 1] *= 0.3
-    assert entries(summarise(measured(good, performance)), MODEL, BEST)[0]["overall"]["part_hit"]["value"] == 0.4
+    assert entries(summarise(measured(good, performance)), MODEL, BEST)[0].overall.part_hit.value == 0.4
 
 
 def test_figures_by_angle_and_block_with_intervals_over_performances():
@@ -211,22 +212,22 @@ def test_figures_by_angle_and_block_with_intervals_over_performances():
     hits = np.zeros((1, 2, 2, 40))
     hits[0, 1] = performance < 4
     hits[0, 1, :, 0] = np.nan
-    figures = summarise(measured(hits, performance))
-    first, second = entries(figures, MODEL, MEAN)
-    assert (first["block"], second["block"]) == (1, 2)
-    assert first["overall"]["part_hit"] == {"value": 0, "interval": [0, 0], "num": 40}
-    overall = second["overall"]["part_hit"]
-    assert overall["value"] == pytest.approx(19 / 39)
-    assert overall["num"] == 39
-    assert overall["interval"][0] < 0.25
-    assert overall["interval"][1] > 0.75
-    assert [(cell["angle"], cell["performances"], cell["part_hit"]["value"]) for cell in second["by_angle"]] == [
+    summary = summarise(measured(hits, performance))
+    first, second = entries(summary, MODEL, MEAN)
+    assert (first.block, second.block) == (1, 2)
+    assert first.overall.part_hit == Mean(value=0, interval=(0, 0), num=40)
+    overall = second.overall.part_hit
+    assert overall.value == pytest.approx(19 / 39)
+    assert overall.num == 39
+    assert overall.interval[0] < 0.25
+    assert overall.interval[1] > 0.75
+    assert [(cell.angle, cell.performances, cell.part_hit.value) for cell in second.by_angle] == [
         (45.0, 4, 1.0),
         (90.0, 4, 0.0),
     ]
-    assert list(second["by_part"]) == ["head"]
-    assert second["against"][UNIFORM]["part_hit"]["value"] == pytest.approx(19 / 39 - 0.25)
-    assert entries(figures, UNTRAINED, MEAN)[1]["overall"]["part_hit"]["value"] == pytest.approx(19 / 39 / 4)
+    assert list(second.by_part) == ["head"]
+    assert second.against[UNIFORM].part_hit.value == pytest.approx(19 / 39 - 0.25)
+    assert entries(summary, UNTRAINED, MEAN)[1].overall.part_hit.value == pytest.approx(19 / 39 / 4)
 
 
 def test_the_verb_writes_figures_and_a_picture(run: Path, tiny: ModelConfig, capsys: pytest.CaptureFixture[str]):

@@ -31,16 +31,16 @@ def divided(manifest, **settings):
 
 def test_three_probes_and_their_floor(weights, tmp_path):
     data = divided(few_videos(tmp_path / "m.csv", broken=[0, 20]))
-    figures = probe(weights, data, FeatureConfig(), QUICK, tmp_path / "out", progress=False)
+    result = probe(weights, data, FeatureConfig(), QUICK, tmp_path / "out", progress=False)
     rows = labelled_rows(data)
-    assert (figures["num_train"], figures["num_test"]) == (len(rows.train), len(rows.test)) == (18, 12)
-    assert figures["chance"] == 0.5
-    assert list(figures["encoders"]) == [str(weights), "untrained"]
-    assert [path.rpartition("/")[2] for path, _ in figures["broken"]] == ["cut0.mp4", "cut20.mp4"]
-    for probes in figures["encoders"].values():
+    assert (result.num_train, result.num_test) == (len(rows.train), len(rows.test)) == (18, 12)
+    assert result.chance == 0.5
+    assert list(result.encoders) == [str(weights), "untrained"]
+    assert [path.rpartition("/")[2] for path, _ in result.broken] == ["cut0.mp4", "cut20.mp4"]
+    for probes in result.encoders.values():
         assert list(probes) == ["linear", "knn", "attentive"]
-        assert all((found["num"], found["num_broken"]) == (12, 1) for found in probes.values())
-    assert json.loads((tmp_path / "out" / "probe.json").read_text())["encoders"].keys() == figures["encoders"].keys()
+        assert all((found.num, found.num_broken) == (12, 1) for found in probes.values())
+    assert json.loads((tmp_path / "out" / "probe.json").read_text())["encoders"].keys() == result.encoders.keys()
     table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
     assert len(table) == 2 * 3 * 12
     probabilities = table[[name for name in table if name[0] == "p" and name[1:].isdigit()]]
@@ -53,7 +53,7 @@ def test_three_probes_and_their_floor(weights, tmp_path):
     assert list(probabilities) == ["p5", "p7"]
     best = np.array([5, 7])[np.nan_to_num(values, nan=-1).argmax(axis=1)]
     hits = (best == one["label"]) & ~np.isnan(values).any(axis=1)
-    assert figures["encoders"]["untrained"]["knn"]["top1"] == pytest.approx(hits.mean())
+    assert result.encoders["untrained"]["knn"].top1 == pytest.approx(hits.mean())
 
 
 def test_test_videos_of_a_class_without_training_are_errors_and_told(weights, tmp_path, capsys):
@@ -61,12 +61,12 @@ def test_test_videos_of_a_class_without_training_are_errors_and_told(weights, tm
     rows.loc[(rows["subject"] == 5) & (rows["label"] == 7), "label"] = 6
     data = divided(write_manifest(rows, tmp_path / "gap.csv"))
     config = dataclasses.replace(QUICK, probes=("linear", "knn"))
-    figures = probe(weights, data, FeatureConfig(), config, tmp_path / "out", floor=False, progress=False)
-    assert (figures["classes"], figures["untrained"], figures["num_untrained"]) == (["5", "7"], ["6"], 3)
-    assert figures["chance"] == 0.5
-    for found in figures["encoders"][str(weights)].values():
-        assert found["per_class"][6] == 0
-    print_probes(figures)
+    result = probe(weights, data, FeatureConfig(), config, tmp_path / "out", floor=False, progress=False)
+    assert (result.classes, result.untrained, result.num_untrained) == (("5", "7"), ("6",), 3)
+    assert result.chance == 0.5
+    for found in result.encoders[str(weights)].values():
+        assert found.per_class[6] == 0
+    print_probes(result)
     assert "3 videos show a class that nothing was trained on (6): counted as errors" in capsys.readouterr().out
     rows.loc[rows["subject"] >= 4, "label"] = 6
     with pytest.raises(InputError, match="none of the 12 test videos shows a class that was trained"):
@@ -92,9 +92,9 @@ def test_test_videos_of_another_manifest_are_matched_by_name(tmp_path):
 def test_tokens_that_are_too_many_leave_the_attentive_probe_out(weights, tmp_path):
     config = dataclasses.replace(QUICK, token_gigabytes=1e-6)
     data = divided(few_videos(tmp_path / "m.csv"))
-    figures = probe(weights, data, FeatureConfig(), config, tmp_path / "out", floor=False, progress=False)
-    assert list(figures["encoders"][str(weights)]) == ["linear", "knn"]
-    assert "would take" in figures["left_out"]["attentive"]
+    result = probe(weights, data, FeatureConfig(), config, tmp_path / "out", floor=False, progress=False)
+    assert list(result.encoders[str(weights)]) == ["linear", "knn"]
+    assert "would take" in result.left_out["attentive"]
     only = dataclasses.replace(config, probes=("attentive",))
     with pytest.raises(InputError, match="the attentive probe is left out: the tokens would take"):
         probe(weights, data, FeatureConfig(), only, tmp_path / "out", progress=False)

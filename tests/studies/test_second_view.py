@@ -92,16 +92,16 @@ def test_figures_are_ratios_of_sums_with_intervals_over_performances():
     rows.loc[:9, "same_room"] = rows["cross"][:10] * 1.05
     assert set(LOSSES) <= set(rows)
     (found,) = summarise(rows, SMALL)
-    assert (found["angle"], found["performances"], found["share"]) == ("10", 40, 1.0)
+    assert (found.angle, found.performances, found.share) == ("10", 40, 1.0)
     gain = 1 - rows["cross"].sum() / rows["self"].sum()
-    assert found["gain"]["value"] == pytest.approx(gain)
-    low, high = found["gain"]["interval"]
+    assert found.gain.value == pytest.approx(gain)
+    low, high = found.gain.interval
     assert low < gain < high
     by_item = (1 - rows["cross"] / rows["self"]).std() / np.sqrt(groups)
     assert high - low == pytest.approx(2 * 1.96 * by_item, rel=0.4)
-    assert found["empty"]["value"] == pytest.approx(0.2)
-    assert found["same_room"]["value"] == pytest.approx(0.05)
-    assert found["other_room"] is None
+    assert found.empty.value == pytest.approx(0.2)
+    assert found.same_room.value == pytest.approx(0.05)
+    assert found.other_room is None
 
 
 def test_videos_are_measured_with_their_cameras(weights):
@@ -110,12 +110,12 @@ def test_videos_are_measured_with_their_cameras(weights):
     assert sum(len(part.groups) for part in asked) == 6
     assert all(set(part.has) == {"other_room", "same_room"} for part in asked)
     assert all(30 < angle < 120 for part in asked for angle in part.angles)  # the sample's cameras
-    figures, rows = second_view(weights, data, dataclasses.replace(SMALL, on="videos", performances=6))
+    result, rows = second_view(weights, data, dataclasses.replace(SMALL, on="videos", performances=6))
     assert set(rows["tokens"]) == {"all"}
-    assert figures["on"].startswith("videos")
+    assert result.on.startswith("videos")
     assert set(rows["at"]) <= {10.0, 90.0}
     unknown = rows.assign(angle=np.nan, at=nearest(np.full(len(rows), np.nan), SMALL.angles))
-    assert [row["angle"] for row in summarise(unknown, SMALL)] == [UNKNOWN]
+    assert [row.angle for row in summarise(unknown, SMALL)] == [UNKNOWN]
 
 
 def test_the_command_prints_and_writes(weights, tmp_path, capsys):

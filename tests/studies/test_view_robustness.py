@@ -13,17 +13,18 @@ from mv2mae.cli import main
 from mv2mae.config import FeatureConfig, ProbeConfig
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
-from mv2mae.studies.view_robustness.measure import long_table, rows_of_all_views, view_robustness, with_azimuths
+from mv2mae.studies.view_robustness.measure import rows_of_all_views, view_robustness, with_azimuths
 from mv2mae.studies.view_robustness.metrics import (
     Seen,
     accuracy_cells,
     angle_between,
     by_angle,
     hits_across_views,
-    retrieval_figures,
+    retrieval_of,
     retrieve,
     similarity,
 )
+from mv2mae.studies.view_robustness.tables import long_table
 from mv2mae.studies.view_robustness.trained_views import views_of_training
 
 CONFIG = ProbeConfig(weight_decays=(0.1,), k=5)
@@ -48,7 +49,7 @@ def made_up(*, persons, action=0.0, view=0.0, performance=0.0, noise=0.3, seed=0
 
 def cells(train, test, probe="linear"):
     hits = hits_across_views(train, test, CONFIG, probe=probe)
-    return hits, {(cell["train_view"], cell["test_view"]): cell["value"] for cell in accuracy_cells(hits)}
+    return hits, {(cell.train_view, cell.test_view): cell.value for cell in accuracy_cells(hits)}
 
 
 @pytest.mark.parametrize("probe", ["linear", "knn"])
@@ -56,19 +57,19 @@ def test_features_of_the_action_alone_are_told_from_every_view(probe):
     hits, found = cells(made_up(persons=range(10), action=3), made_up(persons=range(10, 15), action=3, seed=1), probe)
     assert len(found) == 3 * 3 + 3 + 3
     assert set(found.values()) == {1.0}
-    assert [(c["angle"], c["value"]) for c in by_angle(hits, "hit")] == [(0, 1.0), (45, 1.0), (90, 1.0)]
+    assert [(c.angle, c.value) for c in by_angle(hits, "hit")] == [(0, 1.0), (45, 1.0), (90, 1.0)]
 
 
 def test_videos_that_cannot_be_read_are_told_wrong():
     train, test = made_up(persons=range(10), action=3), made_up(persons=range(10, 15), action=3, seed=1)
     broken = (test.rows["subject"] == 10).to_numpy() & (test.rows["view"] != 3).to_numpy() | (test.rows["view"] == 2)
     hits = hits_across_views(train, test.part(~broken.to_numpy()), CONFIG, probe="linear", unread=test.rows[broken])
-    found = {(cell["train_view"], cell["test_view"]): cell for cell in accuracy_cells(hits)}
+    found = {(cell.train_view, cell.test_view): cell for cell in accuracy_cells(hits)}
     assert len(found) == 3 * 3 + 3 + 3
     for (_, tested), cell in found.items():
-        assert (cell["value"], cell["num"]) == ({1: 0.8, 2: 0.0, 3: 1.0}[tested], 20)
+        assert (cell.value, cell.num) == ({"1": 0.8, "2": 0.0, "3": 1.0}[tested], 20)
     for cell, (angle, value) in zip(by_angle(hits, "hit"), [(0, 0.6), (45, 0.45), (90, 0.9)], strict=True):
-        assert (cell["angle"], cell["value"]) == (angle, pytest.approx(value))
+        assert (cell.angle, cell.value) == (angle, pytest.approx(value))
 
 
 def test_a_video_without_other_views_to_learn_from_is_no_error_of_theirs():
@@ -76,8 +77,8 @@ def test_a_video_without_other_views_to_learn_from_is_no_error_of_theirs():
     first = (train.rows["view"] == 1).to_numpy()
     broken = (test.rows["subject"] == 10).to_numpy()
     hits = hits_across_views(train.part(first), test.part(~broken), CONFIG, probe="knn", unread=test.rows[broken])
-    found = {(cell["train_view"], cell["test_view"]): cell["value"] for cell in accuracy_cells(hits)}
-    assert found == {(a, b): 0.8 for a in (1, "all") for b in (1, 2, 3)} | {("all others", b): 0.8 for b in (2, 3)}
+    found = {(cell.train_view, cell.test_view): cell.value for cell in accuracy_cells(hits)}
+    assert found == {(a, b): 0.8 for a in ("1", "all") for b in "123"} | {("all others", b): 0.8 for b in "23"}
 
 
 def test_features_that_change_with_the_camera_are_told_from_their_own_view_only():
@@ -87,10 +88,10 @@ def test_features_that_change_with_the_camera_are_told_from_their_own_view_only(
         code = codes[seen.rows["view"] - 1, seen.rows["label"]]
         seen.values.add_(torch.tensor(code, dtype=torch.float32))
     _, found = cells(train, test)
-    assert all(found[view, view] == 1 for view in (1, 2, 3))
-    assert np.mean([found[a, b] for a in (1, 2, 3) for b in (1, 2, 3) if a != b]) < 0.5
-    assert np.mean([found["all", view] for view in (1, 2, 3)]) > 0.95
-    assert np.mean([found["all others", view] for view in (1, 2, 3)]) < 0.6
+    assert all(found[view, view] == 1 for view in "123")
+    assert np.mean([found[a, b] for a in "123" for b in "123" if a != b]) < 0.5
+    assert np.mean([found["all", view] for view in "123"]) > 0.95
+    assert np.mean([found["all others", view] for view in "123"]) < 0.6
 
 
 def test_a_performance_is_found_by_what_is_its_own():
@@ -98,11 +99,11 @@ def test_a_performance_is_found_by_what_is_its_own():
     ranks = retrieve(seen, seen.values.mean(dim=0))
     for gallery, size in (("all", 40), ("same person and room", 4)):
         part = ranks[ranks["gallery"] == gallery]
-        figures = retrieval_figures(part)
+        found = retrieval_of(part)
         assert len(part) == 6 * 40
         assert (part["size"] == size).all()
-        assert (figures["recall_at_1"], figures["map"]) == (1.0, 1.0)
-        assert figures["chance_recall_at_1"] == pytest.approx(1 / size)
+        assert (found.recall_at_1, found.map) == (1.0, 1.0)
+        assert found.chance_recall_at_1 == pytest.approx(1 / size)
     assert sorted(ranks["angle"].unique()) == [45, 90]
 
 
@@ -110,15 +111,15 @@ def test_guessing_reaches_what_is_called_chance():
     seen = made_up(persons=range(30), noise=1)
     ranks = retrieve(seen, seen.values.mean(dim=0))
     for _, part in ranks.groupby("gallery"):
-        figures = retrieval_figures(part)
-        assert figures["recall_at_1"] == pytest.approx(figures["chance_recall_at_1"], abs=0.05)
-        assert figures["map"] == pytest.approx(figures["chance_map"], abs=0.05)
+        found = retrieval_of(part)
+        assert found.recall_at_1 == pytest.approx(found.chance_recall_at_1, abs=0.05)
+        assert found.map == pytest.approx(found.chance_map, abs=0.05)
 
 
 def test_features_that_are_all_equal_find_nothing():
     seen = made_up(persons=range(4))
     seen.values[:] = 1.0
-    assert retrieval_figures(retrieve(seen, torch.zeros(32)))["recall_at_1"] == 0
+    assert retrieval_of(retrieve(seen, torch.zeros(32))).recall_at_1 == 0
 
 
 def test_ragged_groups_ask_only_where_there_is_an_answer():
@@ -145,11 +146,11 @@ def test_similarity_equals_the_obvious_way():
             cosine = centred[i] @ centred[j] / np.linalg.norm(centred[i]) / np.linalg.norm(centred[j])
             where = "same view" if a["view"] == b["view"] else "other view"
             sums.setdefault((relation, where), []).append(cosine)
-    found = {(cell["relation"], cell["view"]): cell for cell in similarity(seen, mean)}
+    found = {(cell.relation, cell.view): cell for cell in similarity(seen, mean)}
     assert found.keys() == sums.keys()
     for key, cosines in sums.items():
-        assert found[key]["cosine"] == pytest.approx(np.mean(cosines), abs=1e-5)
-        assert found[key]["num"] == len(cosines)
+        assert found[key].cosine == pytest.approx(np.mean(cosines), abs=1e-5)
+        assert found[key].num == len(cosines)
     assert ("same performance", "same view") not in found
 
 
@@ -287,9 +288,9 @@ def test_one_view_that_can_be_read_is_not_enough(weights, tmp_path, capsys, brok
 
 def test_figures_name_all_that_was_measured(weights, tmp_path):
     data = dataclasses.replace(DATA, train_query=FEW + " and subject < 3", test_query=FEW + " and subject in [4, 5]")
-    figures = view_robustness(weights, data, FeatureConfig(), CONFIG, probe="knn", floor=False, progress=False)
-    found = figures["encoders"][str(weights)]
-    assert [cell["angle"] for cell in found["accuracy_by_angle"]] == [0, 45, 90]
-    assert found["retrieval"]["all"]["mean_gallery"] == 4
-    measures = set(long_table(figures)["measure"])
+    result = view_robustness(weights, data, FeatureConfig(), CONFIG, probe="knn", floor=False, progress=False)
+    found = result.encoders[str(weights)]
+    assert [cell.angle for cell in found.accuracy_by_angle] == [0, 45, 90]
+    assert found.retrieval["all"].mean_gallery == 4
+    measures = set(long_table(result)["measure"])
     assert {"top-1", "recall@1, all", "mAP, same person and room", "cosine, same performance"} <= measures

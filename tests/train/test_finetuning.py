@@ -20,7 +20,7 @@ from mv2mae.config import (
 from mv2mae.data.labels import class_names
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import evaluate, print_figures
+from mv2mae.evaluate.evaluate import evaluate, print_result
 from mv2mae.evaluate.predict import load_classifier
 from mv2mae.model.classifier import Classifier
 from mv2mae.train.ema import averaged_copy, update_average
@@ -286,9 +286,9 @@ def test_labels_with_gaps_have_an_output_each_and_keep_their_numbers(config, tmp
     assert tensors(run)["head.bias"].shape == (2,)
     seen = json.loads((run / "training_videos.json").read_text())
     data = DataConfig(test_query=f"path in {seen}", frame_stride=8)
-    figures = evaluate(run, data, EvalConfig(num_clips=1, num_crops=1), tmp_path / "out", progress=False)
-    assert set(figures["single_view"]["per_class"]) == {5, 7}
-    assert figures["single_view"]["top1"] == 1  # learnt by heart: each output stands for the right label
+    result = evaluate(run, data, EvalConfig(num_clips=1, num_crops=1), tmp_path / "out", progress=False)
+    assert set(result.single_view.per_class) == {5, 7}
+    assert result.single_view.top1 == 1  # learnt by heart: each output stands for the right label
     assert load_classifier(run).predict(seen[:1]).classes == about["classes"]
 
 
@@ -309,8 +309,8 @@ def test_a_test_on_training_videos_is_told(config, tmp_path, capsys):
     test = EvalConfig(num_clips=1, num_crops=1)
     for query, known in ((few, 12), (f"{few} and view == 1", 0)):
         data = DataConfig(test_query=query, frame_stride=8)
-        figures = evaluate(run, data, test, tmp_path / "out", progress=False)
-        assert figures["trained_on"] == known
+        result = evaluate(run, data, test, tmp_path / "out", progress=False)
+        assert result.trained_on == known
         capsys.readouterr()
-        print_figures(figures, "test")
+        print_result(result, "test")
         assert ("were training videos" in capsys.readouterr().out) == (known > 0)

@@ -26,6 +26,7 @@ from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.evaluate.predict import load_classifier
+from mv2mae.evaluate.results import TestResult
 from mv2mae.model.layers import interpolate_positions
 from mv2mae.runs import read_log
 from mv2mae.settings import stored_settings
@@ -199,14 +200,14 @@ def test_finetune_evaluate_predict(pretraining, finetuning, tmp_path):
     run = finetune(config, tmp_path / "finetune")
     log = read_log(run)
     assert log["train/loss"].iloc[-3:].mean() < log["train/loss"].iloc[:3].mean() - 0.3  # labels are learnt
-    figures = evaluate(run, config.data, config.test, tmp_path / "evaluation", progress=False)
-    assert figures["single_view"]["num"] == 18
-    assert figures["fused"]["num"] == 6
-    assert set(figures["per_view"]) == {"1", "2", "3"}
+    result = evaluate(run, config.data, config.test, tmp_path / "evaluation", progress=False)
+    assert result.single_view.num == 18
+    assert result.fused.num == 6
+    assert set(result.per_view) == {"1", "2", "3"}
     scores = pd.read_parquet(tmp_path / "evaluation" / "scores.parquet")
     columns = [name for name in scores if name[0] == "p" and name[1:].isdigit()]
     assert scores[columns].sum(axis=1).between(0.999, 1.001).all()
-    assert json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())["confusion"] == figures["confusion"]
+    assert TestResult.read(tmp_path / "evaluation" / "evaluation.json").confusion == result.confusion
 
     group = scores[scores["group"] == scores["group"][0]]
     prediction = load_classifier(run).predict(group["path"].tolist(), num_clips=2, num_crops=2)

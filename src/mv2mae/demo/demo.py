@@ -24,10 +24,12 @@ from rich.table import Table
 from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
-from mv2mae.demo.contender import Contender
+from mv2mae.demo.contender import Contender, Tested
 from mv2mae.demo.plan import measure_speed, planned
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import evaluate
+from mv2mae.evaluate.evaluate import RESULTS_NAME, evaluate
+from mv2mae.evaluate.results import TestResult
+from mv2mae.evaluate.scores import SCORES_NAME
 from mv2mae.recipes import load_recipe
 from mv2mae.runs import write_json
 from mv2mae.train.finetune import finetune
@@ -107,7 +109,7 @@ def _check_form(out: Path, full: bool) -> None:
         raise InputError(f"{out} holds a demo of {other}; add --fresh true to forget it, or give another --out")
 
 
-def _go_on(out: Path, seconds: float, console: Console) -> tuple[list[Contender], dict[str, Path]]:
+def _go_on(out: Path, seconds: float, console: Console) -> tuple[list[Tested], dict[str, Path]]:
     """The short form: the packaged model trained on, fine-tuned, and perhaps an encoder from scratch beside it."""
     packaged = read_weights(PACKAGED)
     pretraining = dataclasses.replace(
@@ -128,18 +130,19 @@ def _go_on(out: Path, seconds: float, console: Console) -> tuple[list[Contender]
     about = f"MV2MAE, prepared beforehand ({packaged.about['summary']}) and trained on here without labels"
     name = "multi-view, packaged"
     contenders = [*([scratch] if plan.scratch else []), Contender(name, about, str(run), out / FINETUNED[name])]
-    _train_and_test(contenders, plan.finetune_steps, console)
-    return contenders, {"multi-view": run}
+    return _train_and_test(contenders, plan.finetune_steps, console), {"multi-view": run}
 
 
-def _train_and_test(contenders: list[Contender], steps: int, console: Console) -> None:
+def _train_and_test(contenders: list[Contender], steps: int, console: Console) -> list[Tested]:
+    tested = []
     for contender in contenders:
         console.rule(contender.name, align="left")
         console.print(f"  {contender.about}", highlight=False)
-        _finetune_and_test(contender, steps)
+        tested.append(_finetune_and_test(contender, steps))
+    return tested
 
 
-def _compare(out: Path, scale: float, console: Console) -> tuple[list[Contender], dict[str, Path]]:
+def _compare(out: Path, scale: float, console: Console) -> tuple[list[Tested], dict[str, Path]]:
     """Pre-train, fine-tune and test, or what is left of it: the contenders and the pre-training runs by name."""
     pretrained = {
         "multi-view": _pretrain("sample-pretrain", out / MULTI_VIEW, scale, console),
@@ -153,8 +156,7 @@ def _compare(out: Path, scale: float, console: Console) -> tuple[list[Contender]
     }
     contenders = [Contender(name, about, init, out / FINETUNED[name]) for name, (about, init) in starts.items()]
     steps = round((load_recipe("sample-finetune", FinetuneConfig).optim.steps or 0) * scale)
-    _train_and_test(contenders, steps, console)
-    return contenders, pretrained
+    return _train_and_test(contenders, steps, console), pretrained
 
 
 def _remove(out: Path) -> None:
@@ -182,30 +184,32 @@ def _pretrain(recipe: str, run: Path, scale: float, console: Console) -> Path:
     return pretrain(_of_length(config, round((config.optim.steps or 0) * scale)), run)
 
 
-def _finetune_and_test(contender: Contender, steps: int) -> None:
+def _finetune_and_test(contender: Contender, steps: int) -> Tested:
     # from scratch nothing was learnt before that slow first layers would keep
     optim = {"layer_decay": 1.0} if contender.init is None else {}
     config = _of_length(load_recipe("sample-finetune", FinetuneConfig, init=contender.init, optim=optim), steps)
     results = contender.run / "evaluation"
-    if (results / "evaluation.json").exists():
-        contender.figures = json.loads((results / "evaluation.json").read_text(encoding="utf-8"))
+    if (results / RESULTS_NAME).exists():
+        result = TestResult.read(results / RESULTS_NAME)
     else:
         finetune(config, contender.run)
         data = DataConfig(split=TEST_SPLIT, frame_stride=config.data.frame_stride, cache="memory")
-        contender.figures = evaluate(contender.run, data, config.test, results)
-    contender.scores = pd.read_parquet(results / "scores.parquet")
+        result = evaluate(contender.run, data, config.test, results)
+    scores = pd.read_parquet(results / SCORES_NAME)
+    return Tested(**vars(contender), result=result, scores=scores)
 
 
-def _print_summary(contenders: list[Contender], console: Console) -> None:
-    classes = len(contenders[0].figures["classes"])
-    table = Table(title=f"Top-1 on people that no training saw ({classes} actions, chance {1 / classes:.2f})")
+def _print_summary(contenders: list[Tested], console: Console) -> None:
+    first = contenders[0].result
+    actions = f"{len(first.classes)} actions, chance {first.chance:.2f}"
+    table = Table(title=f"Top-1 on people that no training saw ({actions})")
     for column in ("encoder", "unseen camera", "95 % interval", "all cameras", "fused", "clips"):
         table.add_column(column, justify="left" if column == "encoder" else "right")
     for contender in contenders:
         top1, low, high, num = contender.on_unseen_view()
-        single, fused = contender.figures["single_view"]["top1"], contender.fused()[0]
-        figures = (f"{top1:.2f}", f"{low:.2f} to {high:.2f}", f"{single:.2f}", f"{fused:.2f}", str(num))
-        table.add_row(contender.name, *figures)
+        single, fused = contender.result.single_view.top1, contender.fused()[0]
+        cells = (f"{top1:.2f}", f"{low:.2f} to {high:.2f}", f"{single:.2f}", f"{fused:.2f}", str(num))
+        table.add_row(contender.name, *cells)
     console.print(table)
 
 

@@ -13,7 +13,7 @@ from mv2mae.config import DataConfig
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
-from mv2mae.demo.contender import Contender
+from mv2mae.demo.contender import Tested
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.reports.training import curve_section
 from mv2mae.runs import environment, read_log
@@ -31,7 +31,7 @@ SEED = 3
 
 def write_demo_report(
     path: Path,
-    contenders: Sequence[Contender],
+    contenders: Sequence[Tested],
     pretrained: dict[str, Path],
     *,
     packaged: str,
@@ -48,13 +48,13 @@ def write_demo_report(
         test_split: on whose test part the contenders were tested.
         seconds: what the demo took.
     """
-    classes = contenders[0].figures["classes"]
+    classes = contenders[0].result.classes
     report = Report(
         title="MV2MAE in minutes: learning actions from several cameras without labels",
         lead=_lead(contenders, classes),
         highlights=[(f"{c.on_unseen_view()[0]:.2f}", f"{c.name}: top-1, unseen camera and people") for c in contenders],
         sections=[
-            _accuracy_section(contenders, classes),
+            _accuracy_section(contenders),
             *curve_section({name: read_log(run) for name, run in pretrained.items()}, "How it learnt without labels"),
             *curve_section({c.name: read_log(c.run) for c in contenders}, "How it learnt with labels"),
             _looking_section(pretrained["multi-view"], packaged, test_split),
@@ -65,7 +65,7 @@ def write_demo_report(
     return write_report(path, report)
 
 
-def _lead(contenders: Sequence[Contender], classes: Sequence[str]) -> list[str]:
+def _lead(contenders: Sequence[Tested], classes: Sequence[str]) -> list[str]:
     views = contenders[0].scores.groupby("group")["view"].nunique().max()
     return [
         f"A small video model was pre-trained on synchronised videos without labels, fine-tuned on the labels of two "
@@ -75,9 +75,9 @@ def _lead(contenders: Sequence[Contender], classes: Sequence[str]) -> list[str]:
     ]
 
 
-def verdict(contenders: Sequence[Contender]) -> str:
+def verdict(contenders: Sequence[Tested]) -> str:
     """What the figures say, in words that follow from them alone."""
-    chance = 1 / len(contenders[0].figures["classes"])
+    chance = contenders[0].result.chance
     base = contenders[0].on_unseen_view()
     if len(contenders) == 1:
         return (
@@ -98,7 +98,7 @@ def verdict(contenders: Sequence[Contender]) -> str:
     return " ".join(sentences)
 
 
-def _accuracy_section(contenders: Sequence[Contender], classes: Sequence[str]) -> Section:
+def _accuracy_section(contenders: Sequence[Tested]) -> Section:
     bars, rows = [], []
     for c in contenders:
         unseen, fused = c.on_unseen_view(), c.fused()
@@ -106,19 +106,26 @@ def _accuracy_section(contenders: Sequence[Contender], classes: Sequence[str]) -
             AccuracyRow(c.name, *unseen, series="unseen camera"),
             AccuracyRow(c.name, *fused, series="all cameras fused"),
         ]
-        per_view = c.figures["per_view"]
-        top5 = c.figures["fused"]["top5"]
+        top5 = c.result.fused.top5 if c.result.fused else None
         rows.append(
-            [c.name, unseen[0], f"{unseen[1]:.2f} to {unseen[2]:.2f}", *per_view.values(), fused[0], top5 or "-"]
+            [
+                c.name,
+                unseen[0],
+                f"{unseen[1]:.2f} to {unseen[2]:.2f}",
+                *c.result.per_view.values(),
+                fused[0],
+                top5 or "-",
+            ]
         )
-    views = [f"camera {view}" for view in contenders[0].figures["per_view"]]
-    num, num_fused = contenders[0].on_unseen_view()[3], contenders[0].fused()[3]
-    clips, crops = contenders[0].figures["num_clips"], contenders[0].figures["num_crops"]
+    first = contenders[0]
+    views = [f"camera {view}" for view in first.result.per_view]
+    num, num_fused = first.on_unseen_view()[3], first.fused()[3]
     table = Table(
         header=["encoder", "unseen camera", "95 % interval", *views, "fused", "fused top-5"],
         rows=rows,
         caption=f"Top-1 accuracy on people that no training saw; {num} videos a camera, {num_fused} performances "
-        f"fused; {clips} clips x {crops} crops of each video. Fused: mean of the cameras' probabilities.",
+        f"fused; {first.result.num_clips} clips x {first.result.num_crops} crops of each video. Fused: mean of the "
+        "cameras' probabilities.",
     )
     return Section(
         title="What it scored",
@@ -126,7 +133,7 @@ def _accuracy_section(contenders: Sequence[Contender], classes: Sequence[str]) -
         tables=[table],
         figures=[
             ReportFigure(
-                figure=accuracy_figure(bars, chance=1 / len(classes)),
+                figure=accuracy_figure(bars, chance=first.result.chance),
                 caption="Top-1 with 95 % bootstrap intervals over performances; the line is chance.",
                 alt="accuracy of each encoder",
             )
@@ -217,8 +224,8 @@ def attention_peak(maps: CrossAttentionMaps) -> float:
     return float((mean.max(dim=-1).values * mean.shape[-1]).mean())
 
 
-def _mistakes_section(contender: Contender, classes: Sequence[str]) -> Section:
-    matrix = np.array(contender.figures["confusion"])
+def _mistakes_section(contender: Tested, classes: Sequence[str]) -> Section:
+    matrix = np.array(contender.result.confusion)
     return Section(
         title="What it confuses",
         figures=[

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from rich.console import Console
@@ -11,6 +9,7 @@ from rich.console import Console
 from mv2mae.data.labels import class_key
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import chunks_of, fuse_views, top1_hits
+from mv2mae.evaluate.results import PairedTest
 from mv2mae.evaluate.scores import FUSED_NAME, class_names_in, renumbered
 from mv2mae.evaluate.tables import interval, number, print_table
 from mv2mae.wording import counted
@@ -41,7 +40,7 @@ def compare(
     fused_b: pd.DataFrame | None = None,
     draws: int = 10_000,
     seed: int = 0,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, PairedTest]:
     """Top-1 of two runs on the same videos, and whether their difference may be chance.
 
     The views of a group are right or wrong together, and the two runs stumble over the same groups: McNemar's test on
@@ -55,10 +54,9 @@ def compare(
         seed: of the draws.
 
     Returns:
-        for `single_view`, and `fused` (by the mean) where groups have several views: `a`, `b` (top-1), `difference`
-        (a - b), `interval` (95 %), `p`, `num` (videos or groups), `groups`, `only_a` and `only_b` (rows that one alone
-        got right). With learned fusions also every pair with one of them: `attention` (both), `attention_late` (a's
-        attention against b's mean) and `late_attention`. A run against itself gives its attention against its mean.
+        `single_view`, and `fused` (by the mean) where groups have several views. With learned fusions also every pair
+        with one of them: `attention` (both), `attention_late` (a's attention against b's mean) and `late_attention`. A
+        run against itself gives its attention against its mean.
 
     Raises:
         InputError: the two were not tested on the same videos, or a fused table is of other groups.
@@ -131,13 +129,13 @@ def _numbers_in(a: pd.DataFrame, b: pd.DataFrame) -> dict[int, int]:
     return new
 
 
-def _paired(a: pd.DataFrame, b: pd.DataFrame, draws: int, seed: int) -> dict[str, Any]:
+def _paired(a: pd.DataFrame, b: pd.DataFrame, draws: int, seed: int) -> PairedTest:
     return paired_hits(top1_hits(a), top1_hits(b), a["group"].to_numpy(), draws=draws, seed=seed)
 
 
 def paired_hits(
     hits_a: np.ndarray, hits_b: np.ndarray, groups: np.ndarray, *, draws: int = 10_000, seed: int = 0
-) -> dict[str, Any]:
+) -> PairedTest:
     """What `compare` finds for one kind of score: whether answers [rows] are right in a and in b, and their groups."""
     codes = np.unique(groups, return_inverse=True)[1]
     sums, counts = np.bincount(codes, weights=hits_a.astype(float) - hits_b), np.bincount(codes)
@@ -150,30 +148,30 @@ def paired_hits(
         signs = rng.integers(2, size=(size, len(moving))) * 2 - 1
         as_far += int((np.abs(signs @ moving) >= abs(moving.sum()) - 1e-9).sum())
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return {
-        "a": float(hits_a.mean()),
-        "b": float(hits_b.mean()),
-        "difference": float(hits_a.mean() - hits_b.mean()),
-        "interval": (float(low), float(high)),
-        "p": (1 + as_far) / (1 + draws),
-        "num": len(hits_a),
-        "groups": len(counts),
-        "only_a": int((hits_a & ~hits_b).sum()),
-        "only_b": int((hits_b & ~hits_a).sum()),
-    }
+    return PairedTest(
+        a=float(hits_a.mean()),
+        b=float(hits_b.mean()),
+        difference=float(hits_a.mean() - hits_b.mean()),
+        interval=(float(low), float(high)),
+        p=(1 + as_far) / (1 + draws),
+        num=len(hits_a),
+        groups=len(counts),
+        only_a=int((hits_a & ~hits_b).sum()),
+        only_b=int((hits_b & ~hits_a).sum()),
+    )
 
 
-def print_comparison(found: dict[str, dict[str, Any]], name_a: str, name_b: str) -> None:
+def print_comparison(found: dict[str, PairedTest], name_a: str, name_b: str) -> None:
     """A comparison on the terminal."""
     console = Console()
     rows = [
-        (NAMES[name], number(row["a"]), number(row["b"]), f"{row['difference']:+.3f}",
-         interval(row["interval"], "+.3f"), f"{row['p']:.4f}", str(row["only_a"]), str(row["only_b"]))
+        (NAMES[name], number(row.a), number(row.b), f"{row.difference:+.3f}", interval(row.interval, "+.3f"),
+         f"{row.p:.4f}", str(row.only_a), str(row.only_b))
         for name, row in found.items()
     ]  # fmt: skip
     columns = ("top-1", "A", "B", "A - B", "95 % interval", "p", "only A", "only B")
     print_table(console, f"A {name_a}\nB {name_b}", columns, [rows])
-    groups = counted(next(iter(found.values()))["groups"], "group")
+    groups = counted(next(iter(found.values())).groups, "group")
     console.print(f"  paired over {groups}: bootstrap interval, two-sided permutation test", highlight=False)
     console.print("  only A: right in A and wrong in B; only B: the other way round")
     if len(found) > 2:

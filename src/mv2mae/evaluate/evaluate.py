@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -29,13 +29,13 @@ from mv2mae.evaluate.fusion import (
     load_fusion,
     save_fusion,
 )
-from mv2mae.evaluate.metrics import Figures, summarise
+from mv2mae.evaluate.metrics import summarise
+from mv2mae.evaluate.results import Scored, TestResult
 from mv2mae.evaluate.scores import (
     CROPS_NAME,
     FUSED_NAME,
     SCORES_NAME,
     CropWriter,
-    numbered,
     read_scores,
     write_table,
 )
@@ -43,7 +43,7 @@ from mv2mae.evaluate.scoring import score_videos
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
 from mv2mae.files import make_writable, sweep
 from mv2mae.model.classifier import Classifier
-from mv2mae.runs import TRAINING_VIDEOS_NAME, write_json
+from mv2mae.runs import TRAINING_VIDEOS_NAME
 from mv2mae.weights import find_weights, load_classifier_model
 from mv2mae.wording import counted
 
@@ -71,7 +71,7 @@ def evaluate(
     device: str = "cpu",
     progress: bool = True,
     fusion: Fusion = "late",
-) -> Figures:
+) -> TestResult:
     """Test a fine-tuned run; write `scores.parquet`, `crops.parquet` and `evaluation.json` into a folder.
 
     Args:
@@ -84,13 +84,6 @@ def evaluate(
         fusion: of views: `late` is the mean of their probabilities; `attention` is learned (`mv2mae.evaluate.fusion`),
             on the training part of `data` unless that was done before, and writes `fused.parquet` too. Of that part,
             it takes the groups that the run itself was fine-tuned on, where a list of them lies beside its weights.
-
-    Returns:
-        the figures of `summarise`, with `run`, `split`, `num_clips`, `num_crops`, `fusion`, `classes` (names of the
-        classes that were trained), `labels` (their numbers in training; the scores' labels count as they do, whatever
-        the number in the manifest: classes are matched by name), `untrained` and `untrained_labels` (names and numbers
-        of the test's other classes, whose videos count as errors) and `trained_on` (how many of the tested videos were
-        training videos of the run).
 
     Raises:
         InputError: if the run holds no classifier, a video has no label, no video shows a class that was trained,
@@ -126,9 +119,9 @@ def evaluate(
         write_table(fused, out / FUSED_NAME)
     else:
         (out / FUSED_NAME).unlink(missing_ok=True)  # of an earlier test
-    figures = figures_of(scores, fused)
-    write_json(out / RESULTS_NAME, figures)
-    return figures
+    result = summarise(scores, fused)
+    result.write(out / RESULTS_NAME)
+    return result
 
 
 def _check_choice(run: str | Path, data: DataConfig) -> None:
@@ -219,26 +212,13 @@ def fusion_of(
     return module
 
 
-def figures_of(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figures:
-    """All figures of a table of scores, and what it was made with; what evaluation.json holds."""
-    labels = [int(name[1:]) for name in numbered(scores, "p")]
-    untrained = sorted(set(scores["label"]) - set(labels))
-    made_with = {str(name): value for name, value in scores.attrs.items()}
-    names = {
-        "classes": [str(label) for label in labels],
-        "untrained": [str(label) for label in untrained],
-        "untrained_labels": [int(label) for label in untrained],
-    }
-    return {**names, **made_with, "labels": labels, **summarise(scores, fused)}
-
-
-def figures_from(file: Path) -> Figures:
-    """The figures of an earlier test made again from its score file, and from fused.parquet where it lies beside.
+def result_from(file: Path) -> TestResult:
+    """The result of an earlier test made again from its score file, and from fused.parquet where it lies beside.
 
     Raises:
         InputError: the file holds no scores.
     """
-    return figures_of(read_scores(file), fused_beside(file))
+    return summarise(read_scores(file), fused_beside(file))
 
 
 def fused_beside(file: Path) -> pd.DataFrame | None:
@@ -265,42 +245,46 @@ def best_device(name: str) -> str:
     return name
 
 
-def print_figures(figures: Figures, title: str) -> None:
-    """The figures of a test as a table on the terminal."""
-    classes, single, console = figures["classes"], figures["single_view"], Console()
-    fused = "fused by attention" if "late" in figures else "fused views"
-    kinds = {"single_view": "single view", "fused": fused, "late": "fused by the mean"}
-    rows = [
-        (name, number(found["top1"]), interval(found["top1_interval"]), number(found["top5"]),
-         number(found["mean_class"]), f"{found['num']:,}")
-        for found, name in ((figures[key], name) for key, name in kinds.items() if key in figures)
-    ]  # fmt: skip
+def print_result(result: TestResult, title: str) -> None:
+    """A test as a table on the terminal."""
+    console, single = Console(), result.single_view
+    fused = "fused by attention" if result.late else "fused views"
+    names = {"single_view": "single view", "fused": fused, "late": "fused by the mean"}
+    rows = [_row(names[kind], scored) for kind, scored in result.kinds().items()]
     views = [
-        (f"view {view}", number(top1), interval(figures["per_view_interval"][view]), "", "",
-         f"{figures['per_view_num'][view]:,}")
-        for view, top1 in figures["per_view"].items()
+        (f"view {view}", number(top1), interval(result.per_view_interval[view]), "", "",
+         f"{result.per_view_num[view]:,}")
+        for view, top1 in result.per_view.items()
     ]  # fmt: skip
     print_table(console, title, ("", "top-1", "95 % interval", "top-5", "mean class", "number"), (rows, views))
     console.print(
-        f"  chance {1 / len(classes):.3f}; single views: calibration error {number(single['ece'])}, negative "
-        f"log-likelihood {number(single['nll'])}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    if known := figures.get("trained_on", 0):
-        said = counted(known, "of these videos was a training video", "of these videos were training videos")
+        f"  chance {result.chance:.3f}; single views: calibration error {number(single.ece)}, negative log-likelihood "
+        f"{number(single.nll)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if result.trained_on:
+        said = counted(
+            result.trained_on, "of these videos was a training video", "of these videos were training videos"
+        )
         console.print(f"  [bold red]{said}[/bold red]: this is no test of new ones", soft_wrap=True)
-    names = dict(zip(figures["labels"], classes, strict=True))
-    worst = sorted((value, label) for label, value in single["per_class"].items() if label in names)[:3]
-    console.print("  hardest: " + ", ".join(f"{names[label]} {value:.2f}" for value, label in worst), soft_wrap=True)
-    print_untrained(console, single["num_untrained"], figures["untrained"])
-    _print_broken(console, figures)
+    worst = sorted((value, label) for label, value in single.per_class.items() if label in result.names)[:3]
+    hardest = ", ".join(f"{result.names[label]} {value:.2f}" for value, label in worst)
+    console.print("  hardest: " + hardest, soft_wrap=True)
+    print_untrained(console, single.num_untrained, result.untrained)
+    _print_broken(console, result)
 
 
-def _print_broken(console: Console, figures: dict[str, Any]) -> None:
-    if not figures["broken"]:
+def _row(name: str, found: Scored) -> tuple[str, ...]:
+    span = interval(found.top1_interval)
+    return name, number(found.top1), span, number(found.top5), number(found.mean_class), f"{found.num:,}"
+
+
+def _print_broken(console: Console, result: TestResult) -> None:
+    if not result.broken:
         return
-    console.print(f"  {counted(len(figures['broken']), 'broken video')} counted as errors:")
-    for path, reason in figures["broken"][:10]:
+    console.print(f"  {counted(len(result.broken), 'broken video')} counted as errors:")
+    for path, reason in result.broken[:10]:
         console.print(f"    {path}: {reason}", highlight=False, soft_wrap=True)
-    if incomplete := figures.get("fused", {}).get("incomplete"):
-        console.print(f"  {counted(incomplete, 'group')} fused without the broken views")
+    if result.fused and result.fused.incomplete:
+        console.print(f"  {counted(result.fused.incomplete, 'group')} fused without the broken views")

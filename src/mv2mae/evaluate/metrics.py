@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mv2mae.evaluate.results import (
+    Accuracy,
+    Calibration,
+    FusedScored,
+    Interval,
+    ReliabilityBin,
+    Scored,
+    TestResult,
+)
 from mv2mae.evaluate.scores import numbered
-
-Figures = dict[str, Any]
 
 CALIBRATION_BINS = 15
 _DRAWN_AT_ONCE = 4_000_000
@@ -42,29 +49,22 @@ def fuse_views(scores: pd.DataFrame) -> pd.DataFrame:
     return fused.assign(view="fused", num_views=counts["size"], num_fused=counts["count"])
 
 
-def accuracy(scores: pd.DataFrame) -> Figures:
-    """Top-1, top-5, mean class accuracy and accuracy per class.
-
-    A broken video counts as an error, and so does one of a class that was never trained.
-
-    Returns:
-        `num`, `num_broken`, `num_untrained` (videos of classes that were never trained), `top1`, `top5` (None for
-        fewer than 6 trained classes), `mean_class`, `per_class` (label -> top-1).
-    """
+def accuracy(scores: pd.DataFrame) -> Accuracy:
+    """Top-1, top-5, mean class accuracy and accuracy per class."""
     probabilities, places, labels = score_matrix(scores), class_places(scores), scores["label"].to_numpy(dtype=np.int64)
     broken = np.isnan(probabilities).any(axis=1)
     hit1 = _hits(probabilities, places, 1) & ~broken
     hit5 = _hits(probabilities, places, 5) & ~broken if probabilities.shape[1] > 5 else None
     per_class = {int(label): float(hit1[labels == label].mean()) for label in np.unique(labels)}
-    return {
-        "num": len(scores),
-        "num_broken": int(broken.sum()),
-        "num_untrained": int((places < 0).sum()),
-        "top1": float(hit1.mean()),
-        "top5": None if hit5 is None else float(hit5.mean()),
-        "mean_class": float(np.mean(list(per_class.values()))),
-        "per_class": per_class,
-    }
+    return Accuracy(
+        num=len(scores),
+        num_broken=int(broken.sum()),
+        num_untrained=int((places < 0).sum()),
+        top1=float(hit1.mean()),
+        top5=None if hit5 is None else float(hit5.mean()),
+        mean_class=float(np.mean(list(per_class.values()))),
+        per_class=per_class,
+    )
 
 
 def _hits(probabilities: np.ndarray, places: np.ndarray, k: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def confusion(scores: pd.DataFrame) -> np.ndarray:
     return matrix
 
 
-def interval(hits: np.ndarray, groups: np.ndarray, *, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+def interval(hits: np.ndarray, groups: np.ndarray, *, seed: int = 0, draws: int = 2000) -> Interval:
     """95 % bootstrap interval of a mean; whole groups are drawn, since the views of one are not independent."""
     names, codes = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(codes, weights=hits), np.bincount(codes)
@@ -113,45 +113,52 @@ def top1_hits(scores: pd.DataFrame) -> np.ndarray:
     return _hits(probabilities, class_places(scores), 1) & ~np.isnan(probabilities).any(axis=1)
 
 
-def calibration(scores: pd.DataFrame, num_bins: int = CALIBRATION_BINS) -> Figures:
+def calibration(scores: pd.DataFrame, num_bins: int = CALIBRATION_BINS) -> Calibration:
     """Whether probabilities mean what they say, over the videos that could be read.
 
-    Returns:
-        `nll`, the mean of -log p(label) over the videos of trained classes; `ece`, the expected calibration error:
-        over bins of the likeliest class's probability (its confidence), the mean of |accuracy - confidence|, weighted
-        by the videos in each; `reliability`, a row a bin that is not empty: `low`, `high`, `num`,
-        `confidence`, `accuracy`. The first two are None where nothing could be read.
+    Args:
+        scores: a row a video.
+        num_bins: of the likeliest class's probability (its confidence), of one width.
     """
     probabilities, places = score_matrix(scores), class_places(scores)
     good = ~np.isnan(probabilities).any(axis=1)
     probabilities, places = probabilities[good], places[good]
     if not len(places):
-        return {"nll": None, "ece": None, "reliability": []}
+        return Calibration()
     confidence, hits = probabilities.max(axis=1), _hits(probabilities, places, 1)
     trained = places >= 0
     of_label = probabilities[trained, places[trained]]
     edges = np.linspace(0, 1, num_bins + 1)
     place = np.clip(np.ceil(confidence * num_bins).astype(int) - 1, 0, num_bins - 1)  # a bin holds its upper edge
-    rows = [
-        {
-            "low": float(edges[k]),
-            "high": float(edges[k + 1]),
-            "num": int((place == k).sum()),
-            "confidence": float(confidence[place == k].mean()),
-            "accuracy": float(hits[place == k].mean()),
-        }
+    bins = [
+        ReliabilityBin(
+            low=float(edges[k]),
+            high=float(edges[k + 1]),
+            num=int((place == k).sum()),
+            confidence=float(confidence[place == k].mean()),
+            accuracy=float(hits[place == k].mean()),
+        )
         for k in np.unique(place)
     ]
-    gaps = [row["num"] * abs(row["accuracy"] - row["confidence"]) for row in rows]
-    return {
-        "nll": float(-np.log(of_label.clip(min=1e-12)).mean()) if len(of_label) else None,
-        "ece": float(sum(gaps) / len(places)),
-        "reliability": rows,
-    }
+    return Calibration(
+        nll=float(-np.log(of_label.clip(min=1e-12)).mean()) if len(of_label) else None,
+        ece=sum(part.num * abs(part.accuracy - part.confidence) for part in bins) / len(places),
+        reliability=tuple(bins),
+    )
 
 
-def _all_of(scores: pd.DataFrame) -> Figures:
-    return {**accuracy(scores), "top1_interval": top1_with_interval(scores)[1:3], **calibration(scores)}
+def _scored(scores: pd.DataFrame) -> Scored:
+    _, low, high, _ = top1_with_interval(scores)
+    return Scored(top1_interval=(low, high), **vars(accuracy(scores)), **vars(calibration(scores)))
+
+
+def _counts(scores: pd.DataFrame) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(tuple, confusion(scores).tolist()))
+
+
+def _fused(fused: pd.DataFrame) -> FusedScored:
+    incomplete = int((fused["num_fused"] < fused["num_views"]).sum())
+    return FusedScored(**vars(_scored(fused)), confusion=_counts(fused), incomplete=incomplete)
 
 
 def _top1_by(scores: pd.DataFrame, column: str) -> dict[str, tuple[float, float, float, int]]:
@@ -160,35 +167,43 @@ def _top1_by(scores: pd.DataFrame, column: str) -> dict[str, tuple[float, float,
     return {str(value): top1_with_interval(scores[scores[column] == value]) for value in values}
 
 
-def summarise(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> Figures:
-    """All figures of a test.
+def summarise(scores: pd.DataFrame, fused: pd.DataFrame | None = None) -> TestResult:
+    """All metrics of a test, and what it was made with as far as the table's `attrs` tell.
 
     Args:
         scores: a row a video (`mv2mae.evaluate.scores`).
         fused: a row a group where the views were fused in another way than by their mean.
-
-    Returns:
-        `single_view`: the figures of `accuracy` and `calibration` and `top1_interval`, over all videos; `per_view` and
-        `per_subject`: top-1 by view and by subject (of single views), with `per_view_interval`, `per_view_num`
-        (videos) and so on;
-        `confusion`: counts [true, predicted]; `broken`: (path, reason) of every video that could not be read; where
-        there are several views, `fused`: the same figures with a row a group, its own `confusion` and `incomplete`, the
-        number of groups that were fused without some of their views since these could not be read. Where `fused` was
-        given, `late` has the figures of fusion by the mean.
     """
-    figures: Figures = {"single_view": _all_of(scores)}
+    by: dict[str, Any] = {}
     for column, name in (("view", "per_view"), ("subject", "per_subject")):
         found = _top1_by(scores, column) if column in scores else {}
-        figures[name] = {value: top1 for value, (top1, *_) in found.items()}
-        figures[f"{name}_interval"] = {value: [low, high] for value, (_, low, high, _) in found.items()}
-        figures[f"{name}_num"] = {value: num for value, (*_, num) in found.items()}
+        by[name] = {value: top1 for value, (top1, *_) in found.items()}
+        by[f"{name}_interval"] = {value: (low, high) for value, (_, low, high, _) in found.items()}
+        by[f"{name}_num"] = {value: num for value, (*_, num) in found.items()}
+    late = None
     if fused is not None:
-        figures["late"] = _all_of(fuse_views(scores))
+        late = _scored(fuse_views(scores))
     elif scores["view"].nunique() > 1:
         fused = fuse_views(scores)
-    if fused is not None:
-        incomplete = int((fused["num_fused"] < fused["num_views"]).sum())
-        figures["fused"] = {**_all_of(fused), "confusion": confusion(fused).tolist(), "incomplete": incomplete}
-    figures["confusion"] = confusion(scores).tolist()
-    figures["broken"] = scores.loc[scores["error"] != "", ["path", "error"]].values.tolist()
-    return figures
+    return TestResult(
+        **_made_with(scores),
+        single_view=_scored(scores),
+        **by,
+        late=late,
+        fused=None if fused is None else _fused(fused),
+        confusion=_counts(scores),
+        broken=tuple(map(tuple, scores.loc[scores["error"] != "", ["path", "error"]].values.tolist())),
+    )
+
+
+def _made_with(scores: pd.DataFrame) -> dict[str, Any]:
+    """Classes by the columns and labels of a table, unless its `attrs` name them; and what else these tell."""
+    labels = [int(name[1:]) for name in numbered(scores, "p")]
+    untrained = sorted(int(label) for label in set(scores["label"]) - set(labels))
+    names = {"classes": map(str, labels), "untrained": map(str, untrained), "untrained_labels": untrained}
+    told = ("run", "split", "num_clips", "num_crops", "fusion", "trained_on")
+    return {
+        **{name: tuple(scores.attrs.get(name, values)) for name, values in names.items()},
+        **{name: scores.attrs.get(name) for name in told},
+        "labels": tuple(labels),
+    }

@@ -9,9 +9,9 @@ import pandas as pd
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.errors import InputError
 from mv2mae.evaluate.compare import compare, print_comparison
-from mv2mae.evaluate.evaluate import RESULTS_NAME, Fusion, evaluate, figures_from, fused_beside, print_figures
+from mv2mae.evaluate.evaluate import RESULTS_NAME, Fusion, evaluate, fused_beside, print_result, result_from
 from mv2mae.evaluate.scores import CROPS_NAME, FUSED_NAME, SCORES_NAME, find_scores, read_scores
-from mv2mae.runs import write_json
+from mv2mae.files import write_json
 
 COMPARISON_NAME = "comparison.json"
 
@@ -48,20 +48,20 @@ def run_test(
     if scores:
         file = find_scores(scores)
         folder = Path(out) if out else file.parent
-        figures = figures_from(file)
-        write_json(folder / RESULTS_NAME, figures)
+        result = result_from(file)
+        result.write(folder / RESULTS_NAME)
     else:
         where = Path(run)
         folder = Path(out) if out else (where if where.is_dir() else where.parent) / "evaluation"
         file = folder / SCORES_NAME
-        figures = evaluate(where, data, test, folder, device=device, fusion=fusion)
-    print_figures(figures, f"{figures.get('run', file)} on {figures.get('split') or data.manifest}")
+        result = evaluate(where, data, test, folder, device=device, fusion=fusion)
+    print_result(result, f"{result.run or file} on {result.split or data.manifest}")
     names = (RESULTS_NAME,) if scores else (RESULTS_NAME, SCORES_NAME, CROPS_NAME, FUSED_NAME)
     written = [folder / name for name in names if (folder / name).exists()]
     if pictures:
         from mv2mae.evaluate.score_figures import write_score_figures  # matplotlib is slow to load
 
-        written += write_score_figures(figures, folder)
+        written += write_score_figures(result, folder)
     if other is not None:
         written.append(_compare(file, other, names=(run or scores, against), out=folder))
     print(f"  wrote {', '.join(path.name for path in written)} into {folder}")
@@ -79,5 +79,6 @@ def _read_other(against: str) -> Scored:
 def _compare(file: Path, other: Scored, *, names: tuple[str, str], out: Path) -> Path:
     found = compare(read_scores(file), other[0], fused_a=fused_beside(file), fused_b=other[1])
     print_comparison(found, *names)
-    write_json(out / COMPARISON_NAME, {"a": str(file), "b": str(find_scores(names[1])), **found})
+    pairs = {name: row.to_json() for name, row in found.items()}
+    write_json(out / COMPARISON_NAME, {"a": str(file), "b": str(find_scores(names[1])), **pairs})
     return out / COMPARISON_NAME

@@ -155,7 +155,7 @@ def compare_trainings(a: Trainings, b: Trainings, others: Sequence[Trainings] = 
     value = a.mean - b.mean
     if any(spread is None for _, spread in spreads) and len(a.hits[0]) == len(b.hits[0]):
         found = paired_hits(a.hits[0], b.hits[0], a.hits[1])
-        return Estimate(value=found["difference"], interval=found["interval"], p=found["p"], counts_trainings=False)
+        return Estimate(value=found.difference, interval=found.interval, p=found.p, counts_trainings=False)
     residual = a.rates.mean(axis=0) - b.rates.mean(axis=0) - a.mean * a.weights + b.mean * b.weights
     terms, counts = _terms(residual, spreads)
     deviation, freedom = _deviation(terms)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from mv2mae.errors import InputError
 from mv2mae.evaluate.compare import NAMES, compare
+from mv2mae.evaluate.results import Scored, TestResult
 from mv2mae.evaluate.score_figures import accuracy_row
 from mv2mae.evaluate.tables import span
 from mv2mae.reports.folder import RunFolder, Tested
@@ -124,10 +124,10 @@ def accuracy_sections(runs: Runs) -> list[Section]:
 def highlights(runs: Runs) -> list[tuple[str, str]]:
     """Top-1 of every run on the videos on which most of them were tested; nothing without tests."""
     tests = max(_same_videos(runs), key=len, default={})
-    found = {name: test.figures["single_view"] for name, test in tests.items()}
+    found = {name: test.result.single_view for name, test in tests.items()}
     return [
-        (f"{values['top1']:.3f}", f"{name}: top-1, single views; 95 % interval {span(values['top1_interval'], '.2f')}")
-        for name, values in found.items()
+        (f"{scored.top1:.3f}", f"{name}: top-1, single views; 95 % interval {span(scored.top1_interval, '.2f')}")
+        for name, scored in found.items()
     ]
 
 
@@ -146,22 +146,22 @@ def _same_videos(runs: Runs) -> list[dict[str, Tested]]:
 
 
 def _accuracy(tests: dict[str, Tested]) -> Section:
-    by_kind = {name: _by_kind(test.figures) for name, test in tests.items()}
+    by_kind = {name: _by_kind(test.result) for name, test in tests.items()}
     kinds = [kind for kind in _KINDS if any(kind in found for found in by_kind.values())]
     bars, rows = [], []
     for name, found in by_kind.items():
         row: list[Cell] = [name]
         for kind in kinds:
-            row += [found[kind]["top1"], span(found[kind]["top1_interval"])] if kind in found else ["-", "-"]
+            row += [found[kind].top1, span(found[kind].top1_interval)] if kind in found else ["-", "-"]
             bars += [accuracy_row(name, found[kind], kind)] if kind in found else []
         rows.append(row)
     first = next(iter(tests.values()))
-    classes = len(first.figures["classes"])
-    ways = {name: what_was_tested(test.figures) for name, test in tests.items()}
+    chance = first.result.chance
+    ways = {name: what_was_tested(test.result) for name, test in tests.items()}
     table = Table(
         header=["run", *(column for kind in kinds for column in (kind, "95 % interval"))],
         rows=rows,
-        caption=f"Top-1: share of right answers; chance is {1 / classes:.3f}. Intervals: bootstrap over performances.",
+        caption=f"Top-1: share of right answers; chance is {chance:.3f}. Intervals: bootstrap over performances.",
     )
     alike = len(set(ways.values())) == 1
     notes = list(ways.values())[:1] if alike else [f"{name}: {way}" for name, way in ways.items()]
@@ -170,7 +170,7 @@ def _accuracy(tests: dict[str, Tested]) -> Section:
         tables=[table, *_paired(tests)],
         figures=[
             ReportFigure(
-                figure=accuracy_figure(bars, chance=1 / classes),
+                figure=accuracy_figure(bars, chance=chance),
                 caption="Good is a bar whose whisker ends beyond those of the others and beyond the dashed line. Two "
                 "whiskers may overlap and the runs still differ, since they were tested on the same videos: for that "
                 "see the paired test.",
@@ -181,12 +181,12 @@ def _accuracy(tests: dict[str, Tested]) -> Section:
     )
 
 
-def _by_kind(figures: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Figures of a test by what was scored, so that runs that were fused in different ways are told apart."""
-    keys = {_SINGLE: "single_view", _MEAN: "fused"}
-    if "late" in figures:  # then `fused` is by attention
-        keys |= {_MEAN: "late", _ATTENTION: "fused"}
-    return {kind: figures[key] for kind, key in keys.items() if figures.get(key) is not None}
+def _by_kind(result: TestResult) -> dict[str, Scored]:
+    """A test by what was scored, so that runs that were fused in different ways are told apart."""
+    found: dict[str, Scored | None] = {_SINGLE: result.single_view, _MEAN: result.fused}
+    if result.late:  # then `fused` is by attention
+        found |= {_MEAN: result.late, _ATTENTION: result.fused}
+    return {kind: scored for kind, scored in found.items() if scored is not None}
 
 
 def _paired(tests: dict[str, Tested]) -> list[Table]:
@@ -207,8 +207,8 @@ def _paired(tests: dict[str, Tested]) -> list[Table]:
         except InputError:  # same videos with other labels: nothing to pair
             continue
         rows += [
-            [f"{after} - {before}", NAMES[kind], f"{row['difference']:+.3f}", span(row["interval"], "+.3f"),
-             f"{row['p']:.4f}", row["only_a"], row["only_b"]]
+            [f"{after} - {before}", NAMES[kind], f"{row.difference:+.3f}", span(row.interval, "+.3f"), f"{row.p:.4f}",
+             row.only_a, row.only_b]
             for kind, row in found.items()
         ]  # fmt: skip
     if not rows:

@@ -6,16 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME, fused_beside
+from mv2mae.evaluate.results import TestResult
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
+from mv2mae.results import Result
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_config, read_log
+from mv2mae.studies.geometry.results import GeometryResult
 from mv2mae.studies.geometry.summary import GEOMETRY_NAME
 from mv2mae.studies.probes.measure import PROBE_NAME
+from mv2mae.studies.probes.results import ProbeResult
 
 Kind = Literal["pre-training", "fine-tuning", "test", "probe"]
 
@@ -26,8 +30,7 @@ class Tested:
 
     name: str
     folder: Path
-    figures: Mapping[str, Any]
-    """As evaluation.json holds them."""
+    result: TestResult
     scores: pd.DataFrame | None
     """A row a video; None where there is no table of scores."""
     attention: pd.DataFrame | None = None
@@ -39,8 +42,7 @@ class Probed:
     """Probes of frozen features: a folder that `mv2mae probe` wrote."""
 
     name: str
-    figures: Mapping[str, Any]
-    """As probe.json holds them."""
+    result: ProbeResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +61,7 @@ class RunFolder:
     """What snapshots.json says."""
     tests: Sequence[Tested]
     probes: Sequence[Probed]
-    geometry: Sequence[Mapping[str, Any]]
-    """What each geometry.json says."""
+    geometry: Sequence[GeometryResult]
     problems: Sequence[str]
     """Files that are there and cannot be read, and why."""
 
@@ -98,7 +99,7 @@ def read_folder(path: str | Path) -> RunFolder:
     places = [path, *sorted(part for part in path.iterdir() if part.is_dir())]
     tests = [test for place in places if (test := reader.test(place)) is not None]
     probes = [probed for place in places if (probed := reader.probes(place)) is not None]
-    geometry = [figures for place in places if (figures := reader.json(place / GEOMETRY_NAME)) is not None]
+    geometry = [found for place in places if (found := reader.result(GeometryResult, place / GEOMETRY_NAME))]
     kind = _kind(path, config)
     if kind is None:
         raise InputError(_nothing_in(path))
@@ -136,6 +137,9 @@ def _nothing_in(path: Path) -> str:
     return f"{path} holds neither a run ({CONFIG_NAME}) nor a test ({RESULTS_NAME}) nor probes ({PROBE_NAME})"
 
 
+Found = TypeVar("Found", bound=Result)
+
+
 class _Reader:
     """Reads files that may be missing; notes those that are there and cannot be read."""
 
@@ -151,6 +155,15 @@ class _Reader:
             self.problems.append(f"{file.name} cannot be read: {error}")
             return None
 
+    def result(self, kind: type[Found], file: Path) -> Found | None:
+        if not file.exists():
+            return None
+        try:
+            return kind.read(file)
+        except (OSError, InputError) as error:
+            self.problems.append(str(error))
+            return None
+
     def log(self, run: Path) -> pd.DataFrame:
         if not (run / LOG_NAME).exists():
             return pd.DataFrame()
@@ -163,8 +176,8 @@ class _Reader:
         return log
 
     def test(self, folder: Path) -> Tested | None:
-        figures = self.json(folder / RESULTS_NAME)
-        if figures is None:
+        result = self.result(TestResult, folder / RESULTS_NAME)
+        if result is None:
             return None
         scores = attention = None
         if (folder / SCORES_NAME).exists():
@@ -172,11 +185,11 @@ class _Reader:
                 scores, attention = read_scores(folder / SCORES_NAME), fused_beside(folder / SCORES_NAME)
             except InputError as error:
                 self.problems.append(str(error))
-        return Tested(name=folder.name, folder=folder, figures=figures, scores=scores, attention=attention)
+        return Tested(name=folder.name, folder=folder, result=result, scores=scores, attention=attention)
 
     def probes(self, folder: Path) -> Probed | None:
-        figures = self.json(folder / PROBE_NAME)
-        return None if figures is None else Probed(name=folder.name, figures=figures)
+        result = self.result(ProbeResult, folder / PROBE_NAME)
+        return None if result is None else Probed(name=folder.name, result=result)
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

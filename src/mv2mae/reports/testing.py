@@ -11,12 +11,13 @@ import pandas as pd
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import top1_with_interval
+from mv2mae.evaluate.results import Interval, TestResult
 from mv2mae.evaluate.score_figures import confusion_of, reliability_of, views_figure
 from mv2mae.evaluate.tables import number, span
 from mv2mae.reports.folder import Tested
 from mv2mae.reports.mistakes import mistake_clips, worst_mistakes
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure
-from mv2mae.visualize.report import ReportFigure, Section, Table
+from mv2mae.visualize.report import Cell, ReportFigure, Section, Table
 from mv2mae.wording import counted
 
 _MANY_CLASSES = 24
@@ -24,33 +25,24 @@ _MANY_CLASSES = 24
 _CONFUSIONS = 8
 _MOST_LINES = 3
 KINDS = {"single_view": "single views", "fused": "fused views", "late": "fused by the mean"}
-"""Names in evaluation.json -> in words."""
+"""What was scored, by the names in evaluation.json -> in words."""
 
 
-def class_names_of(figures: Mapping[str, Any]) -> dict[int, str]:
-    """Names of the trained classes by their number in the data set."""
-    classes = figures["classes"]
-    return dict(zip(figures.get("labels", range(len(classes))), classes, strict=True))
-
-
-def what_was_tested(figures: Mapping[str, Any]) -> str:
+def what_was_tested(result: TestResult) -> str:
     """The videos of a test, its clips and crops, in words."""
-    single = figures["single_view"]
-    clips = f"; {figures['num_clips']} clips x {figures['num_crops']} crops of each" if "num_clips" in figures else ""
-    split = f" of the test part of {figures['split']}" if figures.get("split") else ""
-    return f"{counted(single['num'], 'video')}{split}{clips}"
+    clips = f"; {result.num_clips} clips x {result.num_crops} crops of each" if result.num_clips is not None else ""
+    split = f" of the test part of {result.split}" if result.split else ""
+    return f"{counted(result.single_view.num, 'video')}{split}{clips}"
 
 
 def highlights_of_test(test: Tested) -> list[tuple[str, str]]:
     """Top-1 of single and of fused views."""
     found = []
-    for key in ("single_view", "fused"):
-        if key in test.figures:
-            values = test.figures[key]
-            words = f"top-1, {KINDS[key]}, {test.name}; 95 % interval {span(values['top1_interval'], '.2f')}"
-            found.append((f"{values['top1']:.3f}", words))
-    chance = 1 / len(test.figures["classes"])
-    return [*found, (f"{chance:.3f}", "top-1 of guessing (chance)")]
+    for kind, scored in test.result.kinds().items():
+        if kind != "late":
+            words = f"top-1, {KINDS[kind]}, {test.name}; 95 % interval {span(scored.top1_interval, '.2f')}"
+            found.append((f"{scored.top1:.3f}", words))
+    return [*found, (f"{test.result.chance:.3f}", "top-1 of guessing (chance)")]
 
 
 def sections_of_test(test: Tested, config: Mapping[str, Any], *, most_clips: int) -> list[Section]:
@@ -67,79 +59,77 @@ def sections_of_test(test: Tested, config: Mapping[str, Any], *, most_clips: int
 
 
 def _accuracy(test: Tested) -> Section:
-    figures = test.figures
-    header = ["", "top-1", "95 % interval", "top-5", "mean class", "number"]
-    rows = []
-    for key, name in KINDS.items():
-        if key in figures:
-            found = figures[key]
-            top5 = "-" if found["top5"] is None else found["top5"]
-            rows.append([name, found["top1"], span(found["top1_interval"]), top5, found["mean_class"], found["num"]])
-    chance = 1 / len(figures["classes"])
+    result = test.result
+    rows: list[list[Cell]] = []
+    for kind, found in result.kinds().items():
+        top5 = "-" if found.top5 is None else found.top5
+        rows.append([KINDS[kind], found.top1, span(found.top1_interval), top5, found.mean_class, found.num])
     table = Table(
-        header=header,
+        header=["", "top-1", "95 % interval", "top-5", "mean class", "number"],
         rows=rows,
-        caption=f"{what_was_tested(figures)}. Share of right answers, 1 is best, chance is {chance:.3f}. Intervals: "
-        "bootstrap over performances. Fused: one answer for all views of a performance. Mean class: every class counts "
-        "the same.",
+        caption=f"{what_was_tested(result)}. Share of right answers, 1 is best, chance is {result.chance:.3f}. "
+        "Intervals: bootstrap over performances. Fused: one answer for all views of a performance. Mean class: every "
+        "class counts the same.",
     )
-    tables = [
-        table,
-        *_by(figures, "per_view", "view", ""),
-        *_by(figures, "per_subject", "person", "Accuracy by person"),
-    ]
+    by_view = _by("view", "", result.per_view, result.per_view_interval, result.per_view_num)
+    by_person = _by(
+        "person", "Accuracy by person", result.per_subject, result.per_subject_interval, result.per_subject_num
+    )
     return Section(
-        title=f"Test {test.name}: accuracy", tables=tables, figures=_accuracy_pictures(test), notes=_warnings(figures)
+        title=f"Test {test.name}: accuracy",
+        tables=[table, *by_view, *by_person],
+        figures=_accuracy_pictures(test),
+        notes=_warnings(result),
     )
 
 
 def _accuracy_pictures(test: Tested) -> list[ReportFigure]:
-    figures = test.figures
+    single = test.result.single_view
     return [
         ReportFigure(
-            figure=views_figure(figures),
+            figure=views_figure(test.result),
             caption="Accuracy by view. The whiskers are 95 % intervals; a bar whose whisker reaches the dashed line is "
             "not told from guessing. Good are bars of like length: a short one is a camera that the model "
             "does not understand. Fused views should lie above single ones.",
             alt=f"{test.name}: accuracy by view",
         ),
         ReportFigure(
-            figure=reliability_of(figures),
+            figure=reliability_of(test.result),
             caption="Whether confidence can be believed: accuracy of the videos of like confidence, and how many there "
             "are. Good is on the dashed line; below it the model is surer than it should be, above it too modest. "
-            f"Calibration error {number(figures['single_view'].get('ece'))}, negative log-likelihood "
-            f"{number(figures['single_view'].get('nll'))} on single views (0 is best).",
+            f"Calibration error {number(single.ece)}, negative log-likelihood {number(single.nll)} on single views (0 "
+            "is best).",
             alt=f"{test.name}: accuracy over confidence",
         ),
     ]
 
 
-def _by(figures: Mapping[str, Any], key: str, word: str, folded: str) -> list[Table]:
-    rows = [
-        [f"{word} {name}", top1, span(figures[f"{key}_interval"][name]), figures[f"{key}_num"][name]]
-        for name, top1 in figures.get(key, {}).items()
-    ]
+def _by(
+    word: str, folded: str, top1: Mapping[str, float], interval: Mapping[str, Interval], num: Mapping[str, int]
+) -> list[Table]:
+    rows: list[list[Cell]] = [[f"{word} {name}", top1[name], span(interval[name]), num[name]] for name in top1]
     return [Table(header=[word, "top-1", "95 % interval", "videos"], rows=rows, folded=folded)] if rows else []
 
 
-def _warnings(figures: Mapping[str, Any]) -> list[str]:
+def _warnings(result: TestResult) -> list[str]:
     said = []
-    if known := figures.get("trained_on", 0):
-        said.append(f"{known} of these videos were training videos: this is no test of new ones.")
-    if other := figures.get("untrained"):
-        said.append(f"Classes that were never trained ({', '.join(map(str, other))}) count as errors.")
-    if broken := figures.get("broken"):
-        said.append(f"{counted(len(broken), 'video')} could not be read and count as errors:")
-        said += [f"{path}: {reason}" for path, reason in broken[:_MOST_LINES]]
-    if incomplete := figures.get("fused", {}).get("incomplete"):
-        said.append(f"{counted(incomplete, 'performance')} fused without the views that could not be read.")
+    if result.trained_on:
+        said.append(f"{result.trained_on} of these videos were training videos: this is no test of new ones.")
+    if result.untrained:
+        said.append(f"Classes that were never trained ({', '.join(result.untrained)}) count as errors.")
+    if result.broken:
+        said.append(f"{counted(len(result.broken), 'video')} could not be read and count as errors:")
+        said += [f"{path}: {reason}" for path, reason in result.broken[:_MOST_LINES]]
+    if result.fused and result.fused.incomplete:
+        incomplete = counted(result.fused.incomplete, "performance")
+        said.append(f"{incomplete} fused without the views that could not be read.")
     return said
 
 
 def _classes(test: Tested) -> Section:
-    names, per_class = class_names_of(test.figures), test.figures["single_view"]["per_class"]
+    names = test.result.names
     rows = []
-    for label, top1 in ((int(label), value) for label, value in per_class.items()):
+    for label, top1 in test.result.single_view.per_class.items():
         low, high, num = float("nan"), float("nan"), 0
         if test.scores is not None:
             _, low, high, num = top1_with_interval(test.scores[test.scores["label"] == label])
@@ -166,17 +156,19 @@ def _classes(test: Tested) -> Section:
 
 
 def _confusions(test: Tested) -> Section:
-    counts, names = np.array(test.figures["confusion"]), list(test.figures["classes"])
+    counts, names = np.array(test.result.confusion), test.result.classes
     sums, wrong = counts.sum(axis=1), counts * (1 - np.eye(len(counts), dtype=int))
     order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
     places = [divmod(int(k), len(counts)) for k in order if wrong.flat[k]]
-    rows = [[names[true], names[taken], int(wrong[true, taken]), f"{wrong[true, taken] / sums[true]:.0%}"]
-            for true, taken in places]  # fmt: skip
+    rows: list[list[Cell]] = [
+        [names[true], names[taken], int(wrong[true, taken]), f"{wrong[true, taken] / sums[true]:.0%}"]
+        for true, taken in places
+    ]
     table = Table(
         header=["true class", "taken for", "videos", "of the class"], rows=rows, caption="The most frequent confusions."
     )
     picture = ReportFigure(
-        figure=confusion_of(test.figures),
+        figure=confusion_of(test.result),
         caption="Single views: true class (rows) and predicted class (columns), in numbers of videos. Good is a bright "
         "diagonal and dark elsewhere; a bright column is a class that much is taken for.",
         alt=f"{test.name}: confusion matrix",
@@ -187,7 +179,7 @@ def _confusions(test: Tested) -> Section:
 def _mistakes(test: Tested, config: Mapping[str, Any], most: int) -> Section:
     assert test.scores is not None
     made = worst_mistakes(test.scores)
-    clips, missing = mistake_clips(made, class_names_of(test.figures), _windows(test.scores, config), most)
+    clips, missing = mistake_clips(made, test.result.names, _windows(test.scores, config), most)
     if len(missing) > _MOST_LINES:
         missing = [*missing[:_MOST_LINES], f"... and {counted(len(missing) - _MOST_LINES, 'other')}."]
     text = ["No video that could be read was told wrong."]

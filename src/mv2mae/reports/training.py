@@ -299,8 +299,9 @@ def facts(run: RunFolder) -> dict[str, str]:
 
 def _tested_on(run: RunFolder) -> str:
     """What a test or probe alone says of its videos."""
-    figures = [test.figures for test in run.tests] + [probed.figures for probed in run.probes]
-    return ", ".join(filter(None, (str(found.get("split") or found.get("manifest") or "") for found in figures)))
+    said = [test.result.split or "" for test in run.tests]
+    said += [probed.result.split or probed.result.manifest for probed in run.probes]
+    return ", ".join(filter(None, said))
 
 
 def _devices(compute: Mapping[str, Any]) -> str:

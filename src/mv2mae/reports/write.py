@@ -83,12 +83,12 @@ def run_report(run: RunFolder) -> Report:
     config = run.config or _config_above(run.path)
     for test in run.tests:
         sections += sections_of_test(test, config, most_clips=most)
-    sections += [probe_section(probed.name, probed.figures) for probed in run.probes]
-    sections += [geometry_section(figures) for figures in run.geometry]
+    sections += [probe_section(probed.name, probed.result) for probed in run.probes]
+    sections += map(geometry_section, run.geometry)
     sections += training.settings_section(run)
     if said := training.notes(run):
         sections.append(Section(title="What went wrong", notes=said))
-    tests = [f"Tested on {what_was_tested(test.figures)} ({test.name})." for test in run.tests]
+    tests = [f"Tested on {what_was_tested(test.result)} ({test.name})." for test in run.tests]
     tested = [pair for test in run.tests for pair in highlights_of_test(test)]
     return Report(
         title=f"{run.kind.capitalize()}: {run.path.resolve().name}",
@@ -108,8 +108,8 @@ def _config_above(folder: Path) -> dict[str, Any]:
 
 
 def _about(run: RunFolder) -> list[str]:
-    figures = [found.figures for found in run.tests] + [found.figures for found in run.probes]
-    of = [str(found["run"]) for found in figures if found.get("run")]
+    of = [test.result.run for test in run.tests if test.result.run]
+    of += [probed.result.run for probed in run.probes]
     return [f"Of the run {', '.join(dict.fromkeys(of))}."] if of else []
 
 

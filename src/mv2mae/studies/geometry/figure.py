@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from mv2mae.studies.geometry.results import GeometryResult, LookerResult, Mean
 from mv2mae.visualize.style import COLOURS, short_name, styled
-
-Entry = Mapping[str, Any]
 
 _LOOKS: dict[tuple[str, str], dict[str, Any]] = {
     ("model", "best head"): {"color": COLOURS[0], "marker": "o", "ls": "-"},
@@ -32,96 +31,101 @@ _TITLES = {
 _WIDTH = 0.36
 
 
-def geometry_figure(figures: Mapping[str, Any]) -> Figure:
-    """Hits on the same part and within one token by angle; hits by decoder block and head, and by part of the body.
-
-    Args:
-        figures: what `mv2mae geometry` writes to geometry.json.
-    """
-    lookers = {(entry["looker"], entry["map"]): entry for entry in figures["lookers"] if entry["block"] is None}
+def geometry_figure(result: GeometryResult) -> Figure:
+    """Hits on the same part and within one token by angle; hits by decoder block and head, and by part of the body."""
+    lookers = {(entry.looker, entry.map): entry for entry in result.lookers if entry.block is None}
     shown = {key: lookers[key] for key in _LOOKS}
     with styled():
         figure = Figure(figsize=(11, 7.8), layout="constrained")
         (part, near), (blocks, body) = figure.subplots(2, 2)
         _by_angle(part, shown, "part_hit", "the peak is on the same part of the body")
         _by_angle(near, shown, "near_hit", "the peak is within one token of the true projection")
-        _by_block(blocks, figures, shown)
+        _by_block(blocks, result, shown)
         _by_part(body, shown)
         for axis in (part, near, blocks, body):
             axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         figure.legend(*part.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-        drawn = figures["drawn"]
-        what = f"{figures['tokens']:,} masked tokens on the body, {figures['performances']} performances"
-        figure.suptitle(f"{short_name(figures['weights'])}, cross-attention: {what}, cameras {drawn['cameras']}, "
+        drawn = result.drawn
+        what = f"{result.tokens:,} masked tokens on the body, {result.performances} performances"
+        figure.suptitle(f"{short_name(result.weights)}, cross-attention: {what}, cameras {drawn['cameras']}, "
                         f"{drawn['difficulty']}", fontsize=10.5)  # fmt: skip
         return figure
 
 
-def _label(entry: Entry) -> str:
-    return _TITLES.get(entry["looker"]) or str(entry["title"])
+def _label(entry: LookerResult) -> str:
+    return _TITLES.get(entry.looker) or entry.title
 
 
-def _by_angle(axis: Axes, shown: Mapping[tuple[str, str], Entry], measure: str, title: str) -> None:
+def _by_angle(axis: Axes, shown: Mapping[tuple[str, str], LookerResult], measure: str, title: str) -> None:
     """A line for each looker; intervals for the models, one a little beside the other."""
-    ticks = [cell["angle"] for cell in next(iter(shown.values()))["by_angle"]]
+    ticks = [cell.angle for cell in next(iter(shown.values())).by_angle]
     reach = max(ticks[-1] - ticks[0], 20)
     for key, entry in shown.items():
-        shift = {"model": -0.006, "untrained": 0.006}.get(entry["looker"], 0.0) * reach
-        points = [(cell["angle"], cell[measure]) for cell in entry["by_angle"] if cell[measure]["value"] is not None]
-        angles, values = [angle + shift for angle, _ in points], [found["value"] for _, found in points]
-        error = None
-        if entry["map"]:
-            error = _error(values, [found["interval"] for _, found in points])
-        axis.errorbar(angles, values, yerr=error, label=_label(entry), ms=4, lw=1.4, capsize=3, **_LOOKS[key])
+        shift = {"model": -0.006, "untrained": 0.006}.get(entry.looker, 0.0) * reach
+        points = [(cell.angle, cell.mean(measure)) for cell in entry.by_angle if cell.mean(measure).num]
+        error = _error([found for _, found in points]) if entry.map else None
+        values = [found.drawn for _, found in points]
+        axis.errorbar(
+            [angle + shift for angle, _ in points],
+            values,
+            yerr=error,
+            label=_label(entry),
+            ms=4,
+            lw=1.4,
+            capsize=3,
+            **_LOOKS[key],
+        )
     axis.set(title=title, xlabel="degrees between the cameras", ylim=(0, None))
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_xlim(ticks[0] - 0.08 * reach, ticks[-1] + 0.08 * reach)
 
 
-def _error(values: list[float], intervals: list[list[float]]) -> np.ndarray:
-    """How far intervals reach below and above their values, [2, n]."""
-    low, high = np.array(intervals).T
+def _error(found: Sequence[Mean]) -> np.ndarray:
+    """How far intervals reach below and above their values, [2, n]; NaN where there is nothing to count."""
+    values = np.array([mean.drawn for mean in found])
+    low, high = np.array([mean.interval or (np.nan, np.nan) for mean in found]).T
     return np.stack([np.subtract(values, low), np.subtract(high, values)]).clip(min=0)  # rounding
 
 
-def _by_block(axis: Axes, figures: Mapping[str, Any], shown: Mapping[tuple[str, str], Entry]) -> None:
+def _by_block(axis: Axes, result: GeometryResult, shown: Mapping[tuple[str, str], LookerResult]) -> None:
     """The mean of the heads of each block as a line, single heads as small marks, chance as lines."""
     for shift, name in ((-0.06, "model"), (0.06, "untrained")):
         style = _LOOKS[name, "best head"]
-        means = [entry for entry in figures["lookers"] if entry["looker"] == name and entry["block"] is not None]
-        spots = [entry["block"] + shift for entry in means]
-        found = [entry["overall"]["part_hit"] for entry in means]
-        values = [cell["value"] for cell in found]
-        axis.errorbar(spots, values, yerr=_error(values, [cell["interval"] for cell in found]), ms=5, lw=1.4,
-                      capsize=3, **style)  # fmt: skip
-        heads = [head for head in figures["heads"] if head["looker"] == name]
-        axis.scatter([head["block"] + 2.2 * shift for head in heads], [head["part_hit"]["value"] for head in heads],
+        means = {
+            entry.block: entry.overall.part_hit
+            for entry in result.lookers
+            if entry.looker == name and entry.block is not None
+        }
+        spots, values = [block + shift for block in means], [mean.drawn for mean in means.values()]
+        axis.errorbar(spots, values, yerr=_error(list(means.values())), ms=5, lw=1.4, capsize=3, **style)
+        heads = [head for head in result.heads if head.looker == name]
+        axis.scatter([head.block + 2.2 * shift for head in heads], [head.part_hit.drawn for head in heads],
                      s=26, facecolors="none", edgecolors=style["color"], marker=style["marker"], lw=1)  # fmt: skip
     for name in ("uniform", "on the person"):
         style = _LOOKS[name, ""]
-        axis.axhline(shown[name, ""]["overall"]["part_hit"]["value"], color=style["color"], ls=style["ls"], lw=1.4)
+        axis.axhline(shown[name, ""].overall.part_hit.drawn, color=style["color"], ls=style["ls"], lw=1.4)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(title="same part, by block (filled: mean of its heads; hollow: each head)", ylim=(0, None))
     axis.set_xlabel("block of the cross-view decoder")
     axis.margins(x=0.2)
 
 
-def _by_part(axis: Axes, shown: Mapping[tuple[str, str], Entry]) -> None:
+def _by_part(axis: Axes, shown: Mapping[tuple[str, str], LookerResult]) -> None:
     """Bars for the models' best heads, short lines for chance."""
-    names = list(next(iter(shown.values()))["by_part"])
+    names = list(next(iter(shown.values())).by_part)
     for shift, name in ((-_WIDTH / 2, "model"), (_WIDTH / 2, "untrained")):
-        found = [shown[name, "best head"]["by_part"][part]["part_hit"] for part in names]
-        values = [cell["value"] if cell["num"] else np.nan for cell in found]
-        error = _error(values, [cell["interval"] or [np.nan, np.nan] for cell in found])
+        found = [shown[name, "best head"].by_part[part].part_hit for part in names]
+        values = [mean.drawn for mean in found]
         axis.bar(np.arange(len(names)) + shift, values, _WIDTH, color=_LOOKS[name, "best head"]["color"], alpha=0.85,
-                 yerr=error, error_kw={"ecolor": "#222", "elinewidth": 1.2, "capsize": 3})  # fmt: skip
+                 yerr=_error(found), error_kw={"ecolor": "#222", "elinewidth": 1.2, "capsize": 3})  # fmt: skip
     for name in ("uniform", "on the person"):
-        values = [shown[name, ""]["by_part"][part]["part_hit"]["value"] for part in names]
-        for spot, value in enumerate(values):
-            if value is not None:
-                axis.hlines(value, spot - _WIDTH - 0.04, spot + _WIDTH + 0.04, color="#333333",
-                            ls=_LOOKS[name, ""]["ls"], lw=1.4)  # fmt: skip
-    counts = [shown["uniform", ""]["by_part"][part]["part_hit"]["num"] for part in names]
+        style = _LOOKS[name, ""]
+        for spot, part in enumerate(names):
+            chance = shown[name, ""].by_part[part].part_hit
+            if chance.num:
+                reach = _WIDTH + 0.04
+                axis.hlines(chance.drawn, spot - reach, spot + reach, color=style["color"], ls=style["ls"], lw=1.4)
+    counts = [shown["uniform", ""].by_part[part].part_hit.num for part in names]
     axis.set_xticks(range(len(names)), [f"{name}\n({count:,})" for name, count in zip(names, counts, strict=True)])
     axis.grid(axis="x", visible=False)
     axis.set_title("same part, by the target token's part (tokens)")

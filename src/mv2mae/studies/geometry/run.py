@@ -7,7 +7,7 @@ from pathlib import Path
 from mv2mae.config import GeometryConfig
 from mv2mae.files import make_writable
 from mv2mae.studies.geometry.figure import geometry_figure
-from mv2mae.studies.geometry.summary import geometry, print_geometry, write_geometry
+from mv2mae.studies.geometry.summary import GEOMETRY_NAME, geometry, print_geometry
 from mv2mae.weights import find_weights
 
 
@@ -20,8 +20,9 @@ def run_geometry(weights: str, config: GeometryConfig, out: str | Path, *, devic
     out = Path(out)
     find_weights(weights)  # or a folder would be made for results that cannot be
     make_writable(out)
-    figures = geometry(weights, config, device=device)
-    print_geometry(figures)
-    print(f"  wrote {write_geometry(figures, out)}")
-    geometry_figure(figures).savefig(out / "geometry.png", dpi=150)
+    result = geometry(weights, config, device=device)
+    print_geometry(result)
+    result.write(out / GEOMETRY_NAME)
+    print(f"  wrote {out / GEOMETRY_NAME}")
+    geometry_figure(result).savefig(out / "geometry.png", dpi=150)
     print(f"  wrote {out / 'geometry.png'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,9 @@ from jaxtyping import Float
 from rich.console import Console
 
 from mv2mae.config import GeometryConfig
-from mv2mae.evaluate.metrics import Figures, interval
+from mv2mae.evaluate.metrics import interval
 from mv2mae.evaluate.tables import interval as bounds
 from mv2mae.evaluate.tables import number, print_table
-from mv2mae.runs import write_json
 from mv2mae.studies.geometry.measure import (
     MEASURES,
     MODEL,
@@ -26,6 +26,15 @@ from mv2mae.studies.geometry.measure import (
     Measured,
     drawing,
     measure,
+)
+from mv2mae.studies.geometry.results import (
+    AngleMeasures,
+    GeometryResult,
+    HeadMeasures,
+    LookerResult,
+    Mean,
+    Measures,
+    Summary,
 )
 from mv2mae.synthetic.views import BODY
 from mv2mae.weights import read_weights
@@ -57,7 +66,7 @@ class Looker:
         return f"{self.name}, block {self.block}" if self.map else self.name
 
 
-def geometry(weights: str | Path, config: GeometryConfig, *, device: torch.device | str = "cpu") -> Figures:
+def geometry(weights: str | Path, config: GeometryConfig, *, device: torch.device | str = "cpu") -> GeometryResult:
     """Measure where a model looks; see `geometry.measure` and `summarise`.
 
     Raises:
@@ -65,69 +74,69 @@ def geometry(weights: str | Path, config: GeometryConfig, *, device: torch.devic
     """
     measured = measure(weights, config, device=device)
     model, drawn = read_weights(weights).config, drawing(weights, config)
-    return {
-        "weights": str(weights),
-        "drawn": {**asdict(config), "frames": drawn.num_frames, "frames_per_second": drawn.fps, "size": drawn.size},
-        "model": {"grid": list(model.grid), "token_pixels": list(model.tubelet_size[1:]),
-                  "mask_ratio": model.mask_ratio},
-        **summarise(measured),
-    }  # fmt: skip
+    return GeometryResult(
+        weights=str(weights),
+        drawn={**asdict(config), "frames": drawn.num_frames, "frames_per_second": drawn.fps, "size": drawn.size},
+        model={
+            "grid": list(model.grid),
+            "token_pixels": list(model.tubelet_size[1:]),
+            "mask_ratio": model.mask_ratio,
+        },
+        **vars(summarise(measured)),
+    )
 
 
-def summarise(measured: Measured) -> Figures:
-    """Means with 95 % bootstrap intervals over performances.
-
-    Returns:
-        `tokens`, `performances`, `measures` (what each means); `lookers`, a list: `looker`, `map`, `block`,
-        `title`, and the measures `overall`, `by_angle` and `by_part`, each with `value`, `interval` and `num` (tokens
-        that count), of a model also `against` (its measures less those of others on the same tokens); `heads`, the
-        measures of each head; `best_head`, the one chosen on the even and the one on the odd performances, as (block,
-        head) from 1.
-    """
+def summarise(measured: Measured) -> Summary:
+    """Means with 95 % bootstrap intervals over performances."""
     rows = measured.rows
     lookers = list(_lookers(measured))
-    found = [_entry(looker, rows) for looker in lookers]
-    for looker, entry in zip(lookers, found, strict=True):
-        if looker.name == MODEL:
-            entry["against"] = _against(looker, lookers, rows)
     heads = [
-        {"looker": name, "block": block + 1, "head": head + 1, **_figures(maps[:, block, head].mean(axis=0), rows)}
+        HeadMeasures(looker=name, block=block + 1, head=head + 1, **_means(maps[:, block, head].mean(axis=0), rows))
         for name, maps in measured.maps.items()
         for block, head in np.ndindex(maps.shape[1], maps.shape[2] - 1)
     ]
-    return {
-        "tokens": len(rows),
-        "performances": int(rows["performance"].nunique()),
-        "measures": MEASURES,
-        "lookers": found,
-        "heads": heads,
-        "best_head": [[int(k) + 1 for k in place] for place in _best_heads(measured.maps[MODEL][0], rows)],
-    }
+    best = _best_heads(measured.maps[MODEL][0], rows)
+    return Summary(
+        tokens=len(rows),
+        performances=int(rows["performance"].nunique()),
+        measures=MEASURES,
+        lookers=tuple(_result(looker, lookers, rows) for looker in lookers),
+        heads=tuple(heads),
+        best_head=tuple((block + 1, head + 1) for block, head in best),
+    )
 
 
-def _entry(looker: Looker, rows: pd.DataFrame) -> Figures:
-    """What one looker scored, overall, by angle and by part of the body."""
+def _result(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> LookerResult:
+    """What one looker scored, overall, by angle and by part of the body; a model also against others."""
     bins = (rows["angle"] / ANGLE_STEP).round() * ANGLE_STEP
     by_angle = [
-        {"angle": float(angle), "performances": int(some["performance"].nunique()),
-         **_figures(looker.values[some.index], some)} for angle, some in rows.groupby(bins)]  # fmt: skip
-    by_part = {BODY[int(str(part))]: _figures(looker.values[some.index], some) for part, some in rows.groupby("part")}
-    return {
-        "looker": looker.name,
-        "map": looker.map,
-        "block": looker.block,
-        "title": looker.title,
-        "overall": _figures(looker.values, rows),
-        "by_angle": by_angle,
-        "by_part": by_part,
+        AngleMeasures(
+            angle=float(angle),
+            performances=int(some["performance"].nunique()),
+            **_means(looker.values[some.index], some),
+        )
+        for angle, some in rows.groupby(bins)
+    ]
+    by_part = {
+        BODY[int(str(part))]: Measures(**_means(looker.values[some.index], some)) for part, some in rows.groupby("part")
     }
+    return LookerResult(
+        looker=looker.name,
+        map=looker.map,
+        block=looker.block,
+        title=looker.title,
+        overall=Measures(**_means(looker.values, rows)),
+        by_angle=tuple(by_angle),
+        by_part=by_part,
+        against=_against(looker, lookers, rows) if looker.name == MODEL else None,
+    )
 
 
-def _against(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> Figures:
+def _against(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> dict[str, Measures]:
     """A model's scores less those of the same map before training, and less chance."""
     others = [other for other in lookers if other.name in (UNIFORM, PERSON)
               or (other.name, other.map, other.block) == (UNTRAINED, looker.map, looker.block)]  # fmt: skip
-    return {other.name: _figures(looker.values - other.values, rows) for other in others}
+    return {other.name: Measures(**_means(looker.values - other.values, rows)) for other in others}
 
 
 def _lookers(measured: Measured) -> Iterator[Looker]:
@@ -161,54 +170,48 @@ def _best_heads(maps: np.ndarray, rows: pd.DataFrame) -> tuple[tuple[int, int], 
     return (int(even[0]), int(even[1])), (int(uneven[0]), int(uneven[1]))
 
 
-def _figures(values: Float[np.ndarray, "n measures"], rows: pd.DataFrame) -> Figures:
+def _means(values: Float[np.ndarray, "n measures"], rows: pd.DataFrame) -> dict[str, Mean]:
     performance = rows["performance"].to_numpy()
-    return {name: _figure(values[:, k], performance) for k, name in enumerate(MEASURES)}
+    return {name: _mean(values[:, k], performance) for k, name in enumerate(MEASURES)}
 
 
-def _figure(values: np.ndarray, performance: np.ndarray) -> Figures:
+def _mean(values: np.ndarray, performance: np.ndarray) -> Mean:
     counts = ~np.isnan(values)
     if not counts.any():
-        return {"value": None, "interval": None, "num": 0}
-    low, high = interval(values[counts], performance[counts])
-    return {"value": float(values[counts].mean()), "interval": [low, high], "num": int(counts.sum())}
+        return Mean(value=None, interval=None, num=0)
+    between = interval(values[counts], performance[counts])
+    return Mean(value=float(values[counts].mean()), interval=between, num=int(counts.sum()))
 
 
-def write_geometry(figures: Figures, out: str | Path) -> Path:
-    """`geometry.json` in a folder."""
-    out = Path(out)
-    write_json(out / GEOMETRY_NAME, figures)
-    return out / GEOMETRY_NAME
-
-
-def print_geometry(figures: Figures) -> None:
-    """The figures on the terminal."""
-    console, drawn = Console(), figures["drawn"]
-    said = counted(figures["tokens"], "masked token on the body", "masked tokens on the body")
-    of = counted(figures["performances"], "performance")
-    console.print(f"{figures['weights']}: {said}, {of}, cameras {drawn['cameras']}, {drawn['difficulty']}",
+def print_geometry(result: GeometryResult) -> None:
+    """On the terminal."""
+    console, drawn = Console(), result.drawn
+    said = counted(result.tokens, "masked token on the body", "masked tokens on the body")
+    of = counted(result.performances, "performance")
+    console.print(f"{result.weights}: {said}, {of}, cameras {drawn['cameras']}, {drawn['difficulty']}",
                   soft_wrap=True, highlight=False)  # fmt: skip
-    rows = [_row(entry) for entry in figures["lookers"]]
-    models = sum(bool(entry["map"]) for entry in figures["lookers"])
+    rows = [_row(entry) for entry in result.lookers]
+    models = sum(bool(entry.map) for entry in result.lookers)
     columns = ("where it looks", "part", "interval", *list(_COLUMNS)[1:])
     print_table(console, "the peak of the cross-attention", columns, [rows[:models], rows[models:]])
     for column, name in _COLUMNS.items():
         console.print(f"  {column:7} {MEASURES[name]}", soft_wrap=True, highlight=False)
-    shown = [entry for entry in figures["lookers"] if entry["map"] == BEST or entry["looker"] in (UNIFORM, PERSON)]
-    angles = [[f"{cells[0]['angle']:g} ({cells[0]['performances']})", *(number(c["part_hit"]["value"]) for c in cells)]
-              for cells in zip(*(entry["by_angle"] for entry in shown), strict=True)]  # fmt: skip
-    columns = ("degrees (performances)", *(entry["title"] for entry in shown))
+    shown = [entry for entry in result.lookers if entry.map == BEST or entry.looker in (UNIFORM, PERSON)]
+    angles = [
+        [f"{cells[0].angle:g} ({cells[0].performances})", *(number(cell.part_hit.value) for cell in cells)]
+        for cells in zip(*(entry.by_angle for entry in shown), strict=True)
+    ]
+    columns = ("degrees (performances)", *(entry.title for entry in shown))
     console.print()
     print_table(console, "part, by the angle between the cameras", columns, [angles])
-    best = next(entry for entry in figures["lookers"] if (entry["looker"], entry["map"]) == (MODEL, BEST))
-    for name, other in best["against"].items():
-        gain = other["part_hit"]
-        text = f"  part, best head less {name}: {gain['value']:+.3f} ({bounds(gain['interval'], '+.3f')})"
+    best = next(entry for entry in result.lookers if (entry.looker, entry.map) == (MODEL, BEST))
+    for name, other in (best.against or {}).items():
+        gain: Any = other.part_hit
+        text = f"  part, best head less {name}: {gain.value:+.3f} ({bounds(gain.interval, '+.3f')})"
         console.print(text, soft_wrap=True, highlight=False)
 
 
-def _row(entry: Figures) -> list[str]:
-    overall = entry["overall"]
-    part, *others = (overall[name] for name in _COLUMNS.values())
-    between = bounds(part["interval"]).replace(" to ", "-") if part["interval"] else "-"
-    return [entry["title"], number(part["value"]), between, *(number(other["value"]) for other in others)]
+def _row(entry: LookerResult) -> list[str]:
+    part, *others = (entry.overall.mean(name) for name in _COLUMNS.values())
+    between = bounds(part.interval).replace(" to ", "-") if part.interval else "-"
+    return [entry.title, number(part.value), between, *(number(other.value) for other in others)]

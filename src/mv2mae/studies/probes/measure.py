@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
 from mv2mae.data.datamodule import rows_of_part
 from mv2mae.data.labels import class_names, count_untrained, match_labels
 from mv2mae.errors import InputError
-from mv2mae.evaluate.metrics import Figures, accuracy, fuse_views, top1_with_interval
+from mv2mae.evaluate.metrics import accuracy, fuse_views, top1_with_interval
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
 from mv2mae.files import make_writable
 from mv2mae.model.knn import knn_scores
-from mv2mae.runs import write_json
 from mv2mae.studies.features import UNTRAINED, Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
 from mv2mae.studies.probes.heads import Labelled, attentive_logits, fit_attentive, fit_linear
+from mv2mae.studies.probes.results import ProbeResult, ProbeScore
 from mv2mae.wording import counted
 
 PROBE_NAME = "probe.json"
@@ -145,15 +145,21 @@ def run_probes(
     return made
 
 
-def figures_of(scores: pd.DataFrame) -> Figures:
-    """Top-1 with its interval, mean class accuracy, and top-1 of the fused views where there are several."""
+def score_of(scores: pd.DataFrame, settings: Mapping[str, Any]) -> ProbeScore:
+    """What a table of scores says of a probe, with the settings that it chose."""
     top1, low, high, num = top1_with_interval(scores)
     found = accuracy(scores)
-    figures = {"top1": top1, "top1_interval": [low, high], "num": num, "num_broken": found["num_broken"],
-               "mean_class": found["mean_class"], "per_class": found["per_class"]}  # fmt: skip
-    if scores["group"].duplicated().any():
-        figures["fused_top1"] = accuracy(fuse_views(scores))["top1"]
-    return figures
+    several = scores["group"].duplicated().any()
+    return ProbeScore(
+        top1=top1,
+        top1_interval=(low, high),
+        num=num,
+        num_broken=found.num_broken,
+        mean_class=found.mean_class,
+        per_class=found.per_class,
+        fused_top1=accuracy(fuse_views(scores)).top1 if several else None,
+        **settings,
+    )
 
 
 def probe(
@@ -166,7 +172,7 @@ def probe(
     floor: bool = True,
     device: str = "cpu",
     progress: bool = True,
-) -> Figures:
+) -> ProbeResult:
     """Probe an encoder and, as the floor, the same encoder untrained; writes `probe.json` and `predictions.parquet`.
 
     Args:
@@ -192,25 +198,25 @@ def probe(
                        for part in (rows.train, rows.test))  # fmt: skip
         broken = {**broken_videos(rows.train, train), **broken_videos(rows.test, test)}
         made = run_probes(rows, train, test, config, device=device)
-        results[frozen.name] = {name: {**figures_of(table), **chosen} for name, (table, chosen) in made.items()}
+        results[frozen.name] = {name: score_of(table, chosen) for name, (table, chosen) in made.items()}
         tables += [table.assign(encoder=frozen.name, probe=name) for name, (table, _) in made.items()]
-    figures = {
-        "run": str(source),
-        "manifest": data.manifest,
-        "split": data.split or data.test_manifest or f"{data.train_query} | {data.test_query}",
-        "classes": rows.classes,
-        "num_train": len(rows.train),
-        "num_test": len(rows.test),
+    result = ProbeResult(
+        run=str(source),
+        manifest=data.manifest,
+        split=data.split or data.test_manifest or f"{data.train_query} | {data.test_query}",
+        classes=tuple(rows.classes),
+        num_train=len(rows.train),
+        num_test=len(rows.test),
         **chance_of(rows),
         **untrained_of(rows),
-        "features": dataclasses.asdict(features),
-        "left_out": left_out,
-        "encoders": results,
-        "broken": sorted(broken.items()),
-    }
+        features=dataclasses.asdict(features),
+        left_out=left_out,
+        encoders=results,
+        broken=tuple(sorted(broken.items())),
+    )
     pd.concat(tables, ignore_index=True).to_parquet(out / "predictions.parquet", index=False)
-    write_json(out / PROBE_NAME, figures)
-    return figures
+    result.write(out / PROBE_NAME)
+    return result
 
 
 def choose_level(
@@ -234,7 +240,7 @@ def broken_videos(rows: pd.DataFrame, features: Features) -> dict[str, str]:
     return {str(rows["path"].iloc[row]): reason for row, reason in features.errors.items()}
 
 
-def chance_of(rows: LabelledRows) -> dict[str, float]:
+def chance_of(rows: LabelledRows) -> dict[str, Any]:
     """What guessing reaches: any class, and always the class that is most frequent in training."""
     common = rows.train["label"].mode()[0]
     return {
@@ -243,44 +249,46 @@ def chance_of(rows: LabelledRows) -> dict[str, float]:
     }
 
 
-def untrained_of(rows: LabelledRows) -> Figures:
+def untrained_of(rows: LabelledRows) -> dict[str, Any]:
     """How many test videos show a class that is not in training, and the names of these classes."""
     other = sorted(set(rows.test["label"]) - set(rows.labels))
     return {
         "num_untrained": count_untrained(rows.test, rows.labels),
-        "untrained": [rows.names[int(label)] for label in other],
+        "untrained": tuple(rows.names[int(label)] for label in other),
     }
 
 
-def print_probes(figures: Figures) -> None:
-    """The figures of the probes as a table on the terminal."""
+def print_probes(result: ProbeResult) -> None:
+    """The probes as a table on the terminal."""
     console = Console()
-    title = f"{figures['run']} on {figures['manifest']} ({figures['split']})"
+    title = f"{result.run} on {result.manifest} ({result.split})"
     parts = [
         [
-            (("untrained, " if encoder == UNTRAINED else "") + _named(name, found), number(found["top1"]),
-             interval(found["top1_interval"]), number(found["mean_class"]), number(found.get("fused_top1")))
+            (("untrained, " if encoder == UNTRAINED else "") + _named(name, found), number(found.top1),
+             interval(found.top1_interval), number(found.mean_class), number(found.fused_top1))
             for name, found in probes.items()
         ]
-        for encoder, probes in figures["encoders"].items()
+        for encoder, probes in result.encoders.items()
     ]  # fmt: skip
     print_table(console, title, ("", "top-1", "95 % interval", "mean class", "fused"), parts)
     console.print(
-        f"  {figures['num_train']} training and {figures['num_test']} test videos; chance {figures['chance']:.3f}, "
-        f"always the most frequent class {figures['most_frequent_class']:.3f}",
+        f"  {result.num_train} training and {result.num_test} test videos; chance {result.chance:.3f}, "
+        f"always the most frequent class {result.most_frequent_class:.3f}",
         soft_wrap=True,
     )
-    for name, reason in figures["left_out"].items():
+    for name, reason in result.left_out.items():
         console.print(f"  {name} left out: {reason}")
-    print_untrained(console, figures["num_untrained"], figures["untrained"])
-    print_broken(console, figures["broken"])
+    print_untrained(console, result.num_untrained, result.untrained)
+    print_broken(console, result.broken)
 
 
-def _named(probe: str, found: Figures) -> str:
+def _named(probe: str, found: ProbeScore) -> str:
     """A probe and what it has chosen."""
     if probe == "linear":
-        return f"linear (decay {found['weight_decay']:g})"
-    return counted(found["k"], "neighbour") if probe == "knn" else f"attentive ({counted(found['epochs'], 'epoch')})"
+        return f"linear (decay {found.weight_decay:g})"
+    return (
+        counted(found.k or 0, "neighbour") if probe == "knn" else f"attentive ({counted(found.epochs or 0, 'epoch')})"
+    )
 
 
 def print_broken(console: Console, broken: Sequence[tuple[str, str]]) -> None:

@@ -14,11 +14,11 @@ from rich.progress import track
 from torch import Tensor
 
 from mv2mae.config import DataConfig, SecondViewConfig
-from mv2mae.evaluate.metrics import Figures
 from mv2mae.model.attention_maps import check_cross_view
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.model.second_view import EMPTY, SourceLosses, compare_sources
 from mv2mae.studies.second_view.pairs import Asked, drawn_pairs, video_pairs
+from mv2mae.studies.second_view.results import AngleResult, Change, SecondViewResult
 from mv2mae.weights import load_pretrained, read_weights
 
 TOKENS = ("all", "seen", "hidden")
@@ -88,12 +88,9 @@ def _rows(asked: Asked, config: SecondViewConfig, losses: SourceLosses) -> Itera
             yield {"group": group, "angle": angle, "at": at, "tokens": kind, "weight": counted.sum(), **sums, **missing}
 
 
-def summarise(rows: pd.DataFrame, config: SecondViewConfig) -> list[Figures]:
-    """For each angle and kind of tokens: losses as shares of the mean baseline, and, with 95 % bootstrap intervals over
-    performances, `gain` (the share by which cross lies below self on the same tokens) and the rises of the cross-view
-    loss, as shares of it, with the sources of `RISES` (None where there were none).
-    """
-    figures = []
+def summarise(rows: pd.DataFrame, config: SecondViewConfig) -> list[AngleResult]:
+    """For each angle and kind of tokens, with 95 % bootstrap intervals over performances."""
+    found = []
     for angle in (*sorted(config.angles), np.nan):
         here = rows[rows["at"].isna() if np.isnan(angle) else rows["at"] == angle]
         name = UNKNOWN if np.isnan(angle) else f"{angle:g}"
@@ -101,8 +98,8 @@ def summarise(rows: pd.DataFrame, config: SecondViewConfig) -> list[Figures]:
             part = here[here["tokens"] == kind]
             if len(part):
                 whole = float(here["weight"][here["tokens"] == "all"].sum())
-                figures.append(_figures(name, kind, part, whole, config.seed))
-    return figures
+                found.append(_at_angle(name, kind, part, whole, config.seed))
+    return found
 
 
 def nearest(angles: Float[np.ndarray, " n"], places: Sequence[float]) -> Float[np.ndarray, " n"]:
@@ -111,21 +108,22 @@ def nearest(angles: Float[np.ndarray, " n"], places: Sequence[float]) -> Float[n
     return np.where(np.isnan(angles), np.nan, np.array(places)[apart.argmin(axis=1)])
 
 
-def _figures(angle: str, kind: str, part: pd.DataFrame, whole: float, seed: int) -> Figures:
+def _at_angle(angle: str, kind: str, part: pd.DataFrame, whole: float, seed: int) -> AngleResult:
     sums = part.groupby("group")[["weight", *LOSSES]].sum(min_count=1)
-    return {
-        "angle": angle,
-        "tokens": kind,
-        "performances": len(sums),
-        "mean_angle": None if angle == UNKNOWN else round(float(part["angle"].mean()), 1),
-        "share": float(part["weight"].sum()) / whole,
-        **{name: float(sums[name].sum() / sums["baseline"].sum()) for name in ("self", "cross")},
-        "gain": _relative(sums, "self", "cross", seed, below=True),
-        **{name: _relative(sums, "cross", name, seed) for name in RISES},
-    }
+    found: dict[str, Any] = {name: float(sums[name].sum() / sums["baseline"].sum()) for name in ("self", "cross")}
+    found |= {name: _relative(sums, "cross", name, seed) for name in RISES}
+    return AngleResult(
+        angle=angle,
+        tokens=kind,
+        performances=len(sums),
+        mean_angle=None if angle == UNKNOWN else round(float(part["angle"].mean()), 1),
+        share=float(part["weight"].sum()) / whole,
+        gain=_relative(sums, "self", "cross", seed, below=True),
+        **found,
+    )
 
 
-def _relative(sums: pd.DataFrame, base: str, name: str, seed: int, *, below: bool = False) -> Figures | None:
+def _relative(sums: pd.DataFrame, base: str, name: str, seed: int, *, below: bool = False) -> Change | None:
     """How far one loss lies above (or below) another, as a share of it: a ratio of sums over performances."""
     whole = sums[[base, name]].dropna()
     if whole.empty or whole[base].sum() == 0:
@@ -138,15 +136,13 @@ def _relative(sums: pd.DataFrame, base: str, name: str, seed: int, *, below: boo
     values = whole.to_numpy()
     counts = np.random.default_rng(seed).multinomial(len(values), np.full(len(values), 1 / len(values)), size=_DRAWS)
     low, high = np.percentile(ratio(counts @ values), [2.5, 97.5])
-    return {
-        "value": float(ratio(values.sum(axis=0))),
-        "interval": [float(low), float(high)] if len(values) > 1 else None,
-    }
+    interval = (float(low), float(high)) if len(values) > 1 else None
+    return Change(value=float(ratio(values.sum(axis=0))), interval=interval)
 
 
 def second_view(
     weights: str | Path, data: DataConfig, config: SecondViewConfig, *, device: torch.device | str = "cpu"
-) -> tuple[Figures, pd.DataFrame]:
+) -> tuple[SecondViewResult, pd.DataFrame]:
     """Measure and summarise: what goes to second_view.json, and the rows behind it.
 
     Raises:
@@ -155,10 +151,10 @@ def second_view(
     rows = measure(weights, data, config, device=device)
     stored = read_weights(weights)
     drawn = f"drawn performances, rooms never seen, people {min(config.subjects)} to {max(config.subjects)}"
-    return {
-        "weights": str(weights),
-        "on": f"{drawn}, {config.difficulty}" if config.on == "drawn" else f"videos of {data.manifest}",
-        "known_cameras": config.known_cameras and stored.config.cameras != "none",
-        "trained_on": stored.about.get("apart"),
-        "angles": summarise(rows, config),
-    }, rows
+    return SecondViewResult(
+        weights=str(weights),
+        on=f"{drawn}, {config.difficulty}" if config.on == "drawn" else f"videos of {data.manifest}",
+        known_cameras=config.known_cameras and stored.config.cameras != "none",
+        trained_on=stored.about.get("apart"),
+        angles=tuple(summarise(rows, config)),
+    ), rows

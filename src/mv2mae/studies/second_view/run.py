@@ -9,12 +9,11 @@ import pandas as pd
 from rich.console import Console
 
 from mv2mae.config import DataConfig, SecondViewConfig
-from mv2mae.evaluate.metrics import Figures
 from mv2mae.evaluate.tables import print_table
 from mv2mae.files import atomic_write, make_writable
 from mv2mae.model.second_view import EMPTY
-from mv2mae.runs import write_json
 from mv2mae.studies.second_view.measure import second_view
+from mv2mae.studies.second_view.results import Change, SecondViewResult
 from mv2mae.weights import find_weights
 
 SECOND_VIEW_NAME = "second_view.json"
@@ -31,9 +30,9 @@ def run_second_view(
     """
     find_weights(weights)  # or a folder would be made for results that cannot be
     make_writable(out)
-    figures, rows = second_view(weights, data, config, device=device)
-    print_second_view(figures)
-    write_json(out / SECOND_VIEW_NAME, figures)
+    result, rows = second_view(weights, data, config, device=device)
+    print_second_view(result)
+    result.write(out / SECOND_VIEW_NAME)
     _write(rows, out / "second_view.csv")
     print(f"  wrote {out / SECOND_VIEW_NAME} and {out / 'second_view.csv'}")
 
@@ -43,24 +42,24 @@ def _write(rows: pd.DataFrame, file: Path) -> None:
         rows.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def print_second_view(figures: Figures) -> None:
+def print_second_view(result: SecondViewResult) -> None:
     """The table by angle, and what a reader has to know of it."""
-    told = "cameras known" if figures["known_cameras"] else "cameras not told"
+    told = "cameras known" if result.known_cameras else "cameras not told"
     columns = ["at", "tokens", "self", "cross", "gain", "95 %", *_RISES.values()]
     rows = [
         [
-            row["angle"],
-            row["tokens"],
-            f"{row['self']:.3f}",
-            f"{row['cross']:.3f}",
-            _shown(row["gain"]),
-            _interval(row["gain"]),
-            *(_shown(row[name]) for name in _RISES),
+            row.angle,
+            row.tokens,
+            f"{row.self:.3f}",
+            f"{row.cross:.3f}",
+            _shown(row.gain),
+            _interval(row.gain),
+            *(_shown(getattr(row, name)) for name in _RISES),
         ]
-        for row in figures["angles"]
+        for row in result.angles
     ]
     parts = [list(part) for _, part in groupby(rows, key=lambda row: row[0])]
-    print_table(Console(), f"{figures['weights']} on {figures['on']}; {told}", columns, parts)
+    print_table(Console(), f"{result.weights} on {result.on}; {told}", columns, parts)
     print(
         "  at: degrees. self, cross: losses over the mean baseline. gain: cross below self, on the same tokens; the two"
     )
@@ -68,13 +67,13 @@ def print_second_view(figures: Figures) -> None:
         "  decoders differ, so believe it only as far as another room's source costs: the last columns are the rise of"
     )
     print("  the cross-view loss with no source (a decoder that never met that), another room's, the same room's.")
-    if figures["on"].startswith("videos"):
+    if result.on.startswith("videos"):
         print("  Rooms and people of these videos may have been trained on: then gains may be rooms learnt by heart.")
 
 
-def _shown(found: Figures | None) -> str:
-    return "-" if found is None else f"{found['value']:+.1%}"
+def _shown(found: Change | None) -> str:
+    return "-" if found is None else f"{found.value:+.1%}"
 
 
-def _interval(found: Figures | None) -> str:
-    return "-" if found is None or found["interval"] is None else "{:+.1%} to {:+.1%}".format(*found["interval"])
+def _interval(found: Change | None) -> str:
+    return "-" if found is None or found.interval is None else "{:+.1%} to {:+.1%}".format(*found.interval)

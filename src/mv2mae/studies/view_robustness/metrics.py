@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mv2mae.config import ProbeConfig
-from mv2mae.evaluate.metrics import Figures, interval
+from mv2mae.evaluate.metrics import interval
 from mv2mae.model.knn import knn_scores
 from mv2mae.studies.probes.heads import Labelled, fit_linear
+from mv2mae.studies.view_robustness.results import AngleShare, CellShare, Retrieval, Share, Similarity
 
 ALL, OTHERS = "all", "all others"
 """Training on all views, or on all but the one of the test."""
@@ -119,23 +120,25 @@ def _places(rows: pd.DataFrame) -> dict[tuple[object, object], float]:
     return dict(zip(zip(rows["setup"], rows["view"], strict=True), rows["azimuth"], strict=True))
 
 
-def accuracy_cells(hits: pd.DataFrame) -> list[Figures]:
+def accuracy_cells(hits: pd.DataFrame) -> list[CellShare]:
     """Top-1 with its interval for each training view and test view."""
     cells = hits.groupby(["train_view", "test_view"], sort=False)
-    return [{"train_view": train, "test_view": test, **_share(cell, "hit")} for (train, test), cell in cells]
+    return [
+        CellShare(train_view=str(train), test_view=str(test), **vars(_share(cell, "hit")))
+        for (train, test), cell in cells
+    ]
 
 
-def by_angle(table: pd.DataFrame, value: str) -> list[Figures]:
+def by_angle(table: pd.DataFrame, value: str) -> list[AngleShare]:
     """The mean of a column round each multiple of `ANGLE_STEP` degrees; empty where no angle is known."""
     known = table[table["angle"].notna()]
     nearest = (known["angle"] / ANGLE_STEP).round() * ANGLE_STEP
-    return [{"angle": float(angle), **_share(part, value)} for angle, part in known.groupby(nearest)]
+    return [AngleShare(angle=float(angle), **vars(_share(part, value))) for angle, part in known.groupby(nearest)]
 
 
-def _share(part: pd.DataFrame, value: str) -> Figures:
+def _share(part: pd.DataFrame, value: str) -> Share:
     values = part[value].to_numpy(float)
-    low, high = interval(values, part["group"].to_numpy())
-    return {"value": float(values.mean()), "interval": [low, high], "num": len(values)}
+    return Share(value=float(values.mean()), interval=interval(values, part["group"].to_numpy()), num=len(values))
 
 
 # --- retrieval -------------------------------------------------------------------------------------------
@@ -183,7 +186,7 @@ def _ranks(rows: pd.DataFrame, unit: Tensor, queries: np.ndarray, gallery: np.nd
     return pd.concat(found)
 
 
-def retrieval_figures(ranks: pd.DataFrame) -> Figures:
+def retrieval_of(ranks: pd.DataFrame) -> Retrieval:
     """Recall@1 and mean average precision of some queries, with what guessing would reach.
 
     A query has one right answer, so its average precision is 1 / rank; guessing in a gallery of n finds it first with
@@ -192,22 +195,22 @@ def retrieval_figures(ranks: pd.DataFrame) -> Figures:
     table = ranks.assign(first=ranks["rank"] == 1, precision=1 / ranks["rank"])
     recall, precision, size = _share(table, "first"), _share(table, "precision"), ranks["size"].to_numpy()
     harmonic = np.cumsum(1 / np.arange(1, size.max() + 1))
-    return {
-        "recall_at_1": recall["value"],
-        "recall_at_1_interval": recall["interval"],
-        "map": precision["value"],
-        "map_interval": precision["interval"],
-        "chance_recall_at_1": float((1 / size).mean()),
-        "chance_map": float((harmonic[size - 1] / size).mean()),
-        "mean_gallery": float(size.mean()),
-        "num": recall["num"],
-    }
+    return Retrieval(
+        recall_at_1=recall.value,
+        recall_at_1_interval=recall.interval,
+        map=precision.value,
+        map_interval=precision.interval,
+        chance_recall_at_1=float((1 / size).mean()),
+        chance_map=float((harmonic[size - 1] / size).mean()),
+        mean_gallery=float(size.mean()),
+        num=recall.num,
+    )
 
 
 # --- similarity ------------------------------------------------------------------------------------------
 
 
-def similarity(seen: Seen, mean: Float[Tensor, " d"]) -> list[Figures]:
+def similarity(seen: Seen, mean: Float[Tensor, " d"]) -> list[Similarity]:
     """Mean cosine of pairs of videos by what they have in common, from the same view and from other views.
 
     Relations: `same performance` (from other views only), `same action, other person`, `same person, other action`,
@@ -227,8 +230,11 @@ def similarity(seen: Seen, mean: Float[Tensor, " d"]) -> list[Figures]:
             total = sums.setdefault((relation, where), [0.0, 0])
             total[0] += float(cosine[pairs].double().sum())
             total[1] += int(pairs.sum())
-    return [{"relation": relation, "view": where, "cosine": total / num, "num": int(num)}
-            for (relation, where), (total, num) in sums.items() if num]  # fmt: skip
+    return [
+        Similarity(relation=relation, view=where, cosine=total / num, num=int(num))
+        for (relation, where), (total, num) in sums.items()
+        if num
+    ]
 
 
 def _pairs(same: dict[str, Tensor]) -> Iterator[tuple[str, str, Tensor]]:

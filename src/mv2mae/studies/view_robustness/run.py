@@ -8,7 +8,8 @@ from typing import Any
 from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
 from mv2mae.files import make_writable
 from mv2mae.studies.view_robustness.figure import robustness_figure
-from mv2mae.studies.view_robustness.measure import print_robustness, view_robustness, write_robustness
+from mv2mae.studies.view_robustness.measure import view_robustness
+from mv2mae.studies.view_robustness.tables import print_robustness, write_robustness
 
 
 def run_robustness(
@@ -23,9 +24,9 @@ def run_robustness(
         InputError: as `view_robustness`.
     """
     make_writable(out)
-    figures = view_robustness(weights, data, features, config, **options)
-    print_robustness(figures)
-    for path in write_robustness(figures, out):
+    result = view_robustness(weights, data, features, config, **options)
+    print_robustness(result)
+    for path in write_robustness(result, out):
         print(f"  wrote {path}")
-    robustness_figure(figures).savefig(out / "robustness.png", dpi=150)
+    robustness_figure(result).savefig(out / "robustness.png", dpi=150)
     print(f"  wrote {out / 'robustness.png'}")
