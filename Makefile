@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: setup demo docs check test newest lint types clean
+.PHONY: setup demo docs wheel check test newest lint types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make newest  tests of what touches dependencies, with the newest versions of all"
 	@echo "make docs    the pages as a site in site/, with settings, commands and the Python interface"
+	@echo "make wheel   build sdist and wheel into dist/, and try the wheel in an environment of its own"
 	@echo "make setup   install the package, the viewer and the tools for tests into .venv"
 	@echo "make lint    style;  make types   static types"
 
@@ -44,6 +45,9 @@ check: lint types
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+wheel: .venv/base
+	scripts/test_wheel.sh
 
 newest: .venv/dev
 	scripts/test_newest.sh

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mv2mae.model.pretraining import MV2MAE
     from mv2mae.weights import load_encoder
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MV2MAE",
