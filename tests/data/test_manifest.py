@@ -228,3 +228,38 @@ def test_bytes_of_zero_are_no_text(tmp_path):
     (tmp_path / "m.csv").write_bytes(b"path,group,view\na.mp4,a\0\0,1\n")
     with pytest.raises(InputError, match="cannot be read as a table .*bytes of zero"):
         read_manifest(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,group,view\na.mp4,g,1,5\n", "data row 1 has 4 values for 3 columns"),
+        ("path,group,view,label\na.mp4,g,1,0\nb.mp4,g,2", "last row has 3 of 4 values: the file was cut off"),
+        ('path,group,view\n"a.mp4,g,1\n', "cannot be read as a table"),
+        ("path,group,view,label\na.mp4,g,1,wave\n", "makes numbers of names"),
+        ("path,group,view,rate\na.mp4,g,1,1e-300\n", "has the rate 1e-300; give frames a second"),
+        ("path,group,view,frames\na.mp4,g,1,-3\n", "has the frames -3"),
+        ("", "it is empty"),
+    ],
+)
+def test_rows_that_are_not_what_they_look_like_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_manifest(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,group,view,start\na.mp4,g,1,0.5\n",
+        "path,group,view,start,\na.mp4,g,1,0.5,\n",
+        "path,group,view,start\na.mp4,g,1,0.5,,\n",
+        " path , group , view , start \n a.mp4 , g , 1 , 0.5 \n\n",
+        "path;group;view;start;end\na.mp4;g;1;0,5\n",
+        'path,group,view,start,end\n"a.mp4", "g", "1", "0.5", NA\n',
+    ],
+)
+def test_one_table_in_many_hands(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    row = read_manifest(tmp_path / "m.csv").iloc[0]
+    assert (row["path"], row["group"], row["view"], row["start"]) == (str(tmp_path / "a.mp4"), "g", 1, 0.5)

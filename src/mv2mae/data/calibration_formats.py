@@ -15,7 +15,7 @@ import yaml
 from jaxtyping import Float
 
 from mv2mae.data.cameras import Pinhole
-from mv2mae.data.manifest import as_text
+from mv2mae.data.columns import as_text
 from mv2mae.errors import InputError
 
 _MATRIX = ("camera_matrix", "cameraMatrix", "intrinsic_matrix", "K")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
+from mv2mae.data.columns import as_text, numbers_column, numbers_or_names, own_column, views_column, words_of
 from mv2mae.data.csv_text import read_csv
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.tables import check_size, read_parquet
@@ -55,6 +56,7 @@ _NUMBERS_OR_NAMES = ("subject", "setup")
 _FLOATS = ("start", "end", "fps", "rate")
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
 PARTS = ("train", "val", "test")
+_BOUNDS = {"rate": (0.001, 1e5), "fps": (0.0, 1e6), "frames": (0.0, 1e12), "width": (0.0, 1e6), "height": (0.0, 1e6)}
 _TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
 
 
@@ -204,11 +206,6 @@ def check_synchronised(frame: pd.DataFrame) -> None:
         )
 
 
-def as_text(value: object) -> str:
-    """A group or view as text; 3.0, which is what a whole number may have become on its way, is 3."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def seconds_or_none(value: Any) -> float | None:
     """A `start` or `end` of a manifest; None where it is empty."""
     return None if pd.isna(value) else float(value)
@@ -290,66 +287,17 @@ def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     own = [column for column in frame.columns if column not in COLUMNS]
     frame = frame.reindex(columns=[*COLUMNS, *own]).reset_index(drop=True)
     columns: dict[str, object] = {"path": frame["path"].map(str), "group": frame["group"].map(as_text)}
-    columns["view"] = _views(frame["view"].map(as_text))
+    columns["view"] = views_column(frame["view"].map(as_text))
     for column in _INTEGERS:
-        columns[column] = _numbers(frame[column], column, name, "Int64")
+        columns[column] = numbers_column(frame[column], column, name, "Int64")
     for column in _NUMBERS_OR_NAMES:
-        columns[column] = _numbers_or_names(frame[column])
+        columns[column] = numbers_or_names(frame[column])
     for column in _FLOATS:
-        columns[column] = _numbers(frame[column], column, name, "float64")
-    columns["part"] = _words(frame["part"], "part", name, dict(zip(PARTS, PARTS, strict=True))).astype("string")
-    columns["synchronised"] = _words(frame["synchronised"], "synchronised", name, _TRUTH).fillna(True).astype(bool)
-    columns |= {column: _own(frame[column]) for column in own}
+        columns[column] = numbers_column(frame[column], column, name, "float64")
+    columns["part"] = words_of(frame["part"], "part", name, dict(zip(PARTS, PARTS, strict=True))).astype("string")
+    columns["synchronised"] = words_of(frame["synchronised"], "synchronised", name, _TRUTH).fillna(True).astype(bool)
+    columns |= {column: own_column(frame[column]) for column in own}
     return pd.DataFrame(columns, columns=[*COLUMNS, *own])
-
-
-def _views(views: pd.Series) -> pd.Series:
-    """Views as integers if every one is written as an integer is (01 is a name), as text otherwise."""
-    names = views.unique()
-    if all(re.fullmatch(r"0|-?[1-9][0-9]{0,17}", view) for view in names):
-        return views.map({view: int(view) for view in names}).astype("Int64")
-    return views
-
-
-def _own(values: pd.Series) -> pd.Series:
-    """A column of the user's own: numbers where all of it are, so that queries can compare them."""
-    try:
-        return pd.to_numeric(values)
-    except (TypeError, ValueError):
-        return values
-
-
-def _numbers_or_names(values: pd.Series) -> pd.Series:
-    """Whole numbers if all that is filled in is written as one and no two ways of writing mean the same (1 and 01)."""
-    texts = values.map(lambda value: None if pd.isna(value) or str(value) == "" else as_text(value)).astype(object)
-    names = texts.dropna().unique()
-    numbers = {name: int(re.sub(r"\.0*$", "", name)) for name in names if re.fullmatch(r"-?[0-9]{1,15}(\.0*)?", name)}
-    if len(numbers) == len(names) == len(set(numbers.values())):
-        return texts.map(numbers).astype("Int64")
-    return texts.where(texts.notna(), None)
-
-
-def _numbers(values: pd.Series, column: str, name: str, dtype: str) -> pd.Series:
-    try:
-        numbers = pd.to_numeric(values).astype("Float64")
-        if not (numbers.dropna().abs() < 2**53).all():
-            raise ValueError("a value is not finite or too large")
-        if dtype == "Int64" and not (numbers.dropna() % 1 == 0).all():
-            raise ValueError("a value has a fraction")
-        return numbers.astype("Int64") if dtype == "Int64" else numbers.astype("float64")
-    except (TypeError, ValueError) as error:
-        kind = "whole numbers" if dtype == "Int64" else "numbers"
-        raise InputError(f"{name}: column {column} must hold {kind} or nothing ({error})") from error
-
-
-def _words(values: pd.Series, column: str, name: str, meaning: Mapping[str, object]) -> pd.Series:
-    """The meaning of each word of a column, in any case; empty values stay empty."""
-    words = values.dropna().astype(object).map(lambda word: str(word).strip().lower())
-    odd = sorted(set(words) - meaning.keys())
-    if odd:
-        choices = ", ".join(word for word in meaning if word.isalpha())
-        raise InputError(f"{name}: column {column} must hold one of {choices} or nothing, not {odd[0][:40]!r}")
-    return words.map(dict(meaning)).reindex(values.index).astype(object)
 
 
 def _empty_columns(frame: pd.DataFrame) -> list[str]:
@@ -371,9 +319,11 @@ def _check_rows(frame: pd.DataFrame, name: str) -> None:
             f"{name}: {row['path']} has the label {row['label']} ({negative.sum()} such rows); "
             "classes count from 0; leave the label of an unlabelled video empty"
         )
-    if (wrong := frame["rate"] <= 0).any():
-        row = frame[wrong].iloc[0]
-        raise InputError(f"{name}: {row['path']} has the rate {row['rate']:g}; give frames a second, or nothing")
+    for column, (low, high) in _BOUNDS.items():
+        if (wrong := ((frame[column] < low) | (frame[column] > high)).fillna(False)).any():
+            row = frame[wrong].iloc[0]
+            what = "frames a second" if column == "rate" else f"{column} from {low:g} on"
+            raise InputError(f"{name}: {row['path']} has the {column} {row[column]:g}; give {what}, or nothing")
     backwards = frame["end"] <= frame["start"].fillna(0)
     if backwards.any():
         row = frame[backwards].iloc[0]

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
 
-from mv2mae.data.manifest import as_text, read_table
+from mv2mae.data.columns import as_text
+from mv2mae.data.manifest import read_table
 from mv2mae.data.pixels import Converter
 from mv2mae.data.video import frames_between
 from mv2mae.errors import InputError
