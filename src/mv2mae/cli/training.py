@@ -17,9 +17,18 @@ _WIDE_ENOUGH = 160
 """Columns in which a recipe fits on a line."""
 
 
-def _recipes(args: Any) -> None:
-    from mv2mae.recipes import list_recipes
+def _recipes_options(parser: ArgumentParser) -> None:
+    parser.add_argument("show", type=str, nargs="*", help="`show NAME` prints all settings of a recipe or YAML file")
 
+
+def _recipes(args: Any) -> None:
+    from mv2mae.recipes import list_recipes, show_recipe
+
+    if args.show:
+        if len(args.show) != 2 or args.show[0] != "show":
+            raise InputError(f"recipes {' '.join(args.show)}: give nothing, or `show` and the name of a recipe")
+        print(show_recipe(args.show[1]), end="")
+        return
     width = shutil.get_terminal_size((200, 24)).columns
     for name, first_line in list_recipes().items():
         if width < _WIDE_ENOUGH:
@@ -81,7 +90,7 @@ def _run(args: Any, kind: str, train: Callable[[Any, Path], object]) -> None:
 
 
 VERBS = {
-    "recipes": Verb("list the packaged recipes", "mv2mae recipes", lambda parser: None, _recipes),
+    "recipes": Verb("list the packaged recipes", "mv2mae recipes show paper-ntu60-xsub", _recipes_options, _recipes),
     "pretrain": Verb(
         "learn from several views, without labels",
         "mv2mae pretrain --recipe sample-pretrain --data manifest.parquet --run runs/pretrain",

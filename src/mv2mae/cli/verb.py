@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,18 @@ def out_folder(args: Any, name: str) -> Path:
     return where.parent / name if where.is_file() else Path("runs") / args.weights / name
 
 
+_HAS_BASE = re.compile("^base:", re.MULTILINE)
+
+
 class RecipeFile(ActionConfigFile):
     """`--recipe` takes the name of a packaged recipe or the path of a YAML file."""
 
     def __call__(self, parser: Any, namespace: Any, value: Any, option_string: str | None = None) -> None:
-        """Replace the name by its path."""
-        from mv2mae.recipes import find_recipe
+        """Replace the name by its path, or by the text of the whole where it has a base."""
+        import yaml
 
-        super().__call__(parser, namespace, str(find_recipe(value)), option_string)
+        from mv2mae.recipes import find_recipe, read_recipe
+
+        path = find_recipe(value)
+        text = yaml.safe_dump(read_recipe(value)) if _HAS_BASE.search(path.read_text(encoding="utf-8")) else str(path)
+        super().__call__(parser, namespace, text, option_string)

@@ -1,9 +1,15 @@
-"""Recipes: YAML files that fill a configuration. Each says in its head what it is, what it costs and what to expect."""
+"""Recipes: YAML files that fill a configuration. Each says in its head what it is, what it costs and what to expect.
+
+One may name another as its `base` and say only what differs: section by section, its values take the place of the
+base's. `mv2mae recipes show NAME` prints the whole. A base that is no recipe by itself begins with an underscore.
+"""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import itertools
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +31,8 @@ def _files() -> dict[str, Path]:
 
 def list_recipes() -> dict[str, str]:
     """Packaged recipes by name, each with the first line of its head."""
-    return {name: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name, path in _files().items()}
+    named = {name: path for name, path in _files().items() if not name.startswith("_")}
+    return {name: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name, path in named.items()}
 
 
 def find_recipe(name: str | Path) -> Path:
@@ -41,7 +48,51 @@ def find_recipe(name: str | Path) -> Path:
         return Path(name)
     close = difflib.get_close_matches(str(name), files, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    raise InputError(f"{name} is neither a recipe nor a file; {hint}recipes: {', '.join(files)}")
+    raise InputError(f"{name} is neither a recipe nor a file; {hint}recipes: {', '.join(list_recipes())}")
+
+
+def read_recipe(name: str | Path) -> dict[str, Any]:
+    """All settings of a recipe, those of its base among them; nested dictionaries for the sections.
+
+    Args:
+        name: packaged recipe or YAML file; a base is a packaged recipe, or a path from the file's own folder.
+
+    Raises:
+        InputError: there is no such recipe or base, it is no table of settings, or bases go round in a circle.
+    """
+    return _read(name, ())
+
+
+def _read(name: str | Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    path = find_recipe(name).resolve()
+    if path in above:
+        raise InputError(f"recipe {above[0]}: base {name} goes round in a circle; name another base")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {name}: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"recipe {name} is no table of settings; expected `section:` and lines `name: value` below it")
+    if "base" not in values:
+        return values
+    base = str(values.pop("base"))
+    beside = path.parent / base
+    return laid_over(_read(beside if beside.is_file() else base, (*above, path)), values)
+
+
+def laid_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others in their place, section by section."""
+    made = dict(base)
+    for key, value in values.items():
+        made[key] = {**(made.get(key) or {}), **value} if isinstance(value, Mapping) else value
+    return made
+
+
+def show_recipe(name: str | Path) -> str:
+    """The head of a recipe and all its settings, as one YAML file."""
+    lines = find_recipe(name).read_text(encoding="utf-8").splitlines()
+    head = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    return "\n".join([*head, yaml.safe_dump(read_recipe(name), sort_keys=False, default_flow_style=None)])
 
 
 def load_recipe(name: str | Path, kind: type[Config], **overrides: Any) -> Config:
@@ -55,9 +106,7 @@ def load_recipe(name: str | Path, kind: type[Config], **overrides: Any) -> Confi
     Raises:
         InputError: for an unknown recipe or key, or a value that does not fit.
     """
-    values = yaml.safe_load(find_recipe(name).read_text(encoding="utf-8")) or {}
-    for key, value in overrides.items():
-        values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+    values = laid_over(read_recipe(name), overrides)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind)
     try:

@@ -7,13 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-import yaml
-
 from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig
 from mv2mae.data.protocols import PROTOCOLS
 from mv2mae.errors import InputError
 from mv2mae.model.flops import step_flops
-from mv2mae.recipes import find_recipe, load_recipe
+from mv2mae.recipes import load_recipe, read_recipe
 from mv2mae.tables.options import StudyOptions
 from mv2mae.tables.sets import DataSet, as_much_as, fewest_labelled, num_labelled, num_pairs, rows_for, scaled
 from mv2mae.tables.spec import Block, Column, Row, Table, merged, small_base
@@ -83,7 +81,7 @@ class Settings:
 
     def _load(self, block: Block, kind: type[Config]) -> Config:
         first, *overlays = block["recipe"]
-        laid_over = [yaml.safe_load(find_recipe(name).read_text(encoding="utf-8")) or {} for name in overlays]
+        laid_over = map(read_recipe, overlays)
         settings = {key: value for key, value in block.items() if key not in _OWN_KEYS}
         values = merged(*laid_over, settings)
         values["optim"] = _one_length(values.get("optim", {}))
@@ -114,7 +112,7 @@ class Settings:
         if self.options.chosen is not None:
             return self.options.chosen
         names = merged(stage).get("recipe") or ()
-        of_recipe = (yaml.safe_load(find_recipe(names[0]).read_text(encoding="utf-8")) if names else None) or {}
+        of_recipe = read_recipe(names[0]) if names else {}
         found = {key: str(of_recipe.get("data", {}).get(key, "")) for key in ("split", "train_query", "test_query")}
         if self.size == "small" and found["split"]:
             kind = found["split"].rpartition("/")[2]
