@@ -1,6 +1,6 @@
 """Does less work a step learn the same sooner? Loss in rooms never trained on against computing time.
 
-    python benchmarks/less_work.py --out runs/less-work [--seconds 25] [--only share] [--seed 0]
+    python benchmarks/less_work.py --out runs/less-work [--seconds 25] [--only share] [--seed 0] [--whole]
 
 Candidates train on the sample set for the same computing time, each with as many steps as fit into it by the time of
 its own step (process time, one thread, measured first), so that what else the machine does counts nothing. They are
@@ -46,14 +46,15 @@ SMALL = {
 _LOOKS = 10
 
 
-def config_of(name: str, steps: int, seed: int) -> PretrainConfig:
+def config_of(name: str, steps: int, args: argparse.Namespace) -> PretrainConfig:
     """The training of a candidate."""
+    small, size = ({}, 64) if args.whole else (SMALL, SMALL["image_size"])
     return load_recipe(
         "sample-pretrain",
         PretrainConfig,
-        seed=seed,
-        model={**SMALL, **CANDIDATES[name][1]},
-        data={"cache_size": 36},
+        seed=args.seed,
+        model={**small, **CANDIDATES[name][1]},
+        data={"cache_size": size * 9 // 8},
         optim={"steps": steps},
         compute={"num_threads": 1, "precision": "32-true", "accelerator": "cpu"},
         log={"check_every": max(1, steps // _LOOKS), "save_every": 10_000, "held_out_pairs": 16},
@@ -122,12 +123,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=25, help="computing time of each candidate")
     parser.add_argument("--only", default="", help="candidates whose name contains one of these words")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--whole", action="store_true", help="the recipe `sample-pretrain` itself, not a smaller model")
     args = parser.parse_args()
     words = args.only.lower().split(",")
     names = [name for name in CANDIDATES if any(word in name for word in words)]
     args.out.mkdir(parents=True, exist_ok=True)
     # one after the other in turns, so that a busy machine's slower clock falls on all of them
-    turns = [{name: seconds_a_step(config_of(name, 100, args.seed), 3) for name in names} for _ in range(3)]
+    turns = [{name: seconds_a_step(config_of(name, 100, args), 3) for name in names} for _ in range(3)]
     found: dict[str, dict[str, Any]] = {}
     curves: dict[str, pd.DataFrame] = {}
     for name in names:
@@ -137,7 +139,7 @@ def main() -> None:
         if (run / "less-work.json").exists():
             found[name] = pd.read_json(run / "less-work.json", typ="series").to_dict()
         else:
-            pretrain(config_of(name, steps, args.seed), run)
+            pretrain(config_of(name, steps, args), run)
             found[name] = {"seconds_a_step": each, "steps": steps}
             write_json(run / "less-work.json", found[name])
         curves[name] = curve(run)

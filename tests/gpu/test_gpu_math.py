@@ -3,6 +3,7 @@
 Renderer, RandAugment and the drawn stream have tests of the kind beside their own (`pytest -m gpu tests`).
 """
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from clips import moving_blobs
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.masking import draw_masks
-from mv2mae.model.motion import motion_weights
+from mv2mae.model.motion import _solve_by_grid, effective_number, motion_energy, motion_weights, solve_temperature
 from mv2mae.model.pretraining import MV2MAE
 
 HEADS_OF_64 = ModelConfig(
@@ -84,3 +85,18 @@ def test_motion_weights_are_the_same_but_for_rounding(device, way):
     clip = clips()[0]
     there = motion_weights(clip.to(device), (2, 8, 8), **way).cpu()
     torch.testing.assert_close(there, motion_weights(clip, (2, 8, 8), **way), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_temperatures_found_on_a_grid_are_those_of_halving(share):
+    """Which is what a GPU does instead."""
+    energy = motion_energy(clips()[0], (2, 8, 8))
+    energy = torch.cat([energy, torch.rand(3, energy.shape[1]).cumsum(1), torch.zeros(1, energy.shape[1])])
+    low = torch.full((len(energy), 1), math.log(1e-4))
+    found = _solve_by_grid(energy, low, torch.full_like(low, math.log(1e6)), share * energy.shape[1])
+    halved = solve_temperature(energy, share)
+    torch.testing.assert_close(found[:-1], halved[:-1], rtol=1e-4, atol=0)
+    weights = torch.softmax(energy / found, dim=1)
+    wanted = torch.full((len(energy) - 1,), share * 32)
+    torch.testing.assert_close(effective_number(weights)[:-1], wanted, rtol=1e-4, atol=0)
+    assert (weights[-1] == 1 / 32).all()  # nothing moves

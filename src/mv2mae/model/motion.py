@@ -95,9 +95,29 @@ def solve_temperature(energy: Float[Tensor, "b n"], share: float, iterations: in
     low = torch.full((len(energy), 1), math.log(1e-4), device=energy.device, dtype=energy.dtype)
     high = torch.full_like(low, math.log(1e6))
     wanted = share * energy.shape[1]
+    if energy.is_cuda:
+        return _solve_by_grid(energy, low, high, wanted)
     for _ in range(iterations):
         middle = (low + high) / 2
         weights = torch.softmax(energy / middle.exp(), dim=1)
         too_uniform = effective_number(weights)[:, None] > wanted
         high, low = torch.where(too_uniform, middle, high), torch.where(too_uniform, low, middle)
     return ((low + high) / 2).exp()
+
+
+def _solve_by_grid(
+    energy: Float[Tensor, "b n"], low: Float[Tensor, "b 1"], high: Float[Tensor, "b 1"], wanted: float
+) -> Float[Tensor, "b 1"]:
+    """The same in 7 rounds of 63 temperatures at once, as fine as 42 halvings: those are 480 kernels, more than half of
+    what a forward pass of ViT-S starts, and on a GPU these 70 take no longer than so many of them.
+    """
+    parts = 64
+    places = torch.arange(1, parts, device=energy.device) / parts
+    width = high - low
+    for _ in range(7):
+        middles = low + width * places
+        weights = torch.softmax(energy[:, None] / middles.exp()[..., None], dim=2)
+        numbers = effective_number(weights.flatten(0, 1)).view_as(middles)
+        low = low + width * (numbers <= wanted).sum(dim=1, keepdim=True) / parts
+        width = width / parts
+    return (low + width / 2).exp()
