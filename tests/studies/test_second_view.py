@@ -88,7 +88,8 @@ def test_figures_are_ratios_of_sums_with_intervals_over_performances():
     )
     rows["self"], rows["baseline"] = rng.uniform(0.5, 1.5, groups), 2.0
     rows["cross"] = rows["self"] * rng.normal(0.9, 0.02, groups)
-    rows["empty"], rows["other_room"], rows["same_room"] = rows["cross"] * 1.2, np.nan, np.nan
+    rows["empty"], rows["mask_tokens"] = rows["cross"] * 1.2, rows["cross"] * 1.1
+    rows["other_room"], rows["same_room"] = np.nan, np.nan
     rows.loc[:9, "same_room"] = rows["cross"][:10] * 1.05
     assert set(LOSSES) <= set(rows)
     (found,) = summarise(rows, SMALL)
@@ -100,6 +101,7 @@ def test_figures_are_ratios_of_sums_with_intervals_over_performances():
     by_item = (1 - rows["cross"] / rows["self"]).std() / np.sqrt(groups)
     assert high - low == pytest.approx(2 * 1.96 * by_item, rel=0.4)
     assert found.empty.value == pytest.approx(0.2)
+    assert found.mask_tokens.value == pytest.approx(0.1)
     assert found.same_room.value == pytest.approx(0.05)
     assert found.other_room is None
 

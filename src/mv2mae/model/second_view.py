@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.layers import CrossAttention
@@ -70,12 +71,14 @@ class SourceLosses:
     own: TargetLosses
     """With their own sources."""
     cross: dict[str, Float[Tensor, "b m"]]
-    """Squared errors of the cross-view decoder with other sources, by name; `EMPTY` = with none. Empty without such
-    a decoder."""
+    """Squared errors of the cross-view decoder with other sources, by name; `EMPTY` = with none,
+    `MASK_TOKENS` = with those in its place. Empty without such a decoder."""
 
 
 EMPTY = "empty"
 """The name of no source at all."""
+MASK_TOKENS = "mask_tokens"
+"""The name of a source whose tokens are all mask tokens: places, and nothing at them."""
 
 
 def compare_sources(
@@ -84,29 +87,48 @@ def compare_sources(
     batch: Mapping[str, Tensor],
     wrong: Mapping[str, Tensor],
 ) -> tuple[PretrainOutput, SourceLosses]:
-    """The same targets and masks with their own source, with none, and with wrong ones.
+    """The same targets and masks with their own source, with mask tokens in its place, with none, and with wrong ones.
 
     Args:
         run: calls the model on a batch and asks for its reconstructions.
-        batch: target [b, c, t, h, w], sources [b, s, c, t, h, w] and what else `run` needs.
+        batch: target [b, c, t, h, w], sources [b, s, c, t, h, w], cameras [b, 1 + s, 16] if they are to be told, and
+            what else `run` needs.
         wrong: by name other sources [b, s, c, t, h, w]; cameras stay those of the own ones.
 
     Returns:
         what the model says of the batch itself, and the losses.
     """
     target = batch["target"]
-
-    def losses(out: PretrainOutput) -> TargetLosses:
-        return target_losses(out, target, model.config)
-
     out = run(batch)
-    own, cross = losses(out), {}
-    if own.cross_view is not None:
-        with emptied_memory(model):
-            cross[EMPTY] = losses(run(batch)).cross_view
-        for name, sources in wrong.items():
-            cross[name] = losses(run({**batch, "sources": sources})).cross_view
-    return out, SourceLosses(own, {name: found for name, found in cross.items() if found is not None})
+    own = target_losses(out, target, model.config)
+    if own.cross_view is None:
+        return out, SourceLosses(own, {})
+    assert out.reconstructions is not None
+    masks = out.reconstructions.masks
+    truth = model.target(target, own.tokens)
+    if isinstance(model, FSDPModule):  # its steps are called below, not itself
+        model.unshard()
+    # of a wrong source only the target is rebuilt: no other direction, no self-view decoder, nothing masked anew
+    rays = model.embedded_rays(batch.get("cameras"))
+    seen, seen_idx, shown_idx = masks.visible_idx[:, 0], masks.masked_idx[:, 0], masks.shown_idx[:, 1:]
+    visible = model.encode(target, seen)
+
+    def errors(sources: Float[Tensor, "b s l d"]) -> Float[Tensor, "b m"]:
+        made = model.decode_cross(visible, seen, seen_idx, sources, shown_idx, rays)
+        return token_errors(made.float(), truth)
+
+    def shown(clips: Shaped[Tensor, "b s c t h w"]) -> Float[Tensor, "b s l d"]:
+        tokens = model.encode(clips.flatten(0, 1), shown_idx.flatten(0, 1))
+        return tokens.unflatten(0, clips.shape[:2])
+
+    nothing = model.mask_token.expand(*shown_idx.shape, -1)
+    cross = {MASK_TOKENS: errors(nothing)}
+    with emptied_memory(model):
+        cross[EMPTY] = errors(nothing)
+    cross |= {name: errors(shown(sources)) for name, sources in wrong.items()}
+    if isinstance(model, FSDPModule):
+        model.reshard()
+    return out, SourceLosses(own, cross)
 
 
 @contextmanager

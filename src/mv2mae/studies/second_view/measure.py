@@ -16,15 +16,15 @@ from torch import Tensor
 from mv2mae.config import DataConfig, SecondViewConfig
 from mv2mae.model.attention_maps import check_cross_view
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
-from mv2mae.model.second_view import EMPTY, SourceLosses, compare_sources
+from mv2mae.model.second_view import EMPTY, MASK_TOKENS, SourceLosses, compare_sources
 from mv2mae.studies.second_view.pairs import Asked, drawn_pairs, video_pairs
 from mv2mae.studies.second_view.results import AngleResult, Change, SecondViewResult
 from mv2mae.weights import load_pretrained, read_weights
 
 TOKENS = ("all", "seen", "hidden")
 """Which tokens: all masked ones, those whose surface the source really sees, the others."""
-LOSSES = ("self", "cross", "baseline", EMPTY, "other_room", "same_room")
-RISES = (EMPTY, "other_room", "same_room")
+LOSSES = ("self", "cross", "baseline", EMPTY, MASK_TOKENS, "other_room", "same_room")
+RISES = (EMPTY, MASK_TOKENS, "other_room", "same_room")
 """Sources whose cost is measured: none, another performance's in another room, and in the same room."""
 UNKNOWN = "not known"
 """The angle of cameras that nothing is known of."""
@@ -58,16 +58,15 @@ def measure(
 
 @torch.no_grad()
 def _losses(model: MV2MAE, asked: Asked, config: SecondViewConfig, device: torch.device) -> SourceLosses:
-    wants = model.config.cameras != "none" and config.known_cameras
-
     def run(batch: Mapping[str, Tensor]) -> PretrainOutput:
-        further: dict[str, Any] = {"cameras": batch["cameras"]} if wants else {}
+        further: dict[str, Any] = {"cameras": batch["cameras"]} if "cameras" in batch else {}
         out: PretrainOutput = model(
             batch["sources"], batch["target"], seeds=batch["seed"], with_reconstructions=True, **further
         )
         return out
 
-    batch = {name: value.to(device) for name, value in asked.batch.items()}
+    tells = model.config.cameras != "none" and config.known_cameras
+    batch = {name: value.to(device) for name, value in asked.batch.items() if tells or name != "cameras"}
     return compare_sources(model, run, batch, {name: value.to(device) for name, value in asked.wrong.items()})[1]
 
 

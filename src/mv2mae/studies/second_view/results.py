@@ -39,6 +39,8 @@ class AngleResult(Result):
     """Rise of the cross-view loss with no source, another room's, the same room's; None where there was none."""
     other_room: Change | None
     same_room: Change | None
+    mask_tokens: Change | None = None
+    """The same with mask tokens in place of the source's: places, and nothing at them."""
 
 
 @dataclass(frozen=True, kw_only=True)

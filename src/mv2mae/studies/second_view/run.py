@@ -11,13 +11,13 @@ from rich.console import Console
 from mv2mae.config import DataConfig, SecondViewConfig
 from mv2mae.evaluate.tables import print_table
 from mv2mae.files import atomic_write, make_writable
-from mv2mae.model.second_view import EMPTY
+from mv2mae.model.second_view import EMPTY, MASK_TOKENS
 from mv2mae.studies.second_view.measure import second_view
 from mv2mae.studies.second_view.results import Change, SecondViewResult
 from mv2mae.weights import find_weights
 
 SECOND_VIEW_NAME = "second_view.json"
-_RISES = {EMPTY: "none", "other_room": "other room", "same_room": "same room"}
+_RISES = {EMPTY: "none", MASK_TOKENS: "blank", "other_room": "other room", "same_room": "same room"}
 
 
 def run_second_view(
@@ -66,7 +66,10 @@ def print_second_view(result: SecondViewResult) -> None:
     print(
         "  decoders differ, so believe it only as far as another room's source costs: the last columns are the rise of"
     )
-    print("  the cross-view loss with no source (a decoder that never met that), another room's, the same room's.")
+    print(
+        "  the cross-view loss with no source, a blank one (mask tokens; a decoder never met either), another room's,"
+    )
+    print("  the same room's.")
     if result.on.startswith("videos"):
         print("  Rooms and people of these videos may have been trained on: then gains may be rooms learnt by heart.")
 
