@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from tiny_videos import even_times, level, time_of, write_video
 
+from mv2mae.config import DataConfig
 from mv2mae.data.check import check_manifest
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.video import GapError, VideoError, decode_video, probe, read_frames
 from mv2mae.data.videos import Videos
+from mv2mae.data.views import PairDataset
 from mv2mae.data.windows import aligned_times, shared_clock, video_span
 from mv2mae.errors import InputError
 
@@ -279,3 +281,14 @@ def test_empty_chunks_of_an_avi_are_time_that_passes(tmp_path: Path) -> None:
     assert (info.fps, info.duration) == (pytest.approx(30), pytest.approx(50 / 30, abs=0.01))
     np.testing.assert_allclose(time_of(video.frames), video.times, atol=0.02)
     assert "error" not in kinds_of_findings(path, frames=50, fps=30).values()
+
+
+def test_no_clip_lies_across_six_tenths_of_a_second_without_frames(tmp_path: Path) -> None:
+    times = [t for t in even_times(60, 20) if not 1.2 < t < 1.8]
+    path = str(write_video(tmp_path / "a.mp4", times, shown=[t / 2 for t in times]))
+    assert probe(path).holes == ((pytest.approx(1.2), pytest.approx(1.8)),)
+    rows = make_frame([{"path": path, "group": "g", "view": i, "start": 0.0, "end": 3.0 - i} for i in range(2)])
+    dataset = PairDataset(rows, DataConfig(frame_stride=2), num_frames=8, size=32, seed=0, videos=Videos())
+    for offset in np.linspace(0, 1, 9):
+        shown = dataset.window([0, 1], offset)[0]
+        assert shown.max() <= 1.21 or shown.min() >= 1.79

@@ -12,6 +12,7 @@ from mv2mae.data.manifest import make_frame
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset
 from mv2mae.errors import InputError
+from mv2mae.viewer.groups import Catalogue, Reader
 from mv2mae.visualize.inputs import (
     footage_of_files,
     footage_of_group,
@@ -109,3 +110,16 @@ def test_cameras_follow_the_centre_square(tmp_path: Path, tiny: ModelConfig):
     torch.testing.assert_close(known[0, :4], torch.tensor([1.25, 1.25, 0.5, 0.5]))
     assert known[1].isnan().all()
     assert views_of(footage_of_files([wide]), tiny, frame_stride=1).cameras is None
+
+
+def test_frame_locked_cameras_show_the_same_frames(tmp_path: Path):
+    """One header says 28.5 frames a second instead of 30; the manifest's `rate` says so, for pictures and viewer."""
+    paths = [tiny_videos.write_video(tmp_path / f"{i}.mp4", np.arange(300) / fps, shown=np.arange(300) / 150)
+             for i, fps in enumerate((30, 28.5))]  # fmt: skip
+    rows = make_frame([{"path": str(path), "group": "g", "view": i, "rate": 30} for i, path in enumerate(paths)])
+    config = ModelConfig(image_size=32, num_frames=4, encoder_depth=1, decoder_depth=1)
+    views = views_of(footage_of_group(rows, "g"), config, frame_stride=1, offset=1.0)
+    read = Reader(4, 32).clip(Catalogue(rows).groups[0], moment=1.0, stride=1)
+    for clips in (views.clips, read.frames):
+        ours, theirs = clips[0].float().mean(dim=(0, 2, 3)), clips[1].float().mean(dim=(0, 2, 3))
+        assert float((ours - theirs).abs().max()) < 2  # ten frames apart are 6.7 grey levels

@@ -17,10 +17,10 @@ from mv2mae.data.media import MAX_FRAMES, VideoError
 
 _IRREGULAR_SHARE = 0.25
 """An interval that differs from the median by more than this share of it (and 1.5 ms) is irregular."""
-_HOLE_SECONDS, _HOLE_INTERVALS = 1.0, 5.0
+_HOLE_SECONDS, _HOLE_INTERVALS = 0.5, 5.0
 """Frames further apart than both are a hole, in which no clip may lie."""
-
-
+_LONGEST_LAST = 1.0
+"""Seconds for which a last frame is shown at most, whatever its file says."""
 _MOST_BOXES = 100_000
 
 
@@ -137,7 +137,7 @@ def layout_from_packets(path: str | Path, container: InputContainer, stream: Vid
         count = max(count, 1)
         return Layout(count, start + count / (rate or 25), rate or 25.0, is_stamped=False)
     fps = usual_rate(times, rate) or 25.0
-    end = float(times[-1]) + min(last_shown or 1 / fps, max(_HOLE_SECONDS, 2 / fps))
+    end = float(times[-1]) + min(last_shown or 1 / fps, max(_LONGEST_LAST, 2 / fps))
     promised = _promise(container, stream, start, end)
     return Layout(len(times), end, fps, find_holes(times), clock.num_jumps, promised, is_stamped=not count)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mv2mae.data.augment import centre_box, crop_resize
 from mv2mae.data.cameras import CAMERA_SIZE, Cameras, crop_camera
+from mv2mae.data.manifest import parts_of
 from mv2mae.data.video import DecodedVideo, VideoError, VideoInfo, decode_video, probe, read_frames
 from mv2mae.data.windows import aligned_times, clip_step, overlap, shared_clock, video_span
 from mv2mae.errors import InputError
@@ -40,6 +41,8 @@ class Camera(NamedTuple):
     """Part of the file to use, in seconds of its time stamps."""
     pose: Float32[np.ndarray, "16"] | None = None
     """As `data.cameras` describes it, NaN = unknown."""
+    rate: float | None = None
+    """True frames a second, where the clock of the file is known to be wrong."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class Reader:
         for camera in group.cameras:
             with _named(group, camera):
                 infos.append(self._info(camera.path))
-        spans = [video_span(info, c.start, c.end) for info, c in zip(infos, group.cameras, strict=True)]
+        spans = [video_span(info, c.start, c.end, c.rate) for info, c in zip(infos, group.cameras, strict=True)]
         spans = shared_clock(spans, [camera.start for camera in group.cameras])
         step = clip_step(stride, self.fps or spans[0].fps)
         windows = aligned_times(spans, num_frames=self.num_frames, step=step, offset=moment)
@@ -210,16 +213,10 @@ def _named(group: Group, camera: Camera) -> Iterator[None]:
 
 def _groups(frame: pd.DataFrame, poses: Float32[np.ndarray, "n 16"] | None = None) -> list[Group]:
     """The groups of a manifest's rows; column by column, since a large manifest has tens of thousands of them."""
-    columns = zip(frame["view"].map(str), frame["path"].map(str), frame["start"], frame["end"], strict=True)
+    columns = zip(frame["view"].map(str), frame["path"].map(str), parts_of(frame), strict=True)
     cameras = [
-        Camera(
-            view,
-            path,
-            None if pd.isna(start) else float(start),
-            None if pd.isna(end) else float(end),
-            None if poses is None else poses[row],
-        )
-        for row, (view, path, start, end) in enumerate(columns)
+        Camera(view, path, start, end, None if poses is None else poses[row], rate)
+        for row, (view, path, (start, end, rate)) in enumerate(columns)
     ]
     labels = [None if pd.isna(label) else int(label) for label in frame["label"]]
     synchronised = frame["synchronised"].tolist()

@@ -16,7 +16,7 @@ from mv2mae.config import ModelConfig
 from mv2mae.data.augment import centre_box, crop_resize
 from mv2mae.data.cameras import Cameras, crop_camera, number_of
 from mv2mae.data.images import short_name
-from mv2mae.data.manifest import read_manifest
+from mv2mae.data.manifest import parts_of, read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.video import is_there, probe, read_frames
 from mv2mae.data.windows import aligned_times, clip_step, shared_clock, video_span
@@ -31,8 +31,8 @@ class Footage:
 
     paths: Sequence[str | Path]
     names: Sequence[str]
-    parts: Sequence[tuple[float | None, float | None]]
-    """`start` and `end` of each video's part, in seconds, as manifests have them; None = the whole."""
+    parts: Sequence[tuple[float | None, ...]]
+    """`start` and `end` of each video's part, in seconds, and `rate`, as manifests have them; None = not given."""
     cameras: Float32[np.ndarray, "v 16"] | None = None
     """As `data.cameras` describes them, NaN = unknown; None = nothing is known of any."""
     group: str = ""
@@ -115,10 +115,9 @@ def footage_of_group(rows: pd.DataFrame, group: str, cameras: Cameras | None = N
     if not len(found):
         few = ", ".join(known.drop_duplicates()[:3])
         raise InputError(f"group={group}: the manifest has no such group; it has {known.nunique()}: {few}, ...")
-    parts = [(_number(start), _number(end)) for start, end in zip(found["start"], found["end"], strict=True)]
     names = [f"view {view}" if str(view).isdigit() else _short(str(view)) for view in found["view"]]
     poses = None if cameras is None else cameras.vectors(found, may_lack=True)
-    return Footage(found["path"].tolist(), names, parts, poses, group, [str(view) for view in found["view"]])
+    return Footage(found["path"].tolist(), names, parts_of(found), poses, group, [str(view) for view in found["view"]])
 
 
 def manifest_rows(manifest: str, query: str = "") -> pd.DataFrame:
@@ -143,7 +142,7 @@ def read_views(
     frame_stride: float,
     fps: float | None = None,
     offset: float = 0.5,
-    parts: Sequence[tuple[float | None, float | None]] | None = None,
+    parts: Sequence[tuple[float | None, ...]] | None = None,
 ) -> tuple[UInt8[Tensor, "v c t h w"], float]:
     """Clips of the same moments from several videos, their largest centre square at the model's size.
 
@@ -151,7 +150,7 @@ def read_views(
         frame_stride: distance between frames, in frames of a video at `fps`.
         fps: None = the first video's own rate.
         offset: where in the shared time the clips lie, 0 (start) to 1 (end).
-        parts: `start` and `end` of each video in seconds, as in a manifest.
+        parts: `start` and `end` of each video in seconds, and `rate` if it is known, as in a manifest.
 
     Returns:
         the clips, and the seconds between two of their frames.
@@ -227,7 +226,7 @@ def _moments(
 ) -> tuple[list[list[np.ndarray]], float]:
     """For each video the times of a clip's frames at each offset, on the file's clock; and the step asked for."""
     spans = [video_span(probe(path), *part) for path, part in zip(footage.paths, footage.parts, strict=True)]
-    spans = shared_clock(spans, [start for start, _ in footage.parts])
+    spans = shared_clock(spans, [part[0] for part in footage.parts])
     step = clip_step(frame_stride, fps or spans[0].fps)
     windows = [aligned_times(spans, num_frames=config.num_frames, step=step, offset=offset) for offset in offsets]
     return [list(of_video) for of_video in zip(*windows, strict=True)], step
@@ -253,7 +252,3 @@ def _of_squares(
 def _short(name: str) -> str:
     half = _NAME_LENGTH // 2
     return name if len(name) <= _NAME_LENGTH else f"{name[:half]}...{name[3 - half :]}"
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
