@@ -10,6 +10,7 @@ SHOWN = {
     "motion_weights": "temperature    60: weights worth",
     "training_loop": "step 9: loss",
     "nearest_clips": "nearest to group S001P001R001A001",
+    "arrays": "top-1",
     "compare_probes": "untrained        top-1 0.",
 }
 

@@ -26,6 +26,19 @@ MAY_IMPORT = {
     "runs": {"errors", "files", "seals"},
     "weights": {*COMMON, "model", "weights_check", "interop"},  # which reads what others wrote
     "settings": {"errors", "runs", "weights"},
+    "notebook": {
+        *COMMON,
+        "model",
+        "data",
+        "recipes",
+        "train",
+        "evaluate",
+        "visualize",
+        "reports",
+        "weights",
+        "runs",
+        "settings",
+    },
     # packages
     "config": {"errors"},
     "recipes": {"config", "errors"},

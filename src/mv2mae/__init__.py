@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mv2mae.evaluate.predict import load_classifier
     from mv2mae.model.motion import motion_weights
     from mv2mae.model.pretraining import MV2MAE
+    from mv2mae.notebook import evaluate_run, finetune, pretrain
     from mv2mae.weights import load_encoder
 
 __version__ = "0.2.0"
@@ -23,9 +24,12 @@ __all__ = [
     "InputError",
     "ModelConfig",
     "PretrainConfig",
+    "evaluate_run",
+    "finetune",
     "load_classifier",
     "load_encoder",
     "motion_weights",
+    "pretrain",
     "read_manifest",
 ]
 
@@ -35,9 +39,12 @@ _HOME = {
     "MV2MAE": "model.pretraining",
     "ModelConfig": "config",
     "PretrainConfig": "config",
+    "evaluate_run": "notebook",
+    "finetune": "notebook",
     "load_classifier": "evaluate.predict",
     "load_encoder": "weights",
     "motion_weights": "model.motion",
+    "pretrain": "notebook",
     "read_manifest": "data.manifest",
 }
 

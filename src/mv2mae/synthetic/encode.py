@@ -37,10 +37,16 @@ def room_on_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_video(path: Path, frames: np.ndarray, *, fps: float, crf: int) -> None:
+def write_video(path: Path, frames: np.ndarray, *, fps: float, crf: int | None) -> None:
     """Encodes [t, h, w, 3] uint8 as H.264 (yuv420p); the file appears under its name only when it is whole.
 
     One thread and no time stamp of creation: equal frames give equal bytes.
+
+    Args:
+        path: an .mp4.
+        frames: RGB.
+        fps: frames a second.
+        crf: quality, 0 to 51; None = without any loss, in RGB.
 
     Raises:
         InputError: the disk is full; no part of the file is left.
@@ -49,12 +55,18 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, crf: int) -> None
         _encode(temporary, frames, fps, crf)
 
 
-def _encode(path: Path, frames: np.ndarray, fps: float, crf: int) -> None:
+def _encode(path: Path, frames: np.ndarray, fps: float, crf: int | None) -> None:
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         # mbtree off: its AVX-512 code reads memory it did not write, so equal frames would give unequal bytes.
-        options = {"crf": str(crf), "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        options = {"crf": str(crf or 0), "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
+        stream = container.add_stream(
+            "libx264rgb" if crf is None else "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
+        )
+        stream.width, stream.height, stream.pix_fmt = (
+            frames.shape[2],
+            frames.shape[1],
+            "rgb24" if crf is None else "yuv420p",
+        )
         stream.codec_context.thread_count = 1
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
