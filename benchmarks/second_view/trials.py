@@ -8,27 +8,28 @@ a source of another room in its place.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from benchmarks.second_view.bank import TEST, TRAIN, as_own_source, make_bank
 from benchmarks.second_view.ceiling import ANGLES
 from mv2mae.config import ComputeConfig, DataConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig
-from mv2mae.data.datamodule import cameras_of
+from mv2mae.data.calibration import cameras_of
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.videos import ProblemLog, Videos
-from mv2mae.data.views import PairDataset, collate_pairs
-from mv2mae.evaluate.metrics import interval
+from mv2mae.data.views import PairDataset
 from mv2mae.files import write_json
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.model.second_view import target_losses
-from mv2mae.train.held_out import outcome
+from mv2mae.studies.second_view.measure import measure_pairs, summarise
+from mv2mae.studies.second_view.pairs import Asked, pairs_of
+from mv2mae.studies.second_view.results import AngleResult
 from mv2mae.train.pretrain import pretrain
 from mv2mae.weights import load_pretrained
 
@@ -155,55 +156,29 @@ def run_quietly(task: tuple[Trial, Path, Path, int, int]) -> dict[str, Any]:
     return dict(json.loads(done.read_text()))
 
 
-@torch.no_grad()
 def measure(model: MV2MAE, trial: Trial, data: Path, *, batch: int = 32) -> pd.DataFrame:
-    """Losses of the test pairs, a row each: `angle` (degrees), `group`; `self`, `cross`, `wrong` (with a source of
-    another room) and `baseline` (each tubelet's mean), means over the masked tokens of the target.
-    """
+    """The test pairs by what `mv2mae second-view` measures of them: its rows (`studies.second_view.measure`)."""
     config, frame = model.config, read_manifest(_manifest(trial, data, TEST))
     videos = Videos(problems=ProblemLog(None), cache_size=config.image_size)
     videos.preload(frame["path"], num_threads=1, progress=False)
-    rows: list[dict[str, Any]] = []
-    for angle, pairs in trial.tests().items():
-        for target, source in pairs:
-            choice = DataConfig(
-                manifest=str(_manifest(trial, data, TEST)),
-                target_views=(target,),
-                source_views=(source,),
-                frame_stride=1,
-                crop=trial.crop,  # type: ignore[arg-type]
-            )
-            known = cameras_of(choice) if config.cameras == "rays" else None
-            items = PairDataset(
-                frame,
-                choice,
-                num_frames=config.num_frames,
-                size=config.image_size,
-                seed=0,
-                videos=videos,
-                cameras=known,
-            )
-            for first in range(0, len(items), batch):
-                few = [items[index] for index in range(first, min(first + batch, len(items)))]
-                groups = [items.groups[item["index"]] for item in few]
-                losses = _losses(model, collate_pairs(few))
-                rows += [
-                    {"angle": angle, "group": group, **{name: float(values[k]) for name, values in losses.items()}}
-                    for k, group in enumerate(groups)
-                ]
-    return pd.DataFrame(rows)
 
+    def asked() -> Iterator[Asked]:
+        for angle, pairs in trial.tests().items():
+            for target, source in pairs:
+                choice = DataConfig(
+                    manifest=str(_manifest(trial, data, TEST)),
+                    target_views=(target,),
+                    source_views=(source,),
+                    frame_stride=1,
+                    crop=trial.crop,  # type: ignore[arg-type]
+                )
+                known = cameras_of(choice) if config.cameras == "rays" else None
+                shape: dict[str, Any] = {"num_frames": config.num_frames, "size": config.image_size}
+                items = PairDataset(frame, choice, **shape, seed=0, videos=videos, cameras=known)
+                for few in pairs_of(items, len(items), batch_size=batch, seed=0):
+                    yield replace(few, asked_for=np.full(len(few.groups), angle))
 
-def _losses(model: MV2MAE, batch: Any) -> dict[str, torch.Tensor]:
-    """Of each item the loss of its masked target tokens, by who predicts them."""
-    model.eval()
-    right, wrong = (
-        target_losses(outcome(model, given, training=False, with_reconstructions=True), batch["target"], model.config)
-        # a performance has a room of its own, so that any other item's source shows another room
-        for given in (batch, {**batch, "sources": batch["sources"].roll(1, dims=0)})
-    )
-    errors = {"self": right.self_view, "cross": right.cross_view, "wrong": wrong.cross_view, "baseline": right.baseline}
-    return {name: right.of_items(values) for name, values in errors.items()}
+    return measure_pairs(model.eval(), asked(), list(trial.tests()))
 
 
 def summary(rows: pd.DataFrame) -> dict[str, Any]:
@@ -211,27 +186,28 @@ def summary(rows: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         `self`, a share of the mean baseline; `angles`, for each `gain` (how far the cross-view loss lies below the
-        self-view loss of the same tokens, as a share of it), `interval` (95 %, over performances), `cross` and
-        `wrong` (shares of the mean baseline), `wrong_over_cross`, and `performances`.
+        self-view loss of the same tokens, as a share of it), `interval` (95 %, over performances), `self`, `cross` and
+        `wrong` (shares of the mean baseline; the last with a source of another room), `wrong_over_cross`, and
+        `performances`.
     """
-    baseline = rows["baseline"].mean()
     return {
-        "self": float(rows["self"].mean() / baseline),
-        "angles": {f"{angle:g}": _of_angle(some) for angle, some in rows.groupby("angle")},
+        "self": float(rows["self"].sum() / rows["baseline"].sum()),
+        "angles": {found.angle: _cell(found) for found in summarise(rows, sorted(set(rows["at"])))},
     }
 
 
-def _of_angle(rows: pd.DataFrame) -> dict[str, Any]:
-    level = float(rows["self"].mean())
-    saved = ((rows["self"] - rows["cross"]) / level).to_numpy()
+def _cell(found: AngleResult) -> dict[str, Any]:
+    wrong = found.with_source("other_room")
+    assert found.gain is not None
+    assert wrong is not None
     return {
-        "gain": float(saved.mean()),
-        "interval": list(interval(saved, rows["group"].to_numpy())),
-        "self": level / float(rows["baseline"].mean()),
-        "cross": float(rows["cross"].mean() / rows["baseline"].mean()),
-        "wrong": float(rows["wrong"].mean() / rows["baseline"].mean()),
-        "wrong_over_cross": float(rows["wrong"].mean() / rows["cross"].mean()),
-        "performances": int(rows["group"].nunique()),
+        "gain": found.gain.value,
+        "interval": list(found.gain.interval or 2 * [found.gain.value]),
+        "self": found.self,
+        "cross": found.cross,
+        "wrong": wrong,
+        "wrong_over_cross": wrong / found.cross,
+        "performances": found.performances,
     }
 
 

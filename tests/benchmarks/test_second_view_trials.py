@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -60,17 +61,19 @@ def test_losses_are_the_models_own_and_a_wrong_source_is_another_rooms(
 
     monkeypatch.setattr(MV2MAE, "forward", watched)
     rows = trials.measure(model, trial, data)
-    assert sorted(set(rows["angle"])) == list(ANGLES[1:])
+    assert sorted(set(rows["at"])) == list(ANGLES[1:])
     assert len(rows) == 2 * 2 * len(ANGLES[1:])
     (sources, target), options = batches[0]
-    (others, _), _ = batches[1]
-    assert torch.equal(others[0], sources[1])
     assert options["cameras"] is not None
     options = {**options, "with_reconstructions": False}
     out = forward(model, sources, target, **options)  # type: ignore[arg-type]
-    assert rows["self"][:2].mean() == pytest.approx(out.self_target.item(), rel=1e-4)
-    assert rows["cross"][:2].mean() == pytest.approx(out.cross_target.item(), rel=1e-4)
-    assert rows["baseline"][:2].mean() == pytest.approx(out.baseline_target.item(), rel=1e-4)
+    first = rows[:2]
+    for name in ("self", "cross", "baseline"):
+        wanted = getattr(out, f"{name}_target").item()
+        assert first[name].mean() / trial.model.num_masked == pytest.approx(wanted, rel=1e-4)
+    swapped = forward(model, sources.flip(0), target, **options)  # type: ignore[arg-type]
+    wanted = swapped.cross_target.item()
+    assert first["other_room"].mean() / trial.model.num_masked == pytest.approx(wanted, rel=1e-4)
 
 
 def test_a_finished_trial_is_not_repeated(data: Path, tmp_path: Path) -> None:
@@ -93,7 +96,8 @@ def test_the_control_is_tested_on_the_very_same_video(data: Path) -> None:
 
 def test_gain_is_the_share_that_the_source_takes_off_the_self_view_loss() -> None:
     rows = pd.DataFrame(
-        {"angle": 5.0, "group": ["a", "b"], "self": [0.8, 1.2], "cross": [0.6, 1.0], "wrong": [1.0, 1.4],
+        {"at": 5.0, "angle": 6.0, "group": ["a", "b"], "tokens": "all", "weight": 1.0, "self": [0.75, 1.25],
+         "cross": [0.6, 1.0], "other_room": [0.9, 1.5], "same_room": np.nan, "empty": 1.0, "mask_tokens": 1.0,
          "baseline": [1.0, 1.0]}
     )  # fmt: skip
     found = trials.summary(rows)

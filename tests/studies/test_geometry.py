@@ -34,8 +34,8 @@ from mv2mae.studies.geometry.measure import (
     measure,
     score,
 )  # fmt: skip
-from mv2mae.studies.geometry.results import Mean
-from mv2mae.studies.geometry.summary import BEST, MEAN, summarise
+from mv2mae.studies.geometry.results import GeometryResult, Mean
+from mv2mae.studies.geometry.summary import BEST, MEAN, geometry, place_rows, summarise
 from mv2mae.studies.geometry.two_views import draw_two_views, token_truth
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.weights import PRETRAINING, load_pretrained, save_weights
@@ -61,7 +61,7 @@ def partly():
 
 
 def means(weights, asked) -> dict[str, float]:
-    return dict(zip(MEASURES, np.nanmean(score(weights, asked).numpy(), axis=0).tolist(), strict=True))
+    return pd.DataFrame(score(weights, asked).numpy(), columns=list(MEASURES)).mean().to_dict()
 
 
 def test_an_oracle_that_looks_at_the_true_projection_scores_one():
@@ -113,6 +113,10 @@ def test_scores_equal_plain_loops(partly):
                 off[peak],
                 float(off[peak] <= 1) if min(off) <= 1 else np.nan,
                 float(int(visible[peak]) // 64 == token // 64),
+                float(off[peak] <= min(off) + 1e-4),
+                float(off[peak] <= 1)
+                if min(off) <= 1 and distance_by_hand(target.place[token].tolist(), token) > 1
+                else np.nan,
             ]
             np.testing.assert_allclose(found[h, q].numpy(), expected, rtol=1e-4)
 
@@ -135,11 +139,22 @@ def test_blind_lookers_look_where_they_say(partly):
             assert maps[PLACE][q].max() == 1
 
 
+def test_the_same_place_never_hits_what_has_moved_and_the_true_place_always_does():
+    every = torch.arange(2 * 24 * 24)
+    asked, *_ = asked_of(replace(CLOSE, azimuths=(0.0, 90.0), num_cameras=None), 1, every, every, (2, 4, 4))
+    maps = blind_lookers(asked)
+    found = {name: means(maps[name], asked) for name in (PLACE, TRUE_PLACE)}
+    assert (asked.shift > 1).sum() > 5
+    assert found[PLACE]["moved_hit"] == 0
+    assert found[TRUE_PLACE]["moved_hit"] == 1
+    assert found[TRUE_PLACE]["exact_hit"] == 1 > found[PLACE]["exact_hit"]
+
+
 def test_places_outside_of_the_picture_do_not_count(partly):
     asked, *_ = partly
     outside = replace(asked, distance=torch.full_like(asked.distance, float("nan")))
     found = score(blind_lookers(outside)[UNIFORM], outside)
-    assert found[:, [3, 4]].isnan().all()
+    assert found[:, [3, 4, 6, 7]].isnan().all()
     assert not found[:, 5].isnan().any()
 
 
@@ -158,6 +173,46 @@ def run(tmp_path: Path, tiny: ModelConfig) -> Path:
 
 
 FEW = GeometryConfig(performances=2, untrained=2, min_share=0.1)
+
+
+def test_asked_for_angles_are_each_measured_against_the_same_place(run: Path):
+    config = replace(FEW, cameras="free", angles=(20.0, 90.0))
+    rows = measure(run, config).rows
+    assert set(rows["at"]) == {20.0, 90.0}
+    assert rows.groupby("at")["performance"].nunique().tolist() == [2, 2]
+    assert (rows["angle"] - rows["at"]).abs().max() < 10  # heights differ
+    result = geometry(run, config)
+    best = next(entry for entry in result.lookers if (entry.looker, entry.map) == ("model", "best head"))
+    assert [found.angle for found in best.by_angle] == [20.0, 90.0]
+    for found, cells in zip(best.by_angle, place_rows(result), strict=True):
+        assert found.against is not None
+        near = found.against[PLACE].near_hit
+        assert cells[0] == f"{found.angle:g}"
+        assert cells[3].startswith(f"{near.value:+.3f} (")
+    assert GeometryResult.from_json(result.to_json()).to_json() == result.to_json()
+
+
+def test_a_model_with_rays_is_measured_with_cameras_or_without(tmp_path: Path, tiny: ModelConfig):
+    torch.manual_seed(7)
+    config = replace(tiny, cameras="rays", source_mask_ratio=0.0, directions="one")
+    model = MV2MAE(config)
+    torch.nn.init.normal_(model.ray_embedding.mlp[2].weight)
+    save_weights(tmp_path / "model.safetensors", model, PRETRAINING, config, frame_stride=3)
+    told, untold = (measure(tmp_path, replace(FEW, known_cameras=known)).maps["model"] for known in (True, False))
+    assert not np.allclose(told, untold, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"angles": (20.0,)}, "are those of free cameras; give cameras=free"),
+        ({"angles": (20.0,), "cameras": "free", "num_cameras": 3}, "are those of free cameras"),
+        ({"angles": (0.0, 20.0), "cameras": "free"}, "expected degrees above 0 and up to 180, each once"),
+    ],
+)
+def test_angles_that_cannot_be_are_refused(settings, message: str):
+    with pytest.raises(InputError, match=message):
+        GeometryConfig(**settings)
 
 
 def test_a_model_is_measured_where_it_looks_for_both_directions(run: Path, tiny: ModelConfig):
@@ -186,7 +241,9 @@ def measured(hits: np.ndarray, performance: np.ndarray) -> Measured:
     """Made-up hits [models, layers, heads+1, q] on the same part; chance 0.25 everywhere."""
     values = np.repeat(hits[..., None], len(MEASURES), axis=-1)
     q = hits.shape[-1]
-    rows = pd.DataFrame({"performance": performance, "angle": np.where(performance < 4, 40.0, 95.0), "part": 1})
+    rows = pd.DataFrame(
+        {"performance": performance, "angle": np.where(performance < 4, 40.0, 95.0), "at": np.nan, "part": 1}
+    )
     blind = {name: np.full((q, len(MEASURES)), 0.25) for name in (UNIFORM, PERSON, PLACE, TRUE_PLACE)}
     return Measured(rows, blind, {MODEL: values, UNTRAINED: np.stack([values[0] * 0.5, values[0] * 0])})
 

@@ -14,6 +14,7 @@ from mv2mae.cli import main
 from mv2mae.config import DataConfig, SecondViewConfig
 from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.studies.second_view.figure import second_view_figure
 from mv2mae.studies.second_view.measure import LOSSES, UNKNOWN, measure, nearest, second_view, summarise
 from mv2mae.studies.second_view.pairs import co_visible, drawn_pairs, video_pairs
 from mv2mae.weights import PRETRAINING, save_weights
@@ -88,11 +89,11 @@ def test_figures_are_ratios_of_sums_with_intervals_over_performances():
     )
     rows["self"], rows["baseline"] = rng.uniform(0.5, 1.5, groups), 2.0
     rows["cross"] = rows["self"] * rng.normal(0.9, 0.02, groups)
-    rows["empty"], rows["mask_tokens"] = rows["cross"] * 1.2, rows["cross"] * 1.1
-    rows["other_room"], rows["same_room"] = np.nan, np.nan
+    rows["empty"], rows["other_room"], rows["same_room"] = rows["cross"] * 1.2, np.nan, np.nan
+    rows["mask_tokens"] = rows["cross"] * 1.1
     rows.loc[:9, "same_room"] = rows["cross"][:10] * 1.05
     assert set(LOSSES) <= set(rows)
-    (found,) = summarise(rows, SMALL)
+    (found,) = summarise(rows, SMALL.angles)
     assert (found.angle, found.performances, found.share) == ("10", 40, 1.0)
     gain = 1 - rows["cross"].sum() / rows["self"].sum()
     assert found.gain.value == pytest.approx(gain)
@@ -102,8 +103,9 @@ def test_figures_are_ratios_of_sums_with_intervals_over_performances():
     assert high - low == pytest.approx(2 * 1.96 * by_item, rel=0.4)
     assert found.empty.value == pytest.approx(0.2)
     assert found.mask_tokens.value == pytest.approx(0.1)
+    assert found.with_source("mask_tokens") == pytest.approx(1.1 * found.cross)
     assert found.same_room.value == pytest.approx(0.05)
-    assert found.other_room is None
+    assert found.other_room is found.with_source("other_room") is None
 
 
 def test_videos_are_measured_with_their_cameras(weights):
@@ -117,7 +119,7 @@ def test_videos_are_measured_with_their_cameras(weights):
     assert result.on.startswith("videos")
     assert set(rows["at"]) <= {10.0, 90.0}
     unknown = rows.assign(angle=np.nan, at=nearest(np.full(len(rows), np.nan), SMALL.angles))
-    assert [row.angle for row in summarise(unknown, SMALL)] == [UNKNOWN]
+    assert [row.angle for row in summarise(unknown, SMALL.angles)] == [UNKNOWN]
 
 
 def test_the_command_prints_and_writes(weights, tmp_path, capsys):
@@ -129,6 +131,28 @@ def test_the_command_prints_and_writes(weights, tmp_path, capsys):
     found = json.loads((out / "second_view.json").read_text())
     assert [row["tokens"] for row in found["angles"]] == ["all", "seen", "hidden"]
     assert len(pd.read_csv(out / "second_view.csv")) == 2 * 3
+    assert (out / "second_view.png").stat().st_size > 10_000
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "What the source view is worth" in page
+    assert f">{found['angles'][0]['cross']:.3f}<" in page
+
+
+def test_the_picture_has_losses_with_every_source_and_gains_apart(weights):
+    result, _ = second_view(weights, DataConfig(), SMALL)
+    losses, gains = second_view_figure(result).axes
+    labels = [text.get_text() for text in losses.get_legend().get_texts()]
+    assert labels == [
+        "target alone (self-view)", "with the source (cross-view)", "another room's source",
+        "mask tokens for the source",
+    ]  # fmt: skip
+    assert [tick.get_text() for tick in losses.get_xticklabels()] == ["10", "90"]
+    drawn = [line.get_ydata() for line in losses.get_lines()]
+    whole = [row for row in result.angles if row.tokens == "all"]
+    np.testing.assert_allclose(drawn[1], [row.cross for row in whole])
+    np.testing.assert_allclose(drawn[2], [row.cross * (1 + row.other_room.value) for row in whole])
+    assert [text.get_text() for text in gains.get_legend().get_texts()] == [
+        "all masked tokens", "seen by the source", "hidden from it"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

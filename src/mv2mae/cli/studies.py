@@ -108,13 +108,13 @@ def _geometry_options(parser: ArgumentParser) -> None:
 def _geometry(args: Any) -> None:
     from mv2mae.config import GeometryConfig
     from mv2mae.evaluate.evaluate import best_device
-    from mv2mae.reports.write import write_page_of_run
+    from mv2mae.reports.write import write_pages
     from mv2mae.studies.geometry.run import run_geometry
 
     config = GeometryConfig(**{name: getattr(args, name) for name in GeometryConfig.__dataclass_fields__})
     out = out_folder(args, "geometry")
     run_geometry(args.weights, config, out, device=best_device(args.device))
-    write_page_of_run(out)
+    write_pages(out)
 
 
 def _second_view_options(parser: ArgumentParser) -> None:
@@ -130,11 +130,13 @@ def _second_view_options(parser: ArgumentParser) -> None:
 def _second_view(args: Any) -> None:
     from mv2mae.config import SecondViewConfig
     from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.reports.write import write_pages
     from mv2mae.studies.second_view.run import run_second_view
 
     config = SecondViewConfig(**{name: getattr(args, name) for name in SecondViewConfig.__dataclass_fields__})
     out = out_folder(args, "second_view")
     run_second_view(args.weights, args.data, config, out, device=best_device(args.device))
+    write_pages(out)
 
 
 VERBS = {

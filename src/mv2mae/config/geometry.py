@@ -17,6 +17,11 @@ class GeometryConfig:
     """Where cameras stand: ntu, etri, ring or free."""
     num_cameras: int | None = None
     """Cameras of ring (28 if not given) and free (3); two of them film each performance."""
+    angles: tuple[float, ...] = ()
+    """Of free cameras: where the other ones stand, in degrees from the first, for instance [5,10,20,45,90]; each
+    performance is then measured at all of them. Empty = two of the preset's cameras film each performance."""
+    known_cameras: bool = True
+    """Whether a model with rays is told where cameras stand."""
     difficulty: str = "easy"
     """easy, normal or hard: noise, shake, changes of light, things before and beside the person."""
     frame_stride: float | None = None
@@ -30,6 +35,11 @@ class GeometryConfig:
 
     def __post_init__(self) -> None:
         require(2 <= self.performances <= 9999, f"performances={self.performances}; expected 2 to 9999")
+        if self.angles:
+            free = self.cameras == "free" and self.num_cameras is None
+            require(free, f"angles={list(self.angles)} are those of free cameras; give cameras=free and no num_cameras")
+            good = all(0 < angle <= 180 for angle in self.angles) and len(set(self.angles)) == len(self.angles)
+            require(good, f"angles={list(self.angles)}; expected degrees above 0 and up to 180, each once")
         require(0 < self.min_share <= 1, f"min_share={self.min_share}; expected more than 0 and at most 1")
         require(self.untrained >= 1, f"untrained={self.untrained}; expected at least 1")
         require(0 <= self.seed < 2**32, f"seed={self.seed}; expected 0 to {2**32 - 1}")

@@ -20,8 +20,9 @@ from mv2mae.studies.geometry.results import GeometryResult
 from mv2mae.studies.geometry.summary import GEOMETRY_NAME
 from mv2mae.studies.probes.measure import PROBE_NAME
 from mv2mae.studies.probes.results import ProbeResult
+from mv2mae.studies.second_view.results import SECOND_VIEW_NAME, SecondViewResult
 
-Kind = Literal["pre-training", "fine-tuning", "test", "probe"]
+Kind = Literal["pre-training", "fine-tuning", "test", "probe", "study"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class RunFolder:
     tests: Sequence[Tested]
     probes: Sequence[Probed]
     geometry: Sequence[GeometryResult]
+    second_views: Sequence[SecondViewResult]
     problems: Sequence[str]
     """Files that are there and cannot be read, and why."""
 
@@ -86,7 +88,7 @@ class RunFolder:
 
 
 def read_folder(path: str | Path) -> RunFolder:
-    """Read a run's folder, or that of a test or of probes alone.
+    """Read a run's folder, or that of a test, of probes or of a study alone.
 
     Raises:
         InputError: there is nothing of a run in it, or its configuration is damaged.
@@ -100,6 +102,7 @@ def read_folder(path: str | Path) -> RunFolder:
     tests = [test for place in places if (test := reader.test(place)) is not None]
     probes = [probed for place in places if (probed := reader.probes(place)) is not None]
     geometry = [found for place in places if (found := reader.result(GeometryResult, place / GEOMETRY_NAME))]
+    second = [study for place in places if (study := reader.result(SecondViewResult, place / SECOND_VIEW_NAME))]
     kind = _kind(path, config)
     if kind is None:
         raise InputError(_nothing_in(path))
@@ -114,6 +117,7 @@ def read_folder(path: str | Path) -> RunFolder:
         tests=tests,
         probes=probes,
         geometry=geometry,
+        second_views=second,
         problems=reader.problems,
     )
 
@@ -123,14 +127,19 @@ def _kind(path: Path, config: Mapping[str, Any]) -> Kind | None:
         return "fine-tuning" if "head" in config else "pre-training"
     if (path / RESULTS_NAME).exists():
         return "test"
-    return "probe" if (path / PROBE_NAME).exists() else None
+    if (path / PROBE_NAME).exists():
+        return "probe"
+    return "study" if any((path / name).exists() for name in _STUDIES) else None
+
+
+_STUDIES = (GEOMETRY_NAME, SECOND_VIEW_NAME)
 
 
 def _nothing_in(path: Path) -> str:
     inside = [
         str(part)
         for part in sorted(path.iterdir())
-        if part.is_dir() and any((part / name).exists() for name in (CONFIG_NAME, RESULTS_NAME, PROBE_NAME))
+        if part.is_dir() and any((part / name).exists() for name in (CONFIG_NAME, RESULTS_NAME, PROBE_NAME, *_STUDIES))
     ]
     if inside:
         return f"{path} is no run but holds some; give one or more of them: {' '.join(inside[:5])}"

@@ -15,6 +15,7 @@ from mv2mae.reports.testing import highlights_of_test, sections_of_test, what_wa
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, REPORT_NAME, environment, read_config, write_json
 from mv2mae.studies.geometry.page import geometry_highlight, geometry_section
 from mv2mae.studies.probes.page import probe_section
+from mv2mae.studies.second_view.page import second_view_highlight, second_view_section
 from mv2mae.visualize.report import Report, Section, write_report
 
 COMPARISON_NAME = "comparison.html"
@@ -65,13 +66,6 @@ def write_pages(folder: Path) -> None:
         print(f"  warning: no page was written ({reason}); try `mv2mae report {folder}`", file=sys.stderr)
 
 
-def write_page_of_run(folder: Path) -> None:
-    """The page of the run in which a folder lies, if it lies in one; warns as `write_pages` does."""
-    run = folder.resolve().parent
-    if (run / CONFIG_NAME).exists():
-        write_pages(run)
-
-
 def run_report(run: RunFolder) -> Report:
     """The page of one run."""
     is_training = bool(run.config)
@@ -84,16 +78,18 @@ def run_report(run: RunFolder) -> Report:
     for test in run.tests:
         sections += sections_of_test(test, config, most_clips=most)
     sections += [probe_section(probed.name, probed.result) for probed in run.probes]
+    sections += map(second_view_section, run.second_views)
     sections += map(geometry_section, run.geometry)
     sections += training.settings_section(run)
     if said := training.notes(run):
         sections.append(Section(title="What went wrong", notes=said))
     tests = [f"Tested on {what_was_tested(test.result)} ({test.name})." for test in run.tests]
     tested = [pair for test in run.tests for pair in highlights_of_test(test)]
+    studied = [*map(second_view_highlight, run.second_views), *map(geometry_highlight, run.geometry)]
     return Report(
         title=f"{run.kind.capitalize()}: {run.path.resolve().name}",
         lead=[*(training.lead(run) if is_training else _about(run)), *tests],
-        highlights=[*tested, *training.highlights(run), *map(geometry_highlight, run.geometry)][:_MOST_HIGHLIGHTS],
+        highlights=[*tested, *training.highlights(run), *studied][:_MOST_HIGHLIGHTS],
         sections=sections,
         facts=training.facts(run),
     )
@@ -110,6 +106,7 @@ def _config_above(folder: Path) -> dict[str, Any]:
 def _about(run: RunFolder) -> list[str]:
     of = [test.result.run for test in run.tests if test.result.run]
     of += [probed.result.run for probed in run.probes]
+    of += [study.weights for study in run.second_views] + [study.weights for study in run.geometry]
     return [f"Of the run {', '.join(dict.fromkeys(of))}."] if of else []
 
 

@@ -36,13 +36,15 @@ def geometry_figure(result: GeometryResult) -> Figure:
     lookers = {(entry.looker, entry.map): entry for entry in result.lookers if entry.block is None}
     shown = {key: lookers[key] for key in _LOOKS}
     with styled():
-        figure = Figure(figsize=(11, 7.8), layout="constrained")
-        (part, near), (blocks, body) = figure.subplots(2, 2)
+        figure = Figure(figsize=(15, 7.8), layout="constrained")
+        (part, near, exact), (blocks, body, moved) = figure.subplots(2, 3)
         _by_angle(part, shown, "part_hit", "the peak is on the same part of the body")
         _by_angle(near, shown, "near_hit", "the peak is within one token of the true projection")
+        _by_angle(exact, shown, "exact_hit", "the peak is the token nearest to it")
+        _by_angle(moved, shown, "moved_hit", "near, of tokens that lie elsewhere in the source")
         _by_block(blocks, result, shown)
         _by_part(body, shown)
-        for axis in (part, near, blocks, body):
+        for axis in (part, near, exact, moved, blocks, body):
             axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         figure.legend(*part.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         drawn = result.drawn
@@ -83,7 +85,7 @@ def _by_angle(axis: Axes, shown: Mapping[tuple[str, str], LookerResult], measure
 def _error(found: Sequence[Mean]) -> np.ndarray:
     """How far intervals reach below and above their values, [2, n]; NaN where there is nothing to count."""
     values = np.array([mean.drawn for mean in found])
-    low, high = np.array([mean.interval or (np.nan, np.nan) for mean in found]).T
+    low, high = np.array([mean.interval or (np.nan, np.nan) for mean in found]).reshape(-1, 2).T
     return np.stack([np.subtract(values, low), np.subtract(high, values)]).clip(min=0)  # rounding
 
 

@@ -23,7 +23,7 @@ from mv2mae.errors import InputError
 from mv2mae.model.attention_maps import CrossAttentionMaps, check_cross_view, cross_attention_layers
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import Size3
-from mv2mae.studies.geometry.two_views import TokenTruth, draw_two_views, token_truth
+from mv2mae.studies.geometry.two_views import TokenTruth, TwoViews, draw_pairs, token_truth
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.weights import load_pretrained, read_weights
 
@@ -34,15 +34,19 @@ MEASURES = {
     "distance": "from the peak to where the source sees the token's part, in tokens",
     "near_hit": "the peak is at most one token from there",
     "moment_hit": "the peak is in the same moment",
+    "exact_hit": "the peak is the visible token nearest to there, at any moment",
+    "moved_hit": "near, of tokens whose part lies more than a token from their own place",
 }
 """What is measured of each token. `part_hit` and `part_mass` count tokens whose part some visible source token shows;
-`near_hit` those with a visible token so near; `distance` those whose part projects into the source picture."""
+`near_hit` those with a visible token so near, `moved_hit` of them those where the same place is further off;
+`distance` and `exact_hit` those whose part projects into the source picture."""
 MODEL, UNTRAINED = "model", "untrained"
 UNIFORM, PERSON, PLACE, TRUE_PLACE = "uniform", "on the person", "same place", "true place"
 """Ways to look that know nothing, where the person is, only the token's own place, and the true projection."""
 FRAME_RATE = 30.0
 """Frames a second at which `frame_stride` counts where the weights say nothing else."""
 NEAR = 1.0
+_ROUNDING = 1e-4
 _MASKS = 1  # last word of a seed
 
 
@@ -67,6 +71,8 @@ class Queries:
     """Whether it is at the target token's time."""
     gap: Float[Tensor, "m k"]
     """From its place in the (t, h, w) grid to that of the target token, in tokens."""
+    shift: Float[Tensor, " m"]
+    """From the target token's own place to where the source sees its part, in tokens."""
 
 
 def ask(
@@ -93,6 +99,7 @@ def ask(
         distance=distance.masked_fill(~inside, float("nan")),
         same_moment=here[..., 0] == there[..., 0],
         gap=(here - there).norm(dim=-1),
+        shift=(here[:, 0, [2, 1]] + 0.5 - point[:, 0]).norm(dim=-1),
     )
 
 
@@ -110,6 +117,7 @@ def score(weights: Float[Tensor, "*maps m k"], asked: Queries) -> Float[Tensor, 
     peak = (weights == weights.amax(dim=-1, keepdim=True)).float()
     peak = peak / peak.sum(dim=-1, keepdim=True)
     same, near = asked.same_part.float(), (asked.distance <= NEAR).float()
+    nearest = (asked.distance <= asked.distance.amin(dim=-1, keepdim=True) + _ROUNDING).float()
     known = ~asked.distance.isnan().any(dim=-1)
     nan = torch.tensor(float("nan"))
     found = [
@@ -119,6 +127,8 @@ def score(weights: Float[Tensor, "*maps m k"], asked: Queries) -> Float[Tensor, 
         (peak * asked.distance).sum(dim=-1),
         torch.where(known & near.any(dim=-1), (peak * near).sum(dim=-1), nan),
         (peak * asked.same_moment).sum(dim=-1),
+        torch.where(known, (peak * nearest).sum(dim=-1), nan),
+        torch.where(known & near.any(dim=-1) & (asked.shift > NEAR), (peak * near).sum(dim=-1), nan),
     ]
     return torch.stack(found, dim=-1)
 
@@ -148,7 +158,7 @@ class Measured:
     """Of all q query tokens, what each looker scored."""
 
     rows: pd.DataFrame
-    """A row a token: `performance`, `angle` (degrees between the cameras), `part`."""
+    """A row a token: `performance`, `angle` (degrees between the cameras), `at` (those asked for, or NaN), `part`."""
     blind: dict[str, Float[np.ndarray, "q measures"]]
     """By name, `UNIFORM` to `TRUE_PLACE`."""
     maps: dict[str, Float[np.ndarray, "models layers heads+1 q measures"]]
@@ -201,6 +211,7 @@ def drawing(weights: str | Path, config: GeometryConfig) -> SynthConfig:
     return SynthConfig(
         cameras=config.cameras,
         num_cameras=config.num_cameras,
+        azimuths=(0.0, *config.angles) if config.angles else (),
         difficulty=config.difficulty,
         num_frames=stored.config.num_frames,
         fps=float(stored.about.get("fps") or FRAME_RATE) / stride,
@@ -212,14 +223,27 @@ def drawing(weights: str | Path, config: GeometryConfig) -> SynthConfig:
 def _measured_pair(
     models: dict[str, list[MV2MAE]], drawn: SynthConfig, config: GeometryConfig, number: int, device: torch.device
 ) -> Iterator[Measured]:
-    """Both directions of a performance."""
-    shape, (views, angle) = models[MODEL][0].config, draw_two_views(drawn, number)
+    """Both directions of each pair of views of a performance."""
+    for pair, at in zip(draw_pairs(drawn, number), config.angles or [float("nan")], strict=True):
+        yield from _both_directions(models, pair, at, config, number, device)
+
+
+def _both_directions(
+    models: dict[str, list[MV2MAE]],
+    pair: TwoViews,
+    at: float,
+    config: GeometryConfig,
+    number: int,
+    device: torch.device,
+) -> Iterator[Measured]:
+    shape, (views, angle) = models[MODEL][0].config, pair
     truths = [token_truth(view, other, shape.tubelet_size, config.min_share)
               for view, other in (views, views[::-1])]  # fmt: skip
     target = torch.stack([view.clip for view in views]).to(device)
     seeds = torch.from_numpy(np.random.default_rng((config.seed, number, _MASKS)).integers(2**60, size=2)).to(device)
     poses = torch.stack([torch.from_numpy(view.camera.pinhole().vector()) for view in views]).to(device)
-    cameras = torch.stack([poses, poses.flip(0)])  # a model without rays leaves them aside
+    # a model without rays leaves them aside
+    cameras = torch.stack([poses, poses.flip(0)]) if config.known_cameras else None
     found = {
         name: [cross_attention_layers(model, target.flip(0), target, seeds=seeds, cameras=cameras) for model in group]
         for name, group in models.items()
@@ -228,7 +252,7 @@ def _measured_pair(
         any_maps = found[MODEL][0][0]
         masked, visible = any_maps.masks.masked_idx[item, 0].cpu(), any_maps.source_idx[item].cpu()
         asked = ask(truths[item], truths[1 - item], masked, visible, shape.grid, shape.tubelet_size[1:])
-        rows = pd.DataFrame({"performance": number, "angle": angle, "part": asked.part.numpy()})
+        rows = pd.DataFrame({"performance": number, "angle": angle, "at": at, "part": asked.part.numpy()})
         blind = {name: score(weights, asked).numpy() for name, weights in blind_lookers(asked).items()}
         maps = {name: np.stack([_of_heads(layers, item, asked) for layers in group]) for name, group in found.items()}
         yield Measured(rows, blind, maps)

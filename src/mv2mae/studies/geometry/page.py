@@ -5,6 +5,7 @@ from __future__ import annotations
 from mv2mae.evaluate.tables import number
 from mv2mae.studies.geometry.figure import geometry_figure
 from mv2mae.studies.geometry.results import GeometryResult, Measures
+from mv2mae.studies.geometry.summary import PLACES, place_rows
 from mv2mae.visualize.report import ReportFigure, Section, Table
 
 _SHOWN = {
@@ -23,11 +24,20 @@ def geometry_section(result: GeometryResult) -> Section:
     drawn = result.drawn
     rows = [[name, *_cells(result, key)] for key, name in _SHOWN.items()]
     table = Table(
-        header=["who looks", "same part", "95 % interval", "within one token", "off, in tokens"],
+        header=["who looks", "same part", "95 % interval", "within one token", "nearest token", "off, in tokens"],
         rows=rows,
         caption=f"{result.tokens:,} masked tokens on the body, {result.performances} drawn performances, "
         f"cameras {drawn['cameras']}, {drawn['difficulty']}. Same part: the share of tokens whose attention peaks on "
         "the same part of the body in the other view.",
+    )
+    header = ["degrees", *(f"{name}{end}" for name in PLACES for end in ("", ": same place", ": difference"))]
+    places = Table(
+        header=header,
+        rows=place_rows(result),
+        caption="The best head against the same place in the frame, on the same tokens; differences with 95 % "
+        "intervals. Near: at most one token from the true place. On it: the visible token nearest to it. Moved: near, "
+        "of tokens whose true place is more than a token from their own. Cameras that look at one person show it at "
+        "all but the same place up to 20 degrees: what near says there is little.",
     )
     picture = ReportFigure(
         figure=geometry_figure(result),
@@ -35,7 +45,7 @@ def geometry_section(result: GeometryResult) -> Section:
         "only looks at the same place in the frame falls off as the cameras move apart.",
         alt="hits on the same part of the body by angle, block and part",
     )
-    return Section(title="Where the cross-attention looks", tables=[table], figures=[picture])
+    return Section(title="Where the cross-attention looks", tables=[table, places], figures=[picture])
 
 
 def geometry_highlight(result: GeometryResult) -> tuple[str, str]:
@@ -53,4 +63,5 @@ def _cells(result: GeometryResult, key: tuple[str, str]) -> list[str]:
     found = _overall(result, key)
     interval = found.part_hit.interval
     span = " to ".join(f"{end:.3f}" for end in interval) if interval else "-"
-    return [number(found.part_hit.value), span, number(found.near_hit.value), number(found.distance.value)]
+    others = (found.mean(name) for name in ("near_hit", "exact_hit", "distance"))
+    return [number(found.part_hit.value), span, *(number(other.value) for other in others)]

@@ -25,6 +25,10 @@ class Mean(Result):
         return float("nan") if self.value is None else self.value
 
 
+NOTHING = Mean(value=None, interval=None, num=0)
+"""Of what earlier versions did not measure."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measures(Result):
     """Each as `geometry.measure.MEASURES` says."""
@@ -35,11 +39,14 @@ class Measures(Result):
     distance: Mean
     near_hit: Mean
     moment_hit: Mean
+    exact_hit: Mean | None = field(default=None, metadata=LEFT_OUT)
+    """Not in files of earlier versions, as the next."""
+    moved_hit: Mean | None = field(default=None, metadata=LEFT_OUT)
 
     def mean(self, measure: str) -> Mean:
         """One of them, by its name in `MEASURES`."""
-        found: Mean = getattr(self, measure)
-        return found
+        found: Mean | None = getattr(self, measure)
+        return NOTHING if found is None else found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,8 @@ class AngleMeasures(Measures):
 
     angle: float
     performances: int
+    against: dict[str, Measures] | None = field(default=None, metadata=LEFT_OUT)
+    """Of a model's best head: its measures less those of others on the same tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from mv2mae.studies.geometry.measure import (
     MEASURES,
     MODEL,
     PERSON,
+    PLACE,
     UNIFORM,
     UNTRAINED,
     Measured,
@@ -28,6 +29,7 @@ from mv2mae.studies.geometry.measure import (
     measure,
 )
 from mv2mae.studies.geometry.results import (
+    NOTHING,
     AngleMeasures,
     GeometryResult,
     HeadMeasures,
@@ -43,8 +45,11 @@ from mv2mae.wording import counted
 BEST, MEAN = "best head", "mean of heads"
 GEOMETRY_NAME = "geometry.json"
 ANGLE_STEP = 22.5
-"""Degrees; angles between cameras are gathered round the multiples of this."""
-_COLUMNS = dict(zip(("part", "person", "mass", "off", "near", "moment"), MEASURES, strict=True))
+"""Degrees; angles between cameras are gathered round the multiples of this, where none were asked for."""
+_COLUMNS = dict(zip(("part", "person", "mass", "off", "near", "moment", "on it", "moved"), MEASURES, strict=True))
+
+PLACES = {column: _COLUMNS[column] for column in ("near", "on it", "moved")}
+"""What is compared with the same place, angle by angle; column -> measure."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +113,12 @@ def summarise(measured: Measured) -> Summary:
 
 def _result(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> LookerResult:
     """What one looker scored, overall, by angle and by part of the body; a model also against others."""
-    bins = (rows["angle"] / ANGLE_STEP).round() * ANGLE_STEP
+    bins = rows["at"].fillna((rows["angle"] / ANGLE_STEP).round() * ANGLE_STEP)
     by_angle = [
         AngleMeasures(
             angle=float(angle),
             performances=int(some["performance"].nunique()),
+            against=_against(looker, lookers, some) if (looker.name, looker.map) == (MODEL, BEST) else None,
             **_means(looker.values[some.index], some),
         )
         for angle, some in rows.groupby(bins)
@@ -133,10 +139,12 @@ def _result(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> Looker
 
 
 def _against(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> dict[str, Measures]:
-    """A model's scores less those of the same map before training, and less chance."""
-    others = [other for other in lookers if other.name in (UNIFORM, PERSON)
+    """A model's scores less those of the same map before training, less chance and less the same place; on the same
+    tokens, those of `rows`."""
+    others = [other for other in lookers if other.name in (UNIFORM, PERSON, PLACE)
               or (other.name, other.map, other.block) == (UNTRAINED, looker.map, looker.block)]  # fmt: skip
-    return {other.name: Measures(**_means(looker.values - other.values, rows)) for other in others}
+    differences = {other.name: (looker.values - other.values)[rows.index] for other in others}
+    return {name: Measures(**_means(values, rows)) for name, values in differences.items()}
 
 
 def _lookers(measured: Measured) -> Iterator[Looker]:
@@ -196,6 +204,7 @@ def print_geometry(result: GeometryResult) -> None:
     print_table(console, "the peak of the cross-attention", columns, [rows[:models], rows[models:]])
     for column, name in _COLUMNS.items():
         console.print(f"  {column:7} {MEASURES[name]}", soft_wrap=True, highlight=False)
+    _print_places(console, result)
     shown = [entry for entry in result.lookers if entry.map == BEST or entry.looker in (UNIFORM, PERSON)]
     angles = [
         [f"{cells[0].angle:g} ({cells[0].performances})", *(number(cell.part_hit.value) for cell in cells)]
@@ -209,6 +218,33 @@ def print_geometry(result: GeometryResult) -> None:
         gain: Any = other.part_hit
         text = f"  part, best head less {name}: {gain.value:+.3f} ({bounds(gain.interval, '+.3f')})"
         console.print(text, soft_wrap=True, highlight=False)
+
+
+def _print_places(console: Console, result: GeometryResult) -> None:
+    columns = ("degrees", *(f"{column}{end}" for column in PLACES for end in ("", ", same place", ", difference")))
+    console.print()
+    title = "the peak of the best head and the same place, by the angle between the cameras"
+    print_table(console, title, columns, [place_rows(result)])
+
+
+def place_rows(result: GeometryResult) -> list[list[str]]:
+    """For each angle and measure of `PLACES`: the model's best head, the same place in the frame, and their difference
+    on the same tokens with its interval.
+    """
+    best, place = (
+        next(entry for entry in result.lookers if (entry.looker, entry.map) == key)
+        for key in ((MODEL, BEST), (PLACE, ""))
+    )
+    rows = []
+    for found, other in zip(best.by_angle, place.by_angle, strict=True):
+        cells = [f"{found.angle:g}"]
+        for name in PLACES.values():
+            cells += [number(found.mean(name).value), number(other.mean(name).value)]
+            gain = found.against[PLACE].mean(name) if found.against and PLACE in found.against else NOTHING
+            known = gain.value is not None and gain.interval is not None
+            cells.append(f"{gain.drawn:+.3f} ({bounds(gain.interval or (), '+.3f')})" if known else "-")
+        rows.append(cells)
+    return rows
 
 
 def _row(entry: LookerResult) -> list[str]:

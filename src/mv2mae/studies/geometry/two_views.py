@@ -36,21 +36,34 @@ def draw_two_views(config: SynthConfig, number: int) -> TwoViews:
     Raises:
         InputError: the preset has fewer than two cameras.
     """
+    (pair,) = draw_pairs(config, number)
+    return pair
+
+
+def draw_pairs(config: SynthConfig, number: int) -> list[TwoViews]:
+    """Performance `number` (from 0), in a room of its own, before two of its cameras, or, where free cameras stand at
+    given azimuths, before the first camera and each of the others.
+
+    Raises:
+        InputError: the preset has fewer than two cameras.
+    """
     if len(config.views) < 2:
         raise InputError(f"cameras={config.cameras} with {len(config.views)} view(s); give at least 2")
     rng = config.rng(_DRAWN, number)
     action = str(rng.choice(config.actions))
     group = Group(setup=number + 1, subject=int(rng.choice(config.subjects)), repetition=1, action=action)
-    chosen = rng.choice(len(config.views), 2, replace=False)
+    every = range(len(config.views))
+    chosen = every if config.azimuths else rng.choice(len(every), 2, replace=False)
     cameras, room = plan_setup(config, group.setup)
     movers = cast_group(config, group, cameras, room)
     takes = [make_take(config, group, Stage(room, cameras[i], config.size), movers) for i in chosen]
-    first, second = (
+    first, *others = (
         view_of(footage.frames, footage.truth, cameras[i])
         for i, footage in zip(chosen, film(takes, truth=TRUTH), strict=True)
     )
-    axes = first.camera.rotation[2] @ second.camera.rotation[2]
-    return TwoViews((first, second), float(np.degrees(np.arccos(np.clip(axes, -1, 1)))))
+    axes = [first.camera.rotation[2] @ other.camera.rotation[2] for other in others]
+    degrees = np.degrees(np.arccos(np.clip(axes, -1, 1)))
+    return [TwoViews((first, other), float(angle)) for other, angle in zip(others, degrees, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from mv2mae.weights import load_pretrained, read_weights
 
 TOKENS = ("all", "seen", "hidden")
 """Which tokens: all masked ones, those whose surface the source really sees, the others."""
-LOSSES = ("self", "cross", "baseline", EMPTY, MASK_TOKENS, "other_room", "same_room")
 RISES = (EMPTY, MASK_TOKENS, "other_room", "same_room")
-"""Sources whose cost is measured: none, another performance's in another room, and in the same room."""
+"""Sources whose cost is measured: none, mask tokens, another performance's in another room, and in the same room."""
+LOSSES = ("self", "cross", "baseline", *RISES)
 UNKNOWN = "not known"
 """The angle of cameras that nothing is known of."""
 _DRAWS = 2000
@@ -51,13 +51,36 @@ def measure(
         total = config.performances
     else:
         pairs, total = video_pairs(weights, data, config), -(-config.performances // config.batch_size)
-    rows = [row for asked in track(pairs, "measuring pairs", total, transient=True)
-            for row in _rows(asked, config, _losses(model, asked, config, torch.device(device)))]  # fmt: skip
-    return pd.DataFrame(rows)
+    return measure_pairs(
+        model, track(pairs, "measuring pairs", total, transient=True), config.angles,
+        known_cameras=config.known_cameras, device=device,
+    )  # fmt: skip
+
+
+def measure_pairs(
+    model: MV2MAE,
+    pairs: Iterable[Asked],
+    angles: Sequence[float],
+    *,
+    known_cameras: bool = True,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """The rows of `measure` for pairs of any kind.
+
+    Args:
+        model: on the device, in evaluation mode.
+        angles: with the nearest of which pairs count that do not say where their cameras were to stand.
+        known_cameras: whether a model with rays is told the cameras.
+    """
+    told = known_cameras and model.config.cameras != "none"
+    return pd.DataFrame(
+        [row for asked in pairs for row in _rows(asked, angles, _losses(model, asked, told, torch.device(device)))]
+    )
 
 
 @torch.no_grad()
-def _losses(model: MV2MAE, asked: Asked, config: SecondViewConfig, device: torch.device) -> SourceLosses:
+def _losses(model: MV2MAE, asked: Asked, told: bool, device: torch.device) -> SourceLosses:
+
     def run(batch: Mapping[str, Tensor]) -> PretrainOutput:
         further: dict[str, Any] = {"cameras": batch["cameras"]} if "cameras" in batch else {}
         out: PretrainOutput = model(
@@ -65,19 +88,19 @@ def _losses(model: MV2MAE, asked: Asked, config: SecondViewConfig, device: torch
         )
         return out
 
-    tells = model.config.cameras != "none" and config.known_cameras
-    batch = {name: value.to(device) for name, value in asked.batch.items() if tells or name != "cameras"}
-    return compare_sources(model, run, batch, {name: value.to(device) for name, value in asked.wrong.items()})[1]
+    batch = {name: value.to(device) for name, value in asked.batch.items() if told or name != "cameras"}
+    wrong = {name: value.to(device) for name, value in asked.wrong.items()}
+    return compare_sources(model, run, batch, wrong)[1]
 
 
-def _rows(asked: Asked, config: SecondViewConfig, losses: SourceLosses) -> Iterable[dict[str, Any]]:
+def _rows(asked: Asked, angles: Sequence[float], losses: SourceLosses) -> Iterable[dict[str, Any]]:
     own = losses.own
     assert own.cross_view is not None
     errors = {"self": own.self_view, "cross": own.cross_view, "baseline": own.baseline, **losses.cross}
     found = {name: value.cpu().double().numpy() for name, value in errors.items()}
     weights, tokens = own.weights.cpu().double().numpy(), own.tokens.cpu()
     seen = None if asked.seen is None else asked.seen.gather(1, tokens).numpy()
-    places = nearest(asked.angles, config.angles) if asked.asked_for is None else asked.asked_for
+    places = nearest(asked.angles, angles) if asked.asked_for is None else asked.asked_for
     for item, (group, angle, at) in enumerate(zip(asked.groups, asked.angles, places, strict=True)):
         for kind in TOKENS if seen is not None else TOKENS[:1]:
             chosen = np.ones_like(weights[item]) if kind == "all" or seen is None else seen[item] == (kind == "seen")
@@ -87,17 +110,17 @@ def _rows(asked: Asked, config: SecondViewConfig, losses: SourceLosses) -> Itera
             yield {"group": group, "angle": angle, "at": at, "tokens": kind, "weight": counted.sum(), **sums, **missing}
 
 
-def summarise(rows: pd.DataFrame, config: SecondViewConfig) -> list[AngleResult]:
+def summarise(rows: pd.DataFrame, angles: Sequence[float], seed: int = 0) -> list[AngleResult]:
     """For each angle and kind of tokens, with 95 % bootstrap intervals over performances."""
     found = []
-    for angle in (*sorted(config.angles), np.nan):
+    for angle in (*sorted(angles), np.nan):
         here = rows[rows["at"].isna() if np.isnan(angle) else rows["at"] == angle]
         name = UNKNOWN if np.isnan(angle) else f"{angle:g}"
         for kind in TOKENS:
             part = here[here["tokens"] == kind]
             if len(part):
                 whole = float(here["weight"][here["tokens"] == "all"].sum())
-                found.append(_at_angle(name, kind, part, whole, config.seed))
+                found.append(_at_angle(name, kind, part, whole, seed))
     return found
 
 
@@ -155,5 +178,5 @@ def second_view(
         on=f"{drawn}, {config.difficulty}" if config.on == "drawn" else f"videos of {data.manifest}",
         known_cameras=config.known_cameras and stored.config.cameras != "none",
         trained_on=stored.about.get("apart"),
-        angles=tuple(summarise(rows, config)),
+        angles=tuple(summarise(rows, config.angles, config.seed)),
     ), rows

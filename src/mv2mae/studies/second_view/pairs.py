@@ -13,9 +13,11 @@ from torch import Tensor
 
 from mv2mae.config import DataConfig, SecondViewConfig
 from mv2mae.data.calibration import cameras_of
+from mv2mae.data.cameras import CAMERA_SIZE
 from mv2mae.data.datamodule import held_out_batch, unaugmented
 from mv2mae.data.held_out import other_performances
 from mv2mae.data.manifest import read_manifest
+from mv2mae.data.pairing import degrees_apart
 from mv2mae.data.protocols import select
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset
@@ -136,14 +138,19 @@ def video_pairs(weights: str | Path, data: DataConfig, config: SecondViewConfig)
         videos=Videos(),
         cameras=cameras_of(data),
     )
-    batch = {name: value for name, value in held_out_batch(pairs, config.performances).items()}
+    yield from pairs_of(pairs, config.performances, batch_size=config.batch_size, seed=config.seed)
+
+
+def pairs_of(pairs: PairDataset, number: int, *, batch_size: int, seed: int) -> Iterator[Asked]:
+    """So many pairs of a data set, spread evenly over it, some at a time; wrong sources are those of other ones."""
+    batch = {name: value for name, value in held_out_batch(pairs, number).items()}
     tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
     index = tensors.pop("index").tolist()
     groups, setups = ([names[i] for i in index] for names in (pairs.groups, pairs.setups))
-    others = dict(zip(("other_room", "same_room"), other_performances(groups, setups, config.seed), strict=True))
-    axes = tensors["cameras"][:, :2, 10:13].numpy()
-    angles = np.degrees(np.arccos(np.clip((axes[:, 0] * axes[:, 1]).sum(axis=1), -1, 1)))
-    for part in np.array_split(np.arange(len(index)), -(-len(index) // config.batch_size)):
+    others = dict(zip(("other_room", "same_room"), other_performances(groups, setups, seed), strict=True))
+    known = tensors.get("cameras", torch.full((len(index), 2, CAMERA_SIZE), torch.nan)).numpy()
+    angles = degrees_apart(known[:, 0], known[:, 1])
+    for part in np.array_split(np.arange(len(index)), -(-len(index) // batch_size)):
         chosen = {
             name: tensors["sources"][np.where(other[part] >= 0, other[part], part)] for name, other in others.items()
         }

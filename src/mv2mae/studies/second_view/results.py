@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mv2mae.evaluate.results import Interval
-from mv2mae.results import Result
+from mv2mae.results import LEFT_OUT, Result
+
+SECOND_VIEW_NAME = "second_view.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,13 @@ class AngleResult(Result):
     """Rise of the cross-view loss with no source, another room's, the same room's; None where there was none."""
     other_room: Change | None
     same_room: Change | None
-    mask_tokens: Change | None = None
+    mask_tokens: Change | None = field(default=None, metadata=LEFT_OUT)
     """The same with mask tokens in place of the source's: places, and nothing at them."""
+
+    def with_source(self, name: str) -> float | None:
+        """The cross-view loss over the mean baseline with another source (`measure.RISES`)."""
+        rise: Change | None = getattr(self, name)
+        return None if rise is None else self.cross * (1 + rise.value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,19 +11,23 @@ from rich.console import Console
 from mv2mae.config import DataConfig, SecondViewConfig
 from mv2mae.evaluate.tables import print_table
 from mv2mae.files import atomic_write, make_writable
-from mv2mae.model.second_view import EMPTY, MASK_TOKENS
+from mv2mae.studies.second_view.figure import RISES, cells, second_view_figure
 from mv2mae.studies.second_view.measure import second_view
-from mv2mae.studies.second_view.results import Change, SecondViewResult
+from mv2mae.studies.second_view.results import SECOND_VIEW_NAME, SecondViewResult
 from mv2mae.weights import find_weights
 
-SECOND_VIEW_NAME = "second_view.json"
-_RISES = {EMPTY: "none", MASK_TOKENS: "blank", "other_room": "other room", "same_room": "same room"}
+_NOTES = (
+    "at: degrees. self, cross: losses over the mean baseline. gain: cross below self, on the same tokens; the two",
+    "decoders differ, so believe it only as far as another room's source costs: the last columns are the rise of",
+    "the cross-view loss with no source, with mask tokens for it (a decoder never met either), with another room's",
+    "source and with one of the same room.",
+)
 
 
 def run_second_view(
     weights: str, data: DataConfig, config: SecondViewConfig, out: Path, *, device: str = "cpu"
 ) -> None:
-    """Measure, print, and write `second_view.json` and the rows, `second_view.csv`.
+    """Measure, print, and write `second_view.json`, `second_view.png` and the rows, `second_view.csv`.
 
     Raises:
         InputError: as `measure`, or a folder that cannot be written.
@@ -34,7 +38,8 @@ def run_second_view(
     print_second_view(result)
     result.write(out / SECOND_VIEW_NAME)
     _write(rows, out / "second_view.csv")
-    print(f"  wrote {out / SECOND_VIEW_NAME} and {out / 'second_view.csv'}")
+    second_view_figure(result).savefig(out / "second_view.png", dpi=150)
+    print(f"  wrote {out / SECOND_VIEW_NAME}, {out / 'second_view.png'} and {out / 'second_view.csv'}")
 
 
 def _write(rows: pd.DataFrame, file: Path) -> None:
@@ -45,38 +50,11 @@ def _write(rows: pd.DataFrame, file: Path) -> None:
 def print_second_view(result: SecondViewResult) -> None:
     """The table by angle, and what a reader has to know of it."""
     told = "cameras known" if result.known_cameras else "cameras not told"
-    columns = ["at", "tokens", "self", "cross", "gain", "95 %", *_RISES.values()]
-    rows = [
-        [
-            row.angle,
-            row.tokens,
-            f"{row.self:.3f}",
-            f"{row.cross:.3f}",
-            _shown(row.gain),
-            _interval(row.gain),
-            *(_shown(getattr(row, name)) for name in _RISES),
-        ]
-        for row in result.angles
-    ]
+    columns = ["at", "tokens", "self", "cross", "gain", "95 %", *RISES.values()]
+    rows = [cells(row) for row in result.angles]
     parts = [list(part) for _, part in groupby(rows, key=lambda row: row[0])]
     print_table(Console(), f"{result.weights} on {result.on}; {told}", columns, parts)
-    print(
-        "  at: degrees. self, cross: losses over the mean baseline. gain: cross below self, on the same tokens; the two"
-    )
-    print(
-        "  decoders differ, so believe it only as far as another room's source costs: the last columns are the rise of"
-    )
-    print(
-        "  the cross-view loss with no source, a blank one (mask tokens; a decoder never met either), another room's,"
-    )
-    print("  the same room's.")
+    for line in _NOTES:
+        print(f"  {line}")
     if result.on.startswith("videos"):
         print("  Rooms and people of these videos may have been trained on: then gains may be rooms learnt by heart.")
-
-
-def _shown(found: Change | None) -> str:
-    return "-" if found is None else f"{found.value:+.1%}"
-
-
-def _interval(found: Change | None) -> str:
-    return "-" if found is None or found.interval is None else "{:+.1%} to {:+.1%}".format(*found.interval)
