@@ -15,9 +15,10 @@ from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.evaluate.predict import load_classifier
 from mv2mae.evaluate.scores import read_scores
 from mv2mae.studies.extract import extract
-from mv2mae.studies.geometry import run, summary
+from mv2mae.studies.geometry import run
 from mv2mae.studies.probes import measure as probes
 from mv2mae.studies.view_robustness import measure as robustness
+from mv2mae.studies.view_robustness.tables import write_robustness
 from mv2mae.synthetic.generate import generate, synth
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
@@ -26,8 +27,8 @@ from mv2mae.visualize.visualize import visualize
 
 FUNCTIONS = [
     pretrain, finetune, evaluate, load_classifier, read_scores,
-    extract, probes.probe, robustness.view_robustness, robustness.write_robustness, run.run_geometry,
-    summary.write_geometry, visualize, preview, demo, generate, synth,
+    extract, probes.probe, robustness.view_robustness, write_robustness, run.run_geometry,
+    visualize, preview, demo, generate, synth,
     indexing.index, manifest.read_manifest, manifest.write_manifest, manifest.read_table, runs.read_config,
     runs.read_log, weights.save_weights, mv2mae.load_encoder,
 ]  # fmt: skip
