@@ -117,9 +117,9 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     file = folder / CONFIG_NAME
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.load(file.read_text(encoding="utf-8"), _PlainLoader)
         _tell_if_changed(file)
-    except (OSError, yaml.YAMLError, ValueError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"{file} cannot be read: it holds no settings")
@@ -127,6 +127,15 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if cut := [name for name in _SECTIONS if not isinstance(values.get(name, {}), dict)]:
         raise InputError(f"{file} cannot be read: {cut[0]} holds no settings")
     return values
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Without references, which no run writes: a few lines of them stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("it holds references (*), which no run writes")
+        return super().compose_node(parent, index)
 
 
 def _tell_if_changed(file: Path) -> None:

@@ -38,7 +38,7 @@ def read_class_names(manifest: str | Path) -> dict[int, str]:
         values = json.loads(file.read_text(encoding="utf-8"))
         pairs = enumerate(values) if isinstance(values, list) else values.items()
         return {int(label): str(name) for label, name in pairs}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f"{file} must hold the classes' names: a JSON list, or an object by label") from error
 
 
