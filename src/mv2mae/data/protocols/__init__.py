@@ -10,7 +10,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from mv2mae.data.protocols import etri, folder, lerobot, ntu60, ntu120, nucla, pkummd2, rocog, synadl, synthetic
+from mv2mae.data.protocols import (
+    assembly101,
+    egoexo4d,
+    etri,
+    folder,
+    lerobot,
+    ntu60,
+    ntu120,
+    nucla,
+    pkummd2,
+    rocog,
+    synadl,
+    synthetic,
+)
 from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split, list_folder
 from mv2mae.errors import InputError
 from mv2mae.wording import listed
@@ -19,7 +32,10 @@ __all__ = ["PROTOCOLS", "Indexed", "Listing", "Protocol", "Split", "build_index"
 
 PROTOCOLS: dict[str, Protocol] = {
     module.PROTOCOL.name: module.PROTOCOL
-    for module in (folder, ntu60, ntu120, etri, nucla, pkummd2, rocog, synadl, lerobot, synthetic)
+    for module in (
+        *(folder, ntu60, ntu120, etri, nucla, pkummd2, rocog, synadl),
+        *(assembly101, egoexo4d, lerobot, synthetic),
+    )
 }
 """Data sets by name."""
 
