@@ -129,11 +129,13 @@ class MV2MAE(nn.Module):
             masks = drawn(self.config, seeds, views.shape[1])
         visible, shown = self._encode(views, masks)
         num_targets, crossed = visible.shape[1], None
+        # first of all, so that gradients are summed in the order of earlier versions, to the same bits
+        alone = self._decode(visible, masks, None, None)
         if self.cross_decoder is not None:
             rays = self._rays(cameras, seeds)
             rays = None if rays is None else repeated(rays, len(visible) // len(views))
             crossed = self._decode(visible, masks, shown, rays)
-        made = Reconstructions(self._decode(visible, masks, None, None), crossed, masks)
+        made = Reconstructions(alone, crossed, masks)
         return self._compare(views[:, :num_targets], made, with_reconstructions)
 
     def draw_masks(self, batch: int, views: int, device: torch.device, seeds: Int[Tensor, " b"] | None = None) -> Masks:
