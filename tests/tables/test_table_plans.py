@@ -103,6 +103,8 @@ def test_seeds_rows_and_columns_are_chosen(tmp_path):
     seeds = [part.config.seed for part in plan.parts if isinstance(part.config, FinetuneConfig)]
     assert sorted(seeds) == [0, 0, 1, 1, 1000, 1000, 1001, 1001]
     assert [len(cell.trainings) for cell in plan.cells] == [2, 2, 4, 4]  # from scratch each fine-tuning counts
+    turns = [part.config.seed >= 1000 for part in plan.parts if isinstance(part.config, FinetuneConfig)]
+    assert turns == sorted(turns)  # what is stopped has whole tables
     with pytest.raises(InputError, match=r"'0.8' is no row of the table; rows: 0.5, 0.9, from scratch"):
         planned(table_file(tmp_path), few_videos(tmp_path), tmp_path, rows=("0.8",))
 

@@ -107,7 +107,8 @@ def plan_table(table: Table, options: StudyOptions) -> Plan:
         for row in table.rows if row.name in rows
         for column in table.columns if column.name in columns
     )  # fmt: skip
-    ordered = sorted(maker.made.values(), key=lambda part: STAGES.index(part.stage))
+    # the first training of every row before the second of any: a study that is stopped has whole tables
+    ordered = sorted(maker.made.values(), key=lambda part: (maker.turn[part.name], STAGES.index(part.stage)))
     return Plan(
         table=table, options=options, size=settings.size, seeds=seeds, cells=cells, parts=tuple(ordered), sets=sets
     )
@@ -135,8 +136,10 @@ class _Parts:
     """Makes parts; one that was made before is the same one."""
 
     def __init__(self, settings: Settings, seeds: tuple[int, int]) -> None:
-        self.settings, self.seeds = settings, seeds
+        self.settings, self.seeds, self.now = settings, seeds, 0
         self.made: dict[str, Part] = {}
+        self.turn: dict[str, int] = {}
+        """Of each part the number of the training for which it was made first."""
 
     def cell(self, row: Row, column: Column) -> TableCell:
         measure = row.measure or column.measure
@@ -144,6 +147,7 @@ class _Parts:
         trainings: list[Training] = []
         if measure in NEEDS_CLASSIFIER:
             for k in range(self.seeds[0]):
+                self.now = k
                 start = self.pretrained(row, column, k)
                 tests = [self.tested(row, column, start, (k, j)) for j in range(self.seeds[1])]
                 if start is None:  # each fine-tuning is a training of its own
@@ -153,6 +157,7 @@ class _Parts:
                     trainings.append(Training(name=names, parts=tuple(tests)))
         elif not scratch:
             for k in range(self.seeds[0]):
+                self.now = k
                 start = self.pretrained(row, column, k)
                 assert start is not None
                 trainings.append(Training(name=start.name, parts=(self.frozen(row, column, start, measure),)))
@@ -196,6 +201,7 @@ class _Parts:
         said = json.dumps(values, sort_keys=True)
         name = f"{stage}-{digest_of(stage, said, data.digest, needs.name if needs else '')}"
         if name not in self.made:
+            self.turn[name] = self.now
             self.made[name] = Part(stage=stage, name=name, config=config, data=data, needs=needs, test=test)
         return self.made[name]
 
