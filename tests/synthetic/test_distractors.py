@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mv2mae.synthetic import SynthConfig
+from mv2mae.synthetic.difficulty import DIFFICULTIES
 from mv2mae.synthetic.generate import plan_setup
 from mv2mae.synthetic.world.distractors import KINDS, draw_distractors
 from mv2mae.synthetic.world.mesh import PARTS, Mover
@@ -64,6 +65,22 @@ def test_the_number_follows_the_chances() -> None:
     ]
     assert set(counts) == {0, 2}
     assert 15 < counts.count(0) < 45
+
+
+def test_a_crowd_comes_on_top_and_changes_nothing_else() -> None:
+    rig, room = plan_setup(SynthConfig(seed=2), 1)
+    alone, crowded = (
+        draw_distractors(np.random.default_rng(5), (0, 0, 1), room, rig, SECONDS[:4], 1, crowd=crowd)
+        for crowd in (0, 3)
+    )
+    assert (len(alone), len(crowded)) == (2, 5)
+    for mover, same in zip(alone, crowded[:2], strict=True):
+        np.testing.assert_array_equal(mover.positions, same.positions)
+    people = crowded[2:]
+    assert all(np.ptp(mover.vertices()[..., 2]) > 1.4 for mover in people)  # of a person's height
+    places = [mover.positions[0, 0, :2] for mover in people]
+    assert min(np.hypot(*(a - b)) for k, a in enumerate(places) for b in places[:k]) > 0.05
+    assert DIFFICULTIES["crowded"].crowd == 3
 
 
 def test_few_pass_between_a_camera_and_the_person() -> None:

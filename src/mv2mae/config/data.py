@@ -29,7 +29,7 @@ class StreamConfig:
     same_cameras: bool = False
     """Whether all rooms have the same camera poses, as in a laboratory."""
     difficulty: str = "normal"
-    """easy, normal or hard."""
+    """easy, normal, hard or crowded."""
     motions: str = ""
     """Folder of BVH files whose motions are the actions; empty = the built-in ones."""
     num_rooms: int = 8

@@ -81,8 +81,8 @@ class SynthConfig:
         num_groups: draw this many of the combinations instead of making all.
         num_frames, fps: length of a video and its rate; actions take about two seconds, short ones repeat.
         size: side of the square frames in pixels, even.
-        difficulty: "easy", "normal" or "hard": noise, flicker, shake and compression of the videos, changes of light,
-            things that move on their own, furniture before the person.
+        difficulty: "easy", "normal", "hard" or "crowded": noise, flicker, shake and compression of the videos, changes
+            of light, things that move on their own, furniture before the person; crowded: three people more.
         crf: H.264 quality, 0 (lossless) to 51; the difficulty's own (23, 28, 33) if not given.
         truth: ground truth to write beside each video, any of "depth", "parts", "joints", "flow" (`truth.py`).
         seed: all draws follow from it.

@@ -23,13 +23,14 @@ class Difficulty:
 
     disturbance: of every frame; crf: H.264 quality where the configuration gives none; distractors: how likely 0, 1,
     2 ... things are that move on their own beside the person; occluders: the share of setups in which furniture stands
-    between some camera and a part of the body.
+    between some camera and a part of the body; crowd: people more, who walk by or stand about.
     """
 
     disturbance: Disturbance
     crf: int
     distractors: tuple[float, ...]
     occluders: float
+    crowd: int = 0
 
 
 DIFFICULTIES = {
@@ -50,5 +51,12 @@ DIFFICULTIES = {
         crf=33,
         distractors=(0.0, 0.4, 0.4, 0.2),
         occluders=0.8,
+    ),
+    "crowded": Difficulty(
+        disturbance=Disturbance(noise=2.0, flicker=0.008, shake=1.6, drift=0.04),
+        crf=28,
+        distractors=(0.3, 0.5, 0.2),
+        occluders=0.5,
+        crowd=3,
     ),
 }

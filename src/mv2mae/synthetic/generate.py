@@ -70,13 +70,15 @@ def film_group(config: SynthConfig, group: Group, views: tuple[int, ...] | None 
 
 def cast_group(config: SynthConfig, group: Group, cameras: list[Camera], room: Room) -> tuple[Mover, ...]:
     """All that moves in a performance: the person, then props, then what moves on its own before these cameras."""
+    level = DIFFICULTIES[config.difficulty]
     others = draw_distractors(
         config.rng(DISTRACTOR, *group.key),
-        DIFFICULTIES[config.difficulty].distractors,
+        level.distractors,
         room,
         cameras,
         np.arange(config.num_frames) / config.fps,
         group.subject,
+        crowd=level.crowd,
     )
     return (*animate(config, group).movers, *others)
 

@@ -34,21 +34,24 @@ def draw_distractors(
     seconds: np.ndarray,
     subject: int,
     kinds: Sequence[str] = (),
+    crowd: int = 0,
 ) -> tuple[Mover, ...]:
-    """Distractors of one performance, all of different kinds.
+    """Distractors of one performance, all of different kinds, then a crowd.
 
     Args:
         chances: how likely 0, 1, 2 ... of them are.
         seconds: [t] the times of the frames.
         subject: who performs; somebody else walks by.
         kinds: of `KINDS`; all of them if empty.
+        crowd: people more, who walk by or stand about, each on a way of his own.
     """
     names = tuple(kinds or KINDS)
     share = np.asarray(chances, float)
     count = min(int(rng.choice(len(share), p=share / share.sum())), len(names))
     chosen = rng.choice(len(names), count, replace=False)
     scene = _Scene(rng=rng, room=room, cameras=tuple(cameras), seconds=np.asarray(seconds, float), subject=subject)
-    return tuple(KINDS[names[int(k)]](scene) for k in chosen)
+    things = [KINDS[names[int(k)]](scene) for k in chosen]
+    return (*things, *(_person(scene) for _ in range(crowd)))
 
 
 @dataclass(frozen=True, kw_only=True)
