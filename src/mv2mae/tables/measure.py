@@ -218,7 +218,8 @@ def seeds_in_words(plan: Plan) -> str:
     """`2 pre-trainings, each fine-tuned 5 times`."""
     pretrain, finetune = plan.seeds
     has_labels = any(isinstance(part.config, FinetuneConfig) for part in plan.parts)
-    times = f", each fine-tuned {counted(finetune, 'time')}" if has_labels else ""
+    often = "once" if finetune == 1 else f"{finetune} times"
+    times = f", each fine-tuned {often}" if has_labels else ""
     return counted(pretrain, "pre-training") + " of each row" + times
 
 

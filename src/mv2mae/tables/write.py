@@ -14,6 +14,7 @@ from mv2mae.evaluate.tables import print_table
 from mv2mae.files import atomic_write, write_json, write_text
 from mv2mae.tables.cost import hours
 from mv2mae.tables.measure import Compared, Measured, Results, as_values, seeds_in_words
+from mv2mae.tables.sets import ANY
 from mv2mae.tables.spec import Column
 from mv2mae.visualize.outputs import write_picture
 from mv2mae.visualize.report import Report, ReportFigure, Section, write_report
@@ -40,7 +41,7 @@ def write_results(results: Results, out: Path) -> list[Path]:
 
 def header_of(results: Results) -> list[str]:
     """The head of the main table: of each column the measured value, its interval, and the paper's."""
-    titles = [column.title for column in _columns(results)]
+    titles = [_title(results, column) for column in _columns(results)]
     return ["", *(f"{title}{what}" for title in titles for what in ("", ", 95 % interval", ", paper"))]
 
 
@@ -61,7 +62,7 @@ def rows_of(results: Results) -> list[list[str]]:
 
 def comparison_rows(results: Results) -> list[list[str]]:
     """A row for each comparison."""
-    titles = {column.name: column.title for column in results.plan.table.columns}
+    titles = {column.name: _title(results, column) for column in results.plan.table.columns}
     return [
         [f"{c.first} - {c.second}", titles[c.column], f"{100 * c.estimate.value:+.1f}", _span(c.estimate, "+.1f"),
          _p(c.estimate.p), _p(c.corrected), "" if c.paper is None else f"{100 * c.paper:+.1f}", c.verdict]
@@ -78,8 +79,9 @@ def cost_rows(results: Results) -> list[list[str]]:
     for m in results.cells:
         each = ", ".join(f"{100 * value:.1f}" for value in m.each)
         rows.append([
-            m.cell.row.name, m.cell.column.title, f"{len(m.each)} of {m.planned}", each or "-", f"{m.num:,}", m.crops,
-            f"{m.flops:.2g}" if m.flops else "-", hours(m.seconds) if m.seconds else "-", ", ".join(m.devices) or "-",
+            m.cell.row.name, _title(results, m.cell.column), f"{len(m.each)} of {m.planned}", each or "-", f"{m.num:,}",
+            m.crops, f"{m.flops:.2g}" if m.flops else "-", hours(m.seconds) if m.seconds else "-",
+            ", ".join(m.devices) or "-",
         ])  # fmt: skip
     return rows
 
@@ -96,9 +98,12 @@ def lead_of(results: Results) -> list[str]:
         else ""
     )
     recipes = "the paper's recipes" if plan.size == "paper" else "small recipes, not the paper's size or length"
-    sets = ", ".join(f"{name}: {data.drawn_from or data.manifest}" for name, data in plan.sets.items())
+    sets = ", ".join(
+        f"{'in place of ' * _elsewhere(results)}{name}: {data.drawn_from or data.manifest}"
+        for name, data in plan.sets.items()
+    )
     lead = [f"{seeds_in_words(plan)}; {recipes}{share}. Data {sets}. {results.scope}"]
-    if plan.options.chosen is not None or plan.size == "small":
+    if _elsewhere(results) and any(row.paper for row in plan.table.rows):
         lead.append("Measured on other videos or at another size than the paper's: its values stand beside for their "
                     "order, not for their height.")  # fmt: skip
     if results.missing:
@@ -186,7 +191,7 @@ def figure_of(results: Results) -> Figure:
             if told:
                 axis.plot(*zip(*told, strict=True), "D--", mfc="none", color=COLOURS[1], lw=1, label="the paper's")
             axis.set_xticks([_place(m) for m in found], [m.cell.row.name for m in found])
-            axis.set(xlabel=results.plan.table.x_title, ylabel=f"{column.title}, %")
+            axis.set(xlabel=results.plan.table.x_title, ylabel=f"{_title(results, column)}, %")
             if done or told:
                 axis.legend(frameon=False)
         return figure
@@ -196,7 +201,7 @@ def print_results(results: Results) -> None:
     """The table on the terminal."""
     console = Console()
     columns = _columns(results)
-    header = ["%", *(f"{column.title}{what}" for column in columns for what in ("", " (paper)"))]
+    header = ["%", *(f"{_title(results, column)}{what}" for column in columns for what in ("", " (paper)"))]
     names = dict.fromkeys(m.cell.row.name for m in results.cells)
     rows = []
     for name in names:
@@ -214,6 +219,15 @@ def print_results(results: Results) -> None:
 
 def _columns(results: Results) -> list[Column]:
     return list({m.cell.column.name: m.cell.column for m in results.cells}.values())
+
+
+def _title(results: Results, column: Column) -> str:
+    """A column's title; on other videos than the table's it says so."""
+    return f"in place of {column.title}" if _elsewhere(results) and ANY not in results.plan.table.data else column.title
+
+
+def _elsewhere(results: Results) -> bool:
+    return results.plan.options.chosen is not None or results.plan.size == "small"
 
 
 def _cell(m: Measured) -> list[str]:
@@ -241,7 +255,7 @@ def _p(value: float) -> str:
 
 
 def _said(c: Compared, results: Results) -> str:
-    title = next(column.title for column in results.plan.table.columns if column.name == c.column)
+    title = next(_title(results, column) for column in results.plan.table.columns if column.name == c.column)
     paper = "" if c.paper is None else f"; the paper {100 * c.paper:+.1f}"
     return (
         f"{c.first} - {c.second}, {title}: {100 * c.estimate.value:+.1f} points ({_span(c.estimate, '+.1f')}), "
@@ -259,7 +273,7 @@ def _about_tests(results: Results) -> str:
 def _highlights(results: Results) -> list[tuple[str, str]]:
     done = [m for m in results.cells if m.estimate is not None]
     return [
-        (_value(m), f"{m.cell.row.name}, {m.cell.column.title}; 95 % interval {_span(m.estimate)}")
+        (_value(m), f"{m.cell.row.name}, {_title(results, m.cell.column)}; 95 % interval {_span(m.estimate)}")
         for m in done[:6] if m.estimate is not None
     ]  # fmt: skip
 
