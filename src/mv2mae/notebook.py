@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from mv2mae.config import DataConfig, EvalConfig, FinetuneConfig, PretrainConfig
 from mv2mae.data.given import keep_videos
 from mv2mae.data.manifest import write_manifest
+from mv2mae.devices import best_device
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import best_device
 from mv2mae.evaluate.evaluate import evaluate as evaluate_files
 from mv2mae.evaluate.predict import ActionClassifier, load_classifier
 from mv2mae.evaluate.results import TestResult

@@ -85,8 +85,8 @@ def run_lock(run: Path, patience: float = 20.0) -> Iterator[None]:
 
 
 @rank_zero_only
-def write_json(path: Path, values: Any) -> None:
-    """`files.write_json`, by the first process of a run."""
+def write_once(path: Path, values: Any) -> None:
+    """JSON of a run, which its first process alone writes."""
     files.write_json(path, values)
 
 
@@ -180,7 +180,7 @@ def start_run(run: Path, config: Any) -> None:
         run.mkdir(parents=True, exist_ok=True)
         text = f"# as the run wrote it: {SEAL}\n{yaml.safe_dump(settled(config), sort_keys=False)}"
         files.write_text(run / CONFIG_NAME, sealed(text))
-        write_json(run / ENVIRONMENT_NAME, environment())
+        write_once(run / ENVIRONMENT_NAME, environment())
     except OSError as error:
         raise InputError(f"{run} cannot be written ({error.strerror}); give another folder as --run") from error
 

@@ -16,9 +16,10 @@ import torch
 from mv2mae.cli import main
 from mv2mae.config import GeometryConfig, ModelConfig, PretrainConfig
 from mv2mae.errors import InputError
+from mv2mae.files import write_json
 from mv2mae.model.attention_maps import cross_attention_maps
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.runs import start_run, write_json
+from mv2mae.runs import start_run
 from mv2mae.studies.geometry.measure import (
     MEASURES,
     MODEL,

@@ -28,7 +28,7 @@ from mv2mae.data.video import available_cores
 from mv2mae.data.videos import FIRST_LOOK
 from mv2mae.data.views import PairDataset, collate_pairs
 from mv2mae.errors import InputError
-from mv2mae.runs import write_json
+from mv2mae.files import write_json
 
 _BATCH = 8
 """Pairs in a batch: small, so that there are many; the batch's size does not change a loader's speed."""

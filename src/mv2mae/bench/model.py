@@ -16,13 +16,14 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-from mv2mae.config import PretrainConfig
+from mv2mae.config import ComputeConfig, PretrainConfig
+from mv2mae.devices import device_type
 from mv2mae.errors import InputError
+from mv2mae.files import write_json
 from mv2mae.model.flops import step_flops
 from mv2mae.model.layers import checkpoint_activations
 from mv2mae.model.precision import precision_of
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.runs import write_json
 from mv2mae.wording import counted
 
 _WARM_UP = 2
@@ -90,7 +91,7 @@ def bench_model(
     if config.objective != "masked":
         raise InputError(f"objective={config.objective} cannot be measured; set objective to masked")
     compute = config.compute
-    device = _device(compute.accelerator)
+    device = _device(compute)
     if compute.num_threads is not None:
         torch.set_num_threads(compute.num_threads)
     before = _peak_memory(device)
@@ -234,13 +235,13 @@ def write_figures(figures: StepFigures, path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _device(accelerator: str) -> torch.device:
+def _device(compute: ComputeConfig) -> torch.device:
+    accelerator = compute.accelerator
     there = torch.cuda.is_available()
-    if accelerator == "cpu" or (accelerator == "auto" and not there):
-        return torch.device("cpu")
-    if accelerator in ("auto", "gpu", "cuda") and there:
-        return torch.device("cuda")
-    raise InputError(f"compute.accelerator={accelerator}: no such device here; choose cpu{' or gpu' if there else ''}")
+    if accelerator not in ("auto", "cpu") and not (accelerator in ("gpu", "cuda") and there):
+        also = " or gpu" if there else ""
+        raise InputError(f"compute.accelerator={accelerator}: no such device here; choose cpu{also}")
+    return torch.device(device_type(compute))
 
 
 def _peak_memory(device: torch.device) -> int | None:

@@ -28,7 +28,7 @@ def _options(parser: ArgumentParser) -> None:
 
 
 def _predict(args: Any) -> int:
-    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.devices import best_device
     from mv2mae.evaluate.predict import load_classifier
     from mv2mae.evaluate.predictions import predict_videos
 

@@ -38,7 +38,7 @@ def _extract_options(parser: ArgumentParser) -> None:
 
 
 def _extract(args: Any) -> None:
-    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.devices import best_device
     from mv2mae.studies.extract import extract, rows_to_extract
     from mv2mae.studies.features import frozen_encoder
 
@@ -61,7 +61,7 @@ def _probe_options(parser: ArgumentParser) -> None:
 
 
 def _probe(args: Any) -> None:
-    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.devices import best_device
     from mv2mae.reports.write import write_pages
     from mv2mae.studies.probes.measure import print_probes, probe
 
@@ -87,7 +87,7 @@ def _robustness_options(parser: ArgumentParser) -> None:
 
 
 def _robustness(args: Any) -> None:
-    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.devices import best_device
     from mv2mae.studies.view_robustness.run import run_robustness
 
     run_robustness(
@@ -107,7 +107,7 @@ def _geometry_options(parser: ArgumentParser) -> None:
 
 def _geometry(args: Any) -> None:
     from mv2mae.config import GeometryConfig
-    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.devices import best_device
     from mv2mae.reports.write import write_pages
     from mv2mae.studies.geometry.run import run_geometry
 
@@ -129,7 +129,7 @@ def _second_view_options(parser: ArgumentParser) -> None:
 
 def _second_view(args: Any) -> None:
     from mv2mae.config import SecondViewConfig
-    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.devices import best_device
     from mv2mae.reports.write import write_pages
     from mv2mae.studies.second_view.run import run_second_view
 

@@ -32,7 +32,7 @@ def _evaluate_options(parser: ArgumentParser) -> None:
 
 
 def _evaluate(args: Any) -> None:
-    from mv2mae.evaluate.evaluate import best_device
+    from mv2mae.devices import best_device
     from mv2mae.evaluate.run_test import run_test
     from mv2mae.reports.write import write_pages
 

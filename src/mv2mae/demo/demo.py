@@ -30,8 +30,8 @@ from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME, evaluate
 from mv2mae.evaluate.results import TestResult
 from mv2mae.evaluate.scores import SCORES_NAME
+from mv2mae.files import write_json
 from mv2mae.recipes import load_recipe
-from mv2mae.runs import write_json
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
 from mv2mae.weights import read_weights

@@ -231,20 +231,6 @@ def fused_beside(file: Path) -> pd.DataFrame | None:
     return read_scores(beside) if file.name == SCORES_NAME and beside.exists() else None
 
 
-def best_device(name: str) -> str:
-    """`auto` becomes cuda where there is one, else cpu.
-
-    Raises:
-        InputError: for a device that is not there.
-    """
-    has_cuda = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if has_cuda else "cpu"
-    if name != "cpu" and not (name.split(":")[0] == "cuda" and has_cuda):
-        raise InputError(f"device {name!r} is not there; give cpu" + (" or cuda" if has_cuda else ""))
-    return name
-
-
 def print_result(result: TestResult, title: str) -> None:
     """A test as a table on the terminal."""
     console, single = Console(), result.single_view

@@ -13,8 +13,7 @@ from mv2mae.config import EvalConfig
 from mv2mae.evaluate.inputs import performances
 from mv2mae.evaluate.predict import ActionClassifier, predictions_table, print_prediction
 from mv2mae.evaluate.timeline import NothingReadableError, Timeline
-from mv2mae.files import make_writable
-from mv2mae.runs import write_json
+from mv2mae.files import make_writable, write_json
 
 DEFAULT_OUT = "predictions"
 Broken = list[tuple[str, str]]

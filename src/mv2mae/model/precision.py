@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from mv2mae.config import ComputeConfig
+from mv2mae.devices import device_type
 from mv2mae.errors import InputError
 
 
@@ -23,12 +24,6 @@ def precision_of(compute: ComputeConfig) -> str:
     device = device_type(compute)
     wanted = compute.precision == "auto" or device == "cuda"
     return "bf16-mixed" if wanted and multiplies_bf16(device) else "32-true"
-
-
-def device_type(compute: ComputeConfig) -> str:
-    """`cuda` or `cpu`: what a run computes on."""
-    on_gpu = compute.accelerator in ("gpu", "cuda") or (compute.accelerator == "auto" and torch.cuda.is_available())
-    return "cuda" if on_gpu else "cpu"
 
 
 def multiplies_bf16(device_type: str) -> bool:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mv2mae.errors import InputError
+from mv2mae.files import write_json
 from mv2mae.reports import comparison, training
 from mv2mae.reports.folder import RunFolder, read_folder, short_names
 from mv2mae.reports.testing import highlights_of_test, sections_of_test, what_was_tested
-from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, REPORT_NAME, environment, read_config, write_json
+from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, REPORT_NAME, environment, read_config
 from mv2mae.studies.geometry.page import geometry_highlight, geometry_section
 from mv2mae.studies.probes.page import probe_section
 from mv2mae.studies.second_view.page import second_view_highlight, second_view_section

@@ -24,8 +24,7 @@ from mv2mae.config import DataConfig, FeatureConfig
 from mv2mae.data.datamodule import rows_of_part
 from mv2mae.data.manifest import read_manifest
 from mv2mae.errors import InputError
-from mv2mae.files import atomic_write, make_writable, sweep
-from mv2mae.runs import write_json
+from mv2mae.files import atomic_write, make_writable, sweep, write_json
 from mv2mae.seals import SEAL, DamagedError, check_seal, seal
 from mv2mae.studies.features import Features, FrozenEncoder, Parts, join
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mv2mae.errors import InputError
-from mv2mae.runs import differences, plain, write_json
+from mv2mae.runs import differences, plain, write_once
 from mv2mae.tables.plan import Plan
 
 RECORD_NAME = "study.json"
@@ -57,4 +57,4 @@ def keep_record(plan: Plan) -> None:
         InputError: as `check_record`.
     """
     check_record(plan)
-    write_json(plan.options.out / RECORD_NAME, record_of(plan))
+    write_once(plan.options.out / RECORD_NAME, record_of(plan))

@@ -16,11 +16,12 @@ import yaml
 from filelock import FileLock, Timeout
 
 from mv2mae.config import DataConfig, FeatureConfig, FinetuneConfig, PretrainConfig, ProbeConfig
+from mv2mae.devices import best_device, device_type
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import best_device, evaluate
+from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.files import make_writable, write_text
 from mv2mae.ranks import alone, is_first, launch
-from mv2mae.runs import check_run, environment, plain, processor, write_json
+from mv2mae.runs import check_run, environment, plain, processor, write_once
 from mv2mae.studies.probes.measure import probe
 from mv2mae.tables.cost import DONE_NAME
 from mv2mae.tables.plan import Part, Plan, config_of, part_named
@@ -135,7 +136,7 @@ def carry_out(part: Part, plan: Plan, *, device: str = "auto") -> None:
     with _timed(folder) as taken:
         _do(part, parts, device)
     where = _device_of(part, device)
-    write_json(folder / DONE_NAME, {
+    write_once(folder / DONE_NAME, {
         "stage": part.stage, "needs": part.needs.name if part.needs else None, "seconds": taken(), "device": where,
         "data": part.data.drawn_from or part.data.manifest, "data_digest": part.data.digest,
         "settings": plain(part.config), "environment": environment(),
@@ -190,7 +191,7 @@ def _timed(folder: Path) -> Iterator[Callable[[], float]]:
     try:
         yield taken
     finally:
-        write_json(file, {"seconds": taken()})
+        write_once(file, {"seconds": taken()})
 
 
 def _device_of(part: Part, device: str) -> str:
@@ -198,5 +199,5 @@ def _device_of(part: Part, device: str) -> str:
     if isinstance(part.config, DataConfig):
         on_gpu = best_device(device) != "cpu"
     else:
-        on_gpu = torch.cuda.is_available() and part.config.compute.accelerator in ("auto", "gpu", "cuda")
+        on_gpu = device_type(part.config.compute) == "cuda"
     return torch.cuda.get_device_name() if on_gpu else processor()

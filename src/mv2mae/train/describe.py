@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from mv2mae.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, OptimConfig
+from mv2mae.devices import device_type
 from mv2mae.model.motion import configured_weights, effective_number
-from mv2mae.model.precision import device_type, precision_of
+from mv2mae.model.precision import precision_of
 from mv2mae.train.muon import iterated_in
 from mv2mae.wording import counted
 

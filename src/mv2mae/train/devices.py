@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from mv2mae.config import ComputeConfig
+from mv2mae.devices import device_type
 from mv2mae.errors import InputError
 from mv2mae.model.layers import checkpoint_activations
-from mv2mae.model.precision import device_type, multiplies_bf16
+from mv2mae.model.precision import multiplies_bf16
 from mv2mae.ranks import place_on_node
 
 _DRIVER = Path("/dev/nvidiactl")

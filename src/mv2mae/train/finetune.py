@@ -22,7 +22,7 @@ from mv2mae.data.labels import class_names
 from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
-from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_json
+from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_once
 from mv2mae.train.camera_motion import hold_by_hand
 from mv2mae.train.describe import describe_augmentations, describe_data, describe_precision, describe_warmup
 from mv2mae.train.devices import speed_up
@@ -294,7 +294,7 @@ def finetune(config: FinetuneConfig, run: str | Path) -> Path:
     module = FinetuneModule(config, model, data, world_size)
     say("Fine-tuning", *(f"  {line}" for line in describe(config, data, module, origin)))
     start_run(run, config)
-    write_json(run / TRAINING_VIDEOS_NAME, data.train.paths)
+    write_once(run / TRAINING_VIDEOS_NAME, data.train.paths)
     about = {
         "classes": classes,
         "labels": labels,
@@ -321,7 +321,7 @@ def finetune(config: FinetuneConfig, run: str | Path) -> Path:
         callbacks.insert(0, Validation(data.validation, every=every, chunk=chunk, num_workers=workers))
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
     summary = {**about, "steps": module.total_steps, "set_aside": data.videos.problems.items()}
-    write_json(run / SUMMARY_NAME, summary)
+    write_once(run / SUMMARY_NAME, summary)
     return run
 
 

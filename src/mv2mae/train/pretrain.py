@@ -21,11 +21,12 @@ from mv2mae.data.sampling import TrainingItems
 from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
+from mv2mae.devices import device_type
 from mv2mae.errors import InputError
 from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.flops import step_flops
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
-from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_json
+from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_once
 from mv2mae.train.describe import describe_data, describe_motion, describe_precision, describe_warmup
 from mv2mae.train.devices import speed_up
 from mv2mae.train.held_out import HeldOut, held_out_batches, loss_summary, outcome
@@ -145,8 +146,7 @@ def wants_cameras(model: ModelConfig) -> bool:
 
 def draws_on_device(compute: ComputeConfig) -> bool:
     """Whether a synthetic stream is drawn on the training device: as asked, or if that is a GPU."""
-    on_gpu = torch.cuda.is_available() and compute.accelerator in ("auto", "gpu", "cuda")
-    return on_gpu if compute.draw_on == "auto" else compute.draw_on == "device"
+    return device_type(compute) == "cuda" if compute.draw_on == "auto" else compute.draw_on == "device"
 
 
 def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
@@ -281,7 +281,7 @@ def pretrain(config: PretrainConfig, run: str | Path) -> Path:
     callbacks = [HeldOut(looked_at, config.log.check_every), *snapshots, *probes, *_onlookers(config, module, check)]
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
     summary = {**about, "steps": module.total_steps, "set_aside": data.problems.items()}
-    write_json(run / SUMMARY_NAME, summary)
+    write_once(run / SUMMARY_NAME, summary)
     return run
 
 

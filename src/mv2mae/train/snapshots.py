@@ -21,13 +21,13 @@ from PIL import Image
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from mv2mae.files import atomic_write
+from mv2mae.files import atomic_write, write_json
 from mv2mae.model.losses import token_errors
 from mv2mae.model.masking import Masks
 from mv2mae.model.pictures import filled, greyed
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import token_targets
-from mv2mae.runs import SNAPSHOTS_FOLDER, SNAPSHOTS_NAME, write_json
+from mv2mae.runs import SNAPSHOTS_FOLDER, SNAPSHOTS_NAME
 
 NUM_PAIRS, NUM_FRAMES = 2, 2
 _QUALITY = 90
