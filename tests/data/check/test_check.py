@@ -16,9 +16,11 @@ from takes import FPS, NUM, check, film, kinds, scene, spoil
 from tiny_videos import even_times, write_video
 
 from mv2mae.data.check import KINDS
+from mv2mae.data.check.check import check_command
 from mv2mae.data.check.scan import scan, timing
 from mv2mae.data.check.worker import _Worker, scan_all
-from mv2mae.data.manifest import make_frame, read_manifest
+from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
+from mv2mae.errors import InputError
 
 
 def test_good_videos_give_no_finding(good: pd.DataFrame) -> None:
@@ -229,3 +231,13 @@ def test_processes_find_what_one_process_finds(takes: pd.DataFrame) -> None:
     found = [s.kind for s in scan_all(takes["path"].tolist(), quick=False, num_workers=2, time_limit=60)]
     assert found == [scan(path).kind for path in takes["path"]]
     assert found[3] == "unreadable"
+
+
+def test_a_place_for_the_mended_manifest_that_cannot_be_written_is_told_before_the_work(
+    good: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = write_manifest(good, tmp_path / "m.csv")
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr("mv2mae.data.check.check.check_manifest", lambda *_, **__: pytest.fail("it has begun"))
+    with pytest.raises(InputError, match="cannot be written; give another place with --fix"):
+        check_command(str(manifest), fix=str(tmp_path / "file" / "ok.csv"))

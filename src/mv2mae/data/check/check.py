@@ -144,6 +144,7 @@ def check_command(
     if fix:
         _refuse_overwriting(manifest, fix)
         check_ending(Path(fix))
+        _check_writable(Path(fix), "--fix")
     report = check_manifest(manifest, **options)
     report.print(num_rows=num_rows)
     print(f"wrote {report.write(report_file)}")
@@ -192,7 +193,9 @@ def _fetch_shards(paths: list[str], progress: bool) -> None:
             local_copy(shard)
 
 
-def _check_writable(file: Path) -> None:
+def _check_writable(file: Path, option: str = "--out") -> None:
     folder = file.absolute().parent
+    while option == "--fix" and not folder.exists():  # it is made with the manifest
+        folder = folder.parent
     if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"the report {file} cannot be written; give another place with --out")
+        raise InputError(f"{file} cannot be written; give another place with {option}")
