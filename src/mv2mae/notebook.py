@@ -133,7 +133,8 @@ def finetune(
         data: as in `pretrain`, with labels.
         run: folder.
         start: encoder to begin with: what `pretrain` returned, a run, weights, a name; None = untrained.
-        recipe, fps: as in `pretrain`.
+        recipe: as in `pretrain`.
+        fps: frames a second of videos that are given as pixels.
         labels: of each performance, numbers from 0 or names, where `data` has none.
         settings: over the recipe's, as in `pretrain`.
 
@@ -158,7 +159,8 @@ def evaluate_run(
     Args:
         run: what `finetune` returned, or its folder.
         data: other videos than the run was tested on, as in `finetune`; None = the test part of the run's own data.
-        labels, fps: as in `finetune`.
+        labels: as in `finetune`.
+        fps: as in `finetune`.
         device: auto, cpu or cuda.
         settings: of the test, over the run's: `num_clips=5, num_crops=10`.
 
