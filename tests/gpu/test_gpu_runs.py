@@ -87,8 +87,11 @@ def test_deterministic_algorithms_give_the_same_bits(tmp_path, device, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_one_process_of_several_is_a_run_alone(whole, tmp_path, strategy):
+def test_one_process_of_several_is_a_run_alone(whole, tmp_path, monkeypatch, strategy):
     device, run = whole
+    for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"):
+        monkeypatch.setenv(name, "")  # Lightning leaves them set, for every process that a later test starts
+        monkeypatch.delenv(name)
     try:
         pretrain(run_of(device.type, strategy=strategy), tmp_path / "run")
     finally:

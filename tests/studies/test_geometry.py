@@ -309,7 +309,7 @@ def test_the_verb_writes_figures_and_a_picture(run: Path, tiny: ModelConfig, cap
     [
         ("--cameras dome", "cameras='dome' is not a preset; choose from ntu, etri, ring, free"),
         ("--cameras free --num_cameras 1", "cameras=free with 1 view(s); give at least 2"),
-        ("--difficulty brutal", "difficulty='brutal' is unknown; choose from easy, normal, hard"),
+        ("--difficulty brutal", "difficulty='brutal' is unknown; choose from easy, normal, hard, crowded"),
         ("--performances 1", "performances=1; expected 2 to 9999"),
         ("--frame_stride 0", "frame_stride=0.0; expected more than 0"),
         ("--performances 2 --min_share 1", "no masked token shows 100% of a body part; give a smaller min_share"),

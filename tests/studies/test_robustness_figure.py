@@ -4,13 +4,14 @@ import matplotlib.backends.backend_agg as agg
 import pytest
 
 from mv2mae.studies.view_robustness.figure import robustness_figure
+from mv2mae.studies.view_robustness.results import RobustnessResult
 
 
 def found(value, views, angles):
     share = {"value": value, "interval": [value - 0.1, value + 0.1], "num": 20}
     retrieval = {"recall_at_1": value, "recall_at_1_interval": [value - 0.1, value], "map": value,
                  "map_interval": [value, value + 0.1], "chance_recall_at_1": 0.1, "chance_map": 0.2,
-                 "mean_gallery": 10}  # fmt: skip
+                 "mean_gallery": 10, "num": 20, "pairs": [], "by_angle": []}  # fmt: skip
     return {
         "accuracy": [{"train_view": a, "test_view": b, **share} for a in (*views, "all") for b in views],
         "accuracy_by_angle": [{"angle": angle, **share} for angle in angles],
@@ -36,8 +37,11 @@ def test_the_figure(views, angles, floor):
     encoders = {"runs/a": found(0.6, views, angles)}
     if floor:
         encoders["untrained"] = found(0.2, views, angles)
-    figure = robustness_figure({"encoders": encoders, "chance": 0.1, "views": list(views), "probe": "linear",
-                                "views_of_training": ["1"], "test_performances": 9, "manifest": "m.csv"})  # fmt: skip
+    about = {"run": "runs/a", "manifest": "m.csv", "split": "", "views": list(views), "views_of_training": ["1"],
+             "unknown_training": [], "train_performances": 9, "test_performances": 9, "probe": "linear", "chance": 0.1,
+             "most_frequent_class": 0.1, "num_untrained": 0, "untrained": [], "num_broken": 0,
+             "broken": []}  # fmt: skip
+    figure = robustness_figure(RobustnessResult.from_json({**about, "encoders": encoders}))
     agg.FigureCanvasAgg(figure).draw()
     matrix, angle, *_ = figure.axes
     assert len(matrix.texts) == (6 if len(views) == 2 else 0)

@@ -186,7 +186,7 @@ def test_painting_masks_changes_what_is_rebuilt(page):
         page.mouse.move(*at(page, "target", row, 3), steps=3)
         page.mouse.up()
     page.locator("#error:visible", has_text="0 of 32 tokens of the target are masked").wait_for()
-    assert page.locator("#p-self").get_attribute("data-shown") == "nothing"
+    page.locator("#p-self[data-shown=nothing]").wait_for(state="attached")
     page.locator("#redraw").click()
     page.locator("#p-self[data-shown=picture]").wait_for()
     assert page.locator("#error").is_hidden()
