@@ -12,6 +12,7 @@ from mv2mae.errors import InputError
 
 MODEL = {**dataclasses.asdict(TINY), "decoder_depth": 1, "positions": "sincos-3d"}
 QUICK = {"accelerator": "cpu", "num_threads": 1}
+DATA = {"frame_stride": 1}
 OPTIM = {"steps": 3, "warmup_steps": 0, "batch_size": 4}
 
 
@@ -35,17 +36,16 @@ def test_arrays_to_a_tested_classifier(tmp_path, monkeypatch):
     shown = run._repr_html_()
     assert "<table>" in shown
     assert 'src="data:image/png;base64,' in shown
-    found = mv2mae.finetune(data, "fine", start=run, labels=labels, optim=OPTIM, compute=QUICK, model=MODEL)
+    found = mv2mae.finetune(data, "fine", start=run, labels=labels, data=DATA, **settings)
     assert found.config["init"] == str(tmp_path / "pre")
+    assert found.config["data"]["frame_stride"] == 1
     test = mv2mae.evaluate_run(found, takes(4, seed=1), labels=labels[:4], num_clips=1, num_crops=1, device="cpu")
     assert test.figures.classes == ("left", "right")
     assert test.figures.single_view.num == 8
     assert 0 <= test.top1 <= 1
     assert "chance" in test._repr_html_()
-    assert (
-        mv2mae.finetune(data, "fine", start=run, labels=labels, optim=OPTIM, compute=QUICK, model=MODEL).folder
-        == found.folder
-    )
+    again = mv2mae.finetune(data, "fine", start=run, labels=labels, data=DATA, **settings)
+    assert again.folder == found.folder
 
 
 def test_labels_without_data_are_refused(tmp_path):

@@ -38,6 +38,7 @@ MAY_IMPORT = {
         "visualize",
         "reports",
         "weights",
+        "results",
         "runs",
         "settings",
     },

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mv2mae.errors import InputError
-from mv2mae.evaluate.results import TestResult
+from mv2mae.evaluate.results import PairedTest, TestResult
 from mv2mae.results import LEFT_OUT, Result
 from mv2mae.studies.geometry.results import GeometryResult
 from mv2mae.studies.probes.results import ProbeResult
@@ -83,3 +83,20 @@ def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path):
 def test_files_of_before_open_and_are_written_as_they_were(name: str, kind: type[Result], tmp_path: Path):
     kind.read(STORED / name).write(tmp_path / name)
     assert json.loads((tmp_path / name).read_text()) == json.loads((STORED / name).read_text())
+
+
+def test_results_show_themselves_in_a_notebook():
+    paired = PairedTest(
+        a=0.75, b=0.5, difference=0.25, interval=(0.125, 0.375), p=0.0125, num=8, groups=4, only_a=3, only_b=1
+    )
+    shown = paired._repr_html_()
+    assert "<tr><td>interval</td><td>0.125 to 0.375</td></tr>" in shown
+    assert "<tr><td>only a</td><td>3</td></tr>" in shown
+    test = TestResult.read(STORED / "evaluation-broken.json")
+    low, high = test.single_view.top1_interval
+    top1 = f"{test.single_view.top1:.3f} ({low:.3f} to {high:.3f})"
+    assert f"<td>top-1, single view</td><td>{top1}</td>" in test._repr_html_()
+    probe = ProbeResult.read(STORED / "probe.json")
+    assert probe._repr_html_().count("<tr>") == 1 + sum(map(len, probe.encoders.values()))
+    assert f"<td>chance</td><td>{probe.chance:.3f}</td>" in probe._repr_html_()
+    assert "&lt;b&gt;" in Whole(name="<b>", parts=())._repr_html_()

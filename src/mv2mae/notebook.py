@@ -25,6 +25,7 @@ from mv2mae.evaluate.score_figures import views_figure
 from mv2mae.model.encoder import Encoder
 from mv2mae.recipes import load_recipe
 from mv2mae.reports.write import write_pages
+from mv2mae.results import html_table
 from mv2mae.runs import read_config, read_log
 from mv2mae.settings import stored_settings
 from mv2mae.train.finetune import finetune as finetune_files
@@ -66,7 +67,7 @@ class Trained:
     def _repr_html_(self) -> str:
         last = self.log.ffill().iloc[-1].dropna()
         rows = [(str(name), f"{value:.4g}") for name, value in last.items() if isinstance(value, float)]
-        return f"<b>{html.escape(str(self.folder))}</b>{_table(rows[:12])}{_picture(self.curves())}"
+        return f"<b>{html.escape(str(self.folder))}</b>{html_table(rows[:12])}{_picture(self.curves())}"
 
 
 @dataclass(frozen=True)
@@ -91,51 +92,47 @@ class Tested:
         return (self.figures.fused or self.figures.single_view).top1
 
     def _repr_html_(self) -> str:
-        rows = [
-            (kind.replace("_", " "), f"{found.top1:.3f} ({found.top1_interval[0]:.3f} to {found.top1_interval[1]:.3f})")
-            for kind, found in self.figures.kinds().items()
-        ]
         picture = _picture(views_figure(self.figures))
-        return f"<b>top-1, with 95 % interval</b>{_table([*rows, ('chance', f'{self.figures.chance:.3f}')])}{picture}"
+        return f"<b>top-1, with 95 % interval</b>{self.figures._repr_html_()}{picture}"
 
 
 def pretrain(
-    data: Any = None, run: str | Path = "runs/pretrain", *, recipe: str = "sample-pretrain", fps: float = 30.0,
+    videos: Any = None, run: str | Path = "runs/pretrain", *, recipe: str = "sample-pretrain", fps: float = 30.0,
     **settings: Any,
 ) -> Trained:  # fmt: skip
     """Learns from several views without labels, or goes on with a run that was stopped.
 
     Args:
-        data: videos as `keep_videos` takes them: [n, views, frames, height, width, 3], uint8 or from 0 to 1, tensor or
+        videos: as `keep_videos` takes them: [n, views, frames, height, width, 3], uint8 or from 0 to 1, tensor or
             array; a `Dataset` of one's own; or a manifest (file or table). None = what the recipe says.
         run: folder.
         recipe: name or YAML file (`mv2mae recipes`).
         fps: frames a second of videos that are given as pixels.
-        settings: over the recipe's, a dictionary a section: `optim={"steps": 100}, model={"num_frames": 8}`.
+        settings: over the recipe's, a dictionary a section: `optim={"steps": 100}, data={"frame_stride": 2}`.
 
     Raises:
         InputError: for settings or data that cannot work.
     """
     folder = Path(run)
-    config = load_recipe(recipe, PretrainConfig, **_with_data(data, folder / "data", settings, fps=fps))
+    config = load_recipe(recipe, PretrainConfig, **_with_data(videos, folder / "data", settings, fps=fps))
     pretrain_files(config, folder)
     write_pages(folder)
     return Trained(folder)
 
 
 def finetune(
-    data: Any = None, run: str | Path = "runs/finetune", *, start: Any = None, recipe: str = "sample-finetune",
+    videos: Any = None, run: str | Path = "runs/finetune", *, start: Any = None, recipe: str = "sample-finetune",
     labels: Sequence[int | str] | None = None, fps: float = 30.0, **settings: Any,
 ) -> Classifier:  # fmt: skip
     """Trains a classifier, or goes on with a run that was stopped.
 
     Args:
-        data: as in `pretrain`, with labels.
+        videos: as in `pretrain`, with labels.
         run: folder.
         start: encoder to begin with: what `pretrain` returned, a run, weights, a name; None = untrained.
         recipe: as in `pretrain`.
         fps: frames a second of videos that are given as pixels.
-        labels: of each performance, numbers from 0 or names, where `data` has none.
+        labels: of each performance, numbers from 0 or names, where `videos` have none.
         settings: over the recipe's, as in `pretrain`.
 
     Raises:
@@ -144,21 +141,21 @@ def finetune(
     folder = Path(run)
     if start is not None:
         settings["init"] = str(start.folder if isinstance(start, Trained) else start)
-    values = _with_data(data, folder / "data", settings, labels=labels, fps=fps)
+    values = _with_data(videos, folder / "data", settings, labels=labels, fps=fps)
     finetune_files(load_recipe(recipe, FinetuneConfig, **values), folder)
     write_pages(folder)
     return Classifier(folder)
 
 
 def evaluate_run(
-    run: Any, data: Any = None, *, labels: Sequence[int | str] | None = None, fps: float = 30.0, device: str = "auto",
+    run: Any, videos: Any = None, *, labels: Sequence[int | str] | None = None, fps: float = 30.0, device: str = "auto",
     **settings: Any,
 ) -> Tested:  # fmt: skip
     """Tests a classifier, single views and fused.
 
     Args:
         run: what `finetune` returned, or its folder.
-        data: other videos than the run was tested on, as in `finetune`; None = the test part of the run's own data.
+        videos: others than the run was tested on, as in `finetune`; None = the test part of the run's own data.
         labels: as in `finetune`.
         fps: as in `finetune`.
         device: auto, cpu or cuda.
@@ -168,12 +165,12 @@ def evaluate_run(
         InputError: the run holds no classifier, or there is nothing to test on.
     """
     folder = Path(run.folder if isinstance(run, Trained) else run)
-    stored = stored_settings(folder, () if data is None else {"data.manifest"})
+    stored = stored_settings(folder, () if videos is None else {"data.manifest"})
     values = {name.partition(".")[2]: value for name, value in stored.items() if name.startswith("data.")}
     test = {name.partition(".")[2]: value for name, value in stored.items() if name.startswith("test.")}
     out = folder / "evaluation"
-    if data is not None:
-        given = _with_data(data, folder / "test-data", {}, labels=labels, fps=fps)["data"]
+    if videos is not None:
+        given = _with_data(videos, folder / "test-data", {}, labels=labels, fps=fps)["data"]
         values |= {**given, "train_query": "", "test_query": "", "test_manifest": None}
     known = {name: values[name] for name in DataConfig.__dataclass_fields__ if name in values and name != "stream"}
     figures = evaluate_files(folder, DataConfig(**known), EvalConfig(**{**test, **settings}), out,
@@ -201,11 +198,6 @@ def _with_data(
         manifest = str(keep_videos(data, folder, labels=labels, fps=fps))
     own = {"manifest": manifest} if manifest == "sample" else {"manifest": manifest, "split": ""}
     return {**settings, "data": {**own, **settings.get("data", {})}}
-
-
-def _table(rows: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in rows)
-    return f"<table>{cells}</table>"
 
 
 def _picture(figure: Figure) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from itertools import repeat
 from pathlib import Path
@@ -23,6 +24,14 @@ class Result:
 
     A default stands for what files of earlier versions lack; names that are not known are not read.
     """
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Name and value of each figure, as a notebook shows them: here what is a number, a text or an interval."""
+        values = ((found.name.replace("_", " "), getattr(self, found.name)) for found in fields(self))
+        return [(name, _shown(value)) for name, value in values if _is_shown(value)]
+
+    def _repr_html_(self) -> str:
+        return html_table(self.rows())
 
     def to_json(self) -> dict[str, Any]:
         """What goes to the file: lists, dicts with text as keys, numbers, text, None."""
@@ -60,6 +69,28 @@ class Result:
     def write(self, path: str | Path) -> None:
         """As JSON, atomically."""
         write_json(Path(path), self.to_json())
+
+
+def html_table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of text as a table of HTML."""
+    lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def with_interval(value: float, interval: tuple[float, float]) -> str:
+    """A share with its interval: `0.500 (0.400 to 0.600)`."""
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def _is_shown(value: Any) -> bool:
+    is_interval = isinstance(value, tuple) and len(value) == 2 and all(isinstance(end, float) for end in value)
+    return is_interval or isinstance(value, (int, float, str))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(_shown(end) for end in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _is_left_out(found: Field[Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mv2mae.results import LEFT_OUT, Result
+from mv2mae.results import LEFT_OUT, Result, with_interval
 
 Interval = tuple[float, float]
 """Lower and upper end, at 95 %."""
@@ -124,6 +124,12 @@ class TestResult(Result):
         """What was scored, of `single_view`, `fused` and `late`."""
         found = {"single_view": self.single_view, "fused": self.fused, "late": self.late}
         return {name: scored for name, scored in found.items() if scored is not None}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Top-1 of what was scored, with its interval at 95 %, and chance."""
+        scored = {f"top-1, {name.replace('_', ' ')}": found for name, found in self.kinds().items()}
+        shown = [(name, with_interval(found.top1, found.top1_interval)) for name, found in scored.items()]
+        return [*shown, ("chance", f"{self.chance:.3f}")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mv2mae.evaluate.results import Interval
-from mv2mae.results import LEFT_OUT, Result
+from mv2mae.results import LEFT_OUT, Result, with_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +60,12 @@ class ProbeResult(Result):
     """By encoder and probe."""
     broken: tuple[tuple[str, str], ...] = ()
     """Path and reason of videos that could not be read."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Top-1 of each encoder and probe, with its interval at 95 %, and chance."""
+        shown = [
+            (f"{encoder}, {probe}", with_interval(score.top1, score.top1_interval))
+            for encoder, scores in self.encoders.items()
+            for probe, score in scores.items()
+        ]
+        return [*shown, ("chance", f"{self.chance:.3f}")]
