@@ -33,12 +33,19 @@ def uniforms(seeds: Seeds, num: int, purpose: str) -> Float[Tensor, "b num"]:
 
 
 def draw_drop_paths(model: nn.Module, seeds: Seeds, device: torch.device) -> None:
-    """Decide which branches of a model the next batch's clips skip."""
+    """Decide which branches of a model the next batch's clips skip.
+
+    Draws are written over those of the batch before: to compiled code they are part of the model, and a recorded graph
+    looks for them where they were when it was recorded.
+    """
     branches = [module for module in model.modules() if isinstance(module, DropPath) and module.chance]
-    if branches:
-        draws = uniforms(seeds, len(branches), "drop_path").float()
-        for branch, column in zip(branches, sent(draws, device).unbind(dim=1), strict=True):
-            branch.draws = column
+    if not branches:
+        return
+    columns = sent(uniforms(seeds, len(branches), "drop_path").float(), device).unbind(dim=1)
+    for branch, column in zip(branches, columns, strict=True):
+        if branch.draws is None or branch.draws.shape != column.shape or branch.draws.device != column.device:
+            branch.draws = column.clone()
+    torch._foreach_copy_([branch.draws for branch in branches if branch.draws is not None], columns)
 
 
 def symmetric_beta(uniform: Float[Tensor, " b"], alpha: float) -> Float[Tensor, " b"]:
