@@ -26,6 +26,7 @@ import pytorch_lightning as pl
 import torch
 
 from mv2mae.config import ComputeConfig, DataConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig
+from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.data.datamodule import PretrainData
 from mv2mae.data.manifest import make_frame
 from mv2mae.data.video import DecodedVideo, VideoInfo, available_cores
@@ -41,7 +42,7 @@ from mv2mae.synthetic.render.film import Take, film
 from mv2mae.train.held_out import HeldOut, held_out_batches
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.optim import build_optimizer
-from mv2mae.train.pretrain import PretrainModule
+from mv2mae.train.pretrain import PretrainModule, wants_cameras
 from mv2mae.train.trainer import StepModule, fit, num_devices
 from mv2mae.weights import PRETRAINING, WEIGHTS_NAME, save_weights
 
@@ -56,9 +57,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "best": {
         **{"positions": "sincos-3d", "decoder_positions": "rope", "effective_tokens": None, "motion_temperature": None},
         **{"mask_ratio": 0.9, "masking": "tube", "source_mask_ratio": 0.0, "directions": "one"},
+        "cameras": "rays",
     },
 }
-"""The paper's MV2MAE, and what lets the second view count (docs/second-view.md), without cameras."""
+"""The paper's MV2MAE, and what lets the second view count (docs/second-view.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,18 +101,19 @@ def main() -> None:
     args = parser.parse_args()
     size, end = TINY if args.tiny else LARGE, time.monotonic() + args.seconds
     seconds = 1e9 if args.tiny else 0.4 * args.seconds
-    videos = Videos()
+    videos, known = Videos(), dict[tuple[str, str], Pinhole]()
     rows = {
-        part: pd.concat(draw(part, size, videos, time.monotonic() + share * seconds))
+        part: pd.concat(draw(part, size, videos, known, time.monotonic() + share * seconds))
         for part, share in (("test", 0.2), ("train", 0.8))
     }
+    cameras = Cameras(name="the generator", takes=known)
     FOUND["variants"] = {}
     inits = dict(zip(args.variants, args.init, strict=False))
     for number, name in enumerate(args.variants):
         left = (end - time.monotonic()) / (len(args.variants) - number)
         last = number == len(args.variants) - 1
         # each run hands the frames of its videos over to its device
-        train(name, size, copy_of(videos), rows, left, inits.get(name), keep=last)
+        train(name, size, copy_of(videos), cameras, rows, left, inits.get(name), keep=last)
         gc.collect()
         torch.cuda.empty_cache()
 
@@ -144,8 +147,13 @@ def takes_of(task: tuple[SynthConfig, Group]) -> tuple[Group, list[Take]]:
     return group, [make_take(config, group, stages[view], movers) for view in config.views]
 
 
-def draw(part: str, size: Size, videos: Videos, until: float) -> Iterator[pd.DataFrame]:
-    """Films performances into memory until all are there or the time is over; the rows of their videos."""
+def draw(
+    part: str, size: Size, videos: Videos, known: dict[tuple[str, str], Pinhole], until: float
+) -> Iterator[pd.DataFrame]:
+    """Films performances into memory until all are there or the time is over; the rows of their videos.
+
+    `known` is told the cameras, by group and view: every performance has its own.
+    """
     config, begun, frames = settings(part, size), time.monotonic(), 0
     # in an order of their own, so that any number of them shows all actions
     groups = [config.groups()[i] for i in np.random.default_rng(0).permutation(len(config.groups()))]
@@ -167,7 +175,7 @@ def draw(part: str, size: Size, videos: Videos, until: float) -> Iterator[pd.Dat
         over = number == len(tasks) or time.monotonic() > until
         if len(waiting) == _DRAWN_TOGETHER or over:
             frames += sum(len(takes) for _, takes in waiting) * size.frames
-            yield filmed(waiting, config, videos, size.device)
+            yield filmed(waiting, config, videos, known, size.device)
             waiting = []
             taken = time.monotonic() - begun
             FOUND[part] = {"performances": number, "seconds": taken, "view_frames_per_s": frames / taken}
@@ -179,9 +187,16 @@ def draw(part: str, size: Size, videos: Videos, until: float) -> Iterator[pd.Dat
         pool.terminate()
 
 
-def filmed(made: list[tuple[Group, list[Take]]], config: SynthConfig, videos: Videos, device: str) -> pd.DataFrame:
+def filmed(
+    made: list[tuple[Group, list[Take]]],
+    config: SynthConfig,
+    videos: Videos,
+    known: dict[tuple[str, str], Pinhole],
+    device: str,
+) -> pd.DataFrame:
     """Rows of performances whose frames are now in memory, by the names of files that are never written."""
-    footage = iter(film([take for _, takes in made for take in takes], device=device))
+    filming = [take for _, takes in made for take in takes]
+    footage = film(filming, device=device)
     rows = manifest(config, [group for group, _ in made])
     rows["path"] = f"/drawn/{config.seed}/" + rows["path"]
     times = np.arange(config.num_frames) / config.fps
@@ -192,8 +207,9 @@ def filmed(made: list[tuple[Group, list[Take]]], config: SynthConfig, videos: Vi
         height=config.size,
         duration=config.num_frames / config.fps,
     )
-    for path in rows["path"]:
-        videos.put(DecodedVideo(next(footage).frames.cpu(), times, info, path))
+    for row, take, shot in zip(rows.itertuples(), filming, footage, strict=True):
+        videos.put(DecodedVideo(shot.frames.cpu(), times, info, row.path))
+        known[str(row.group), str(row.view)] = take.stage.camera.pinhole()
     return rows
 
 
@@ -206,7 +222,14 @@ def copy_of(videos: Videos) -> Videos:
 
 
 def train(
-    name: str, size: Size, videos: Videos, rows: Mapping[str, pd.DataFrame], seconds: float, init: Any, keep: bool
+    name: str,
+    size: Size,
+    videos: Videos,
+    cameras: Cameras,
+    rows: Mapping[str, pd.DataFrame],
+    seconds: float,
+    init: Any,
+    keep: bool,
 ) -> None:
     """A variant, for so many seconds; `keep`: its weights come back."""
     end = time.monotonic() + seconds
@@ -217,7 +240,7 @@ def train(
     world_size = num_devices(config.compute)
     about: dict[str, Any] = {"steps": steps, "seconds_a_step_before": each}
     FOUND["variants"][name] = about
-    data = data_of(config, videos, rows["train"], rows["test"])
+    data = data_of(config, videos, cameras, rows["train"], rows["test"])
     module = PretrainModule(config, data, world_size)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / name
@@ -256,16 +279,23 @@ def configuration(name: str, size: Size, *, steps: int, init: Any) -> PretrainCo
     )
 
 
-def data_of(config: PretrainConfig, videos: Videos, train: pd.DataFrame, test: pd.DataFrame) -> PretrainData:
+def data_of(
+    config: PretrainConfig, videos: Videos, cameras: Cameras, train: pd.DataFrame, test: pd.DataFrame
+) -> PretrainData:
     """Pairs of the drawn performances; some of training's rooms are held out, those of the test are unseen."""
     rows = make_frame(train)
     held = rows["group"].isin(sorted(rows["group"].unique())[: max(2, rows["group"].nunique() // 50)])
 
     def pairs(some: pd.DataFrame) -> PairDataset:
         model = config.model
-        frame = some.reset_index(drop=True)
         return PairDataset(
-            frame, config.data, num_frames=model.num_frames, size=model.image_size, seed=0, videos=videos
+            some.reset_index(drop=True),
+            config.data,
+            num_frames=model.num_frames,
+            size=model.image_size,
+            seed=0,
+            videos=videos,
+            cameras=cameras if wants_cameras(model) else None,
         )
 
     return PretrainData(
@@ -284,12 +314,13 @@ def seconds_a_step(config: PretrainConfig, device: str) -> float:
     optimizer, _ = build_optimizer(model, config.optim, depth=config.model.encoder_depth, num_items=1000)
     pairs, shape = config.optim.batch_size, (3, config.model.num_frames, *2 * [config.model.image_size])
     source, target = (torch.randint(256, (pairs, *shape), dtype=torch.uint8, device=device) for _ in range(2))
+    seeds, cameras = torch.arange(pairs, device=device), model.any_camera.expand(pairs, 2, -1)
     begin = 0.0
     for step in range(2 if device == "cpu" else 8):
         if step == (1 if device == "cpu" else 3):
             begin = time.perf_counter()
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            loss = model(source, target, seeds=torch.arange(pairs, device=device)).loss
+            loss = model(source, target, seeds=seeds, cameras=cameras).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -40,7 +40,10 @@ def test_every_part_writes_its_figures(tmp_path):
     assert drawn["train"]["performances"] == 6
     assert "unseen/cross_gain" in drawn["variants"]["best"]["log"]["2"]
     (tmp_path / "best.safetensors").write_bytes((tmp_path / "d-weights.0").read_bytes())
-    assert read_weights(tmp_path / "best.safetensors").config.masking == "tube"
+    best = read_weights(tmp_path / "best.safetensors")
+    assert (best.config.masking, best.config.cameras) == ("tube", "rays")
+    # the last layer begins at 0: that it has moved shows that cameras were told
+    assert best.tensors["ray_embedding.mlp.2.weight"].any()
 
 
 def test_without_a_gpu_it_says_so(tmp_path):
