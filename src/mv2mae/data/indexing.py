@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
 
+from mv2mae.data.calibration import CAMERAS_NAME, read_calibration
 from mv2mae.data.manifest import check_ending, check_repeats, with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
 from mv2mae.files import make_writable, write_json
 from mv2mae.wording import counted
+
+_CALIBRATIONS = ("cameras", "calibration", "calib", "rig")
+"""What files or folders with known cameras are called, beside the videos."""
+_CALIBRATION_ENDINGS = (".json", ".yml", ".yaml", ".csv", ".parquet")
 
 
 def index(
@@ -75,6 +81,7 @@ def index(
     }
     write_json(out.with_name(f"{out.stem}.report.json"), report)
     _say(frame, report, out)
+    _say_cameras(Path(root), out)
     return out
 
 
@@ -129,3 +136,21 @@ def _say(frame: pd.DataFrame, report: dict[str, list[Any]], out: Path) -> None:
             entry = report[what][0]
             first = ": ".join(entry) if isinstance(entry, list) else entry
             print(f"  {len(report[what]):,} {meaning}, listed in {out.stem}.report.json; first: {first}")
+
+
+def _say_cameras(root: Path, out: Path) -> None:
+    """Tells of a calibration beside the videos: that training finds it, or how to name it, or why it is of no use."""
+    for file in sorted(root.iterdir()):
+        if file.stem.lower() not in _CALIBRATIONS or not (file.is_dir() or file.suffix in _CALIBRATION_ENDINGS):
+            continue
+        try:
+            num = len(read_calibration(file).rig)
+        except InputError as error:
+            if file.is_file():  # a folder of that name may hold videos
+                print(f"  {file.name} cannot be used as known cameras: {error}")
+            continue
+        if file.resolve() == out.with_name(CAMERAS_NAME).resolve():
+            told = ", beside the manifest, where training looks"
+        else:
+            told = f"; for model.cameras=rays add --data.cameras {quote(str(file))}"
+        print(f"  {counted(num, 'known camera')} in {file}{told}")

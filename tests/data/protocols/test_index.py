@@ -12,6 +12,7 @@ from public_names import touch
 
 from mv2mae.cli import main
 from mv2mae.config import DataConfig
+from mv2mae.data.calibration import cameras_of
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.indexing import index
 from mv2mae.data.labels import class_names
@@ -171,3 +172,27 @@ def test_the_page_tells_of_every_data_set_and_split() -> None:
     for name, protocol in PROTOCOLS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
         assert all(f"`{split}`" in row for split in protocol.splits), name
+
+
+def test_known_cameras_beside_the_videos_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    takes = tmp_path / "my takes"
+    touch(takes, "lunge/1.mp4", "lunge/2.mp4", "rig/1.mp4", "rig/2.mp4")
+    camera = {"camera_matrix": [[60, 0, 32], [0, 60, 24], [0, 0, 1]], "rvec": [0, 0, 0], "t": [0, 0, 4]}
+    text = json.dumps({"1": camera, "2": {**camera, "t": [1, 0, 4]}})
+    (takes / "cameras.json").write_text(text)
+    (takes / "calib.yml").write_text("no: cameras")
+    index("folder", takes, takes / "m.csv", pattern="{group}/{view}.mp4", probe=False)
+    said = capsys.readouterr().out
+    assert f"2 known cameras in {takes}/cameras.json, beside the manifest, where training looks" in said
+    assert "calib.yml cannot be used as known cameras: " in said
+    assert "rig " not in said
+    assert len(cameras_of(DataConfig(manifest=str(takes / "m.csv"))).rig) == 2
+
+    index("folder", takes, tmp_path / "m.csv", pattern="{group}/{view}.mp4", probe=False)
+    told = re.search(
+        r"2 known cameras in .*; for model.cameras=rays add --data.cameras '(.*)'", capsys.readouterr().out
+    )
+    assert told
+    config = DataConfig(manifest=str(tmp_path / "m.csv"), cameras=told[1])
+    assert len(cameras_of(config).rig) == 2
+    assert not cameras_of(DataConfig(manifest=str(tmp_path / "m.csv"))).rig
