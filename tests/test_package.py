@@ -134,12 +134,16 @@ import mv2mae
 from mv2mae.data.store.prepare import prepare
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.video import read_frames
+from mv2mae.errors import InputError
 
 for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGCHLD", "SIGKILL"):
     delattr(signal, name)
 for module in pkgutil.walk_packages(mv2mae.__path__, "mv2mae."):
     if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
+        try:
+            importlib.import_module(module.name)
+        except InputError as error:  # an extra that is not installed
+            assert "pip install" in str(error), error
 write_manifest(read_manifest("sample").head(2), sys.argv[1] + "/m.csv")
 stored = read_manifest(prepare(sys.argv[1] + "/m.csv", sys.argv[1], progress=False).manifest)
 assert read_frames(stored["path"][0], [0.5]).ndim == 4
