@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ RUN = Path(__file__).parents[2] / "scripts" / "gpu" / "run.sh"
 
 def run(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
     patient = {f"{part}_SECONDS": "500" for part in "ABCD"}  # on a busy machine
-    environment = {**os.environ, **patient, "OUT": str(out), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # python3 is ours
+    environment = {**os.environ, **patient, "PATH": path, "OUT": str(out), "OMP_NUM_THREADS": "1"}
     return subprocess.run([RUN, *words], env=environment, capture_output=True, text=True, timeout=900, check=False)
 
 

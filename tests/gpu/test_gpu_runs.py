@@ -63,7 +63,8 @@ def whole(request, tmp_path_factory):
 def test_a_killed_run_goes_on_as_if_nothing_had_been(whole, tmp_path):
     device, run = whole
     command = [sys.executable, "-c", KILLED, device.type, str(tmp_path / "run")]
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ["PYTHONPATH"]])
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = os.pathsep.join(filter(None, folders))
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, check=False)
     assert done.returncode == -9, done.stderr[-2000:]
     assert len(list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))) == 2

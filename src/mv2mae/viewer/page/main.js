@@ -87,7 +87,7 @@ const steps = {
     places += 1; // an answer that is under way is no longer wanted
     app.place = null;
     if (!app.clip) return;
-    const look = await orNothing(ask("look", question()), ["look", "losses", "attention"]);
+    const look = await orNothing(ask("look", question()), RESTING);
     const clips = Object.entries(look.arrays).filter(([name]) => !name.endsWith("/error"));
     app.look = { ...look, clips: Object.fromEntries(clips.map(([name, array]) => [name, new Clip(array)])) };
     // until somebody chooses a tubelet, the masked one that moves most is asked for
@@ -98,17 +98,20 @@ const steps = {
   },
   async losses() {
     if (!app.look) return;
-    app.losses = await ask("losses", { ...question(), ...app.weighting });
+    app.losses = await orNothing(ask("losses", { ...question(), ...app.weighting }), RESTING);
   },
   async attention() {
     if (app.look?.has_attention && app.token !== null) {
-      app.attention = await ask("attention", { ...question(), token: app.token });
+      app.attention = await orNothing(ask("attention", { ...question(), token: app.token }), RESTING);
     } else {
       app.attention = null;
     }
     askPlace();
   },
 };
+
+// masks may have been painted on since the pictures were asked for: what is refused for one of these is for all
+const RESTING = ["look", "losses", "attention"];
 
 let places = 0; // questions for true places so far
 
