@@ -110,11 +110,11 @@ def compare_sources(
         model.unshard()
     # of a wrong source only the target is rebuilt: no other direction, no self-view decoder, nothing masked anew
     rays = model.embedded_rays(batch.get("cameras"))
-    seen, seen_idx, shown_idx = masks.visible_idx[:, 0], masks.masked_idx[:, 0], masks.shown_idx[:, 1:]
-    visible = model.encode(target, seen)
+    visible_idx, shown_idx = masks.visible_idx[:, 0], masks.shown_idx[:, 1:]
+    visible = model.encode(target, visible_idx)
 
     def errors(sources: Float[Tensor, "b s l d"]) -> Float[Tensor, "b m"]:
-        made = model.decode_cross(visible, seen, seen_idx, sources, shown_idx, rays)
+        made = model.decode_cross(visible, visible_idx, own.tokens, sources, shown_idx, rays)
         return token_errors(made.float(), truth)
 
     def shown(clips: Shaped[Tensor, "b s c t h w"]) -> Float[Tensor, "b s l d"]:
