@@ -175,7 +175,7 @@ VERBS = {
     ),
     "join": Verb(
         "put several data sets into one manifest",
-        "mv2mae join kitchen/manifest.csv hall/manifest.csv --out both.parquet",
+        "mv2mae join kitchen/manifest.csv hall/manifest.csv --out both/manifest.csv",
         _join_options,
         _join,
     ),

@@ -56,8 +56,8 @@ def join(
         same_people: subjects of one name are one person in all of them.
 
     Raises:
-        InputError: fewer than two manifests, names that are not one for each or not different, a prepared store, or
-            classes that cannot be matched.
+        InputError: fewer than two manifests, names that are not one for each or not different, a prepared store,
+            classes that cannot be matched, or `out` beside one of the manifests, whose cameras it would write over.
     """
     check_ending(Path(out))
     if len(manifests) < 2:
@@ -67,6 +67,10 @@ def join(
         raise InputError(
             f"{len(manifests)} data sets want as many different names, not {', '.join(called)}; give --names"
         )
+    file = Path(out)
+    files = [path for path in map(Path, map(str, manifests)) if path.is_file()]  # not URLs, nor `sample`
+    if any(file.absolute().parent == path.absolute().parent for path in files):
+        raise InputError(f"{file.absolute().parent} holds one of the manifests; give --out a folder of its own")
     frames: list[pd.DataFrame] = []
     classes: dict[int, str] = {}
     for name, manifest in zip(called, manifests, strict=True):
@@ -77,13 +81,14 @@ def join(
             classes = _classes(manifest, frame)
         frames.append(_renamed(frame, name, same_people=same_people))
     cameras = _cameras(called, manifests)
-    file = Path(out)
     make_writable(file.parent)
     written = write_manifest(pd.concat(frames, ignore_index=True), file)
     if classes:
         write_json(file.with_name(f"{file.stem}.classes.json"), {str(key): classes[key] for key in sorted(classes)})
     if cameras:
         write_json(file.with_name(CAMERAS_NAME), cameras)
+    else:
+        file.with_name(CAMERAS_NAME).unlink(missing_ok=True)  # of an earlier joining, which knew them
     return Joined(written, called, tuple(map(len, frames)), classes, bool(cameras))
 
 
