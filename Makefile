@@ -41,7 +41,7 @@ docs: .venv/docs
 	COLUMNS=110 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: lint types
-	$(BIN)/python -m pytest -q -m "not slow" --durations=0 --durations-min=2
+	$(BIN)/python -m pytest -q -m "not slow" --numprocesses logical --maxprocesses 8 --durations=0 --durations-min=2
 
 test: .venv/dev
 	$(BIN)/python -m pytest

@@ -91,6 +91,7 @@ def test_the_held_out_batch_is_fixed(manifest: Path) -> None:
     assert first["index"].tolist() == [0, 1, 2, 3, 0, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_batches_do_not_depend_on_the_number_of_workers(manifest: Path, cache: str) -> None:
     data = pretrain_data(

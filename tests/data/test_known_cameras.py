@@ -153,6 +153,7 @@ def test_what_an_augmentation_does() -> None:
     assert len({Alike.draw(5, k) for k in range(400)}) == 24
 
 
+@pytest.mark.slow
 def test_the_stream_tells_its_cameras_and_augments_alike() -> None:
     config = DataConfig(
         manifest="synthetic-stream",

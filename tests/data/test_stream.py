@@ -82,6 +82,7 @@ def test_drawing_later_in_another_process_gives_the_same_pixels() -> None:
         assert torch.equal(drawn["sources"], expected["sources"])
 
 
+@pytest.mark.slow
 def test_batches_do_not_depend_on_workers_nor_on_where_a_run_goes_on() -> None:
     source = stream()
 

@@ -147,6 +147,7 @@ def test_labels_that_cannot_be_tested_are_refused(run, frame, tmp_path, rows, la
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["late", "attention"])
 @pytest.mark.parametrize("other", [2, 9])  # a gap between the labels that were trained, and a number beyond them
 def test_videos_of_classes_that_were_never_trained_are_errors_and_told(frame, tmp_path, capsys, fusion, other):

@@ -207,6 +207,7 @@ def test_the_untrained_encoder_follows_from_its_seed(weights):
     assert one.digest != frozen_encoder(weights).digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["parquet", "safetensors"])
 def test_a_killed_extraction_goes_on_and_gives_the_same_file(weights, rows, tmp_path, monkeypatch, ending):
     monkeypatch.setattr(features, "_PART_VIDEOS", 2)

@@ -288,6 +288,7 @@ def test_figures_by_angle_and_block_with_intervals_over_performances():
     assert entries(summary, UNTRAINED, MEAN)[1].overall.part_hit.value == pytest.approx(19 / 39 / 4)
 
 
+@pytest.mark.slow
 def test_the_verb_writes_figures_and_a_picture(run: Path, tiny: ModelConfig, capsys: pytest.CaptureFixture[str]):
     start_run(run, PretrainConfig(model=tiny))
     options = "--performances 2 --untrained 1 --cameras free --num_cameras 2 --min_share 0.1"

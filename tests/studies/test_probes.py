@@ -83,6 +83,7 @@ def test_held_out_are_whole_groups():
     assert not held_out_groups(["a", "a"], seed=0).any()
 
 
+@pytest.mark.slow
 def test_a_probe_is_the_same_each_time():
     train, test = made_up(60, seed=6, signal=8), made_up(20, seed=7, signal=8)
     first, second = (attentive_logits(fit_attentive(train, CONFIG)[0], test.values) for _ in range(2))

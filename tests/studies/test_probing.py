@@ -100,6 +100,7 @@ def test_tokens_that_are_too_many_leave_the_attentive_probe_out(weights, tmp_pat
         probe(weights, data, FeatureConfig(), only, tmp_path / "out", progress=False)
 
 
+@pytest.mark.slow
 def test_what_the_features_hold_is_found_whatever_the_order():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"path": [f"{i}.mp4" for i in range(90)], "group": [f"g{i // 3}" for i in range(90)],

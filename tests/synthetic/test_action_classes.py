@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from performances import performed
 
 from mv2mae.synthetic.people.actions import ACTIONS
@@ -49,6 +50,7 @@ def features(performance: Performance, mirror: bool) -> tuple[np.ndarray, np.nda
     return moving, np.concatenate([joints[0].ravel(), there, places.ravel()])
 
 
+@pytest.mark.slow
 def test_actions_differ_in_motion_but_not_in_what_is_seen_first() -> None:
     moving: list[list[np.ndarray]] = [[], []]
     first: list[list[np.ndarray]] = [[], []]

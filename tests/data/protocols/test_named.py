@@ -32,6 +32,7 @@ def complete(protocol: str) -> Indexed:
     return indexed(protocol, NAMES[protocol]())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "videos", "groups", "views", "classes", "people"),
     [
