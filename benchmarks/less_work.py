@@ -33,6 +33,11 @@ SHOWN: dict[str, Any] = {"source_mask_ratio": 0.0, "directions": "one"}
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {  # name -> kind, what it changes of the model
     "both directions": ("both", BOTH),
     "both directions, share 1/2": ("both", {**BOTH, "decoded_share": 0.5}),
+    "both directions, cross-attention alone": ("both", {**BOTH, "self_view_attention": "cross"}),
+    "both directions, cross-attention alone, share 1/2": (
+        "both",
+        {**BOTH, "self_view_attention": "cross", "decoded_share": 0.5},
+    ),
     "source shown": ("shown", SHOWN),
     "source shown, share 1/2": ("shown", {**SHOWN, "decoded_share": 0.5}),
     "source shown, 2 masks": ("shown", {**SHOWN, "num_masks": 2}),

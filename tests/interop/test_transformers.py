@@ -154,6 +154,14 @@ def test_what_transformers_cannot_have_is_refused(tmp_path):
             write_transformers(read_weights(tmp_path / name), tmp_path / "out")
 
 
+@pytest.mark.parametrize("settings", [{"self_view_attention": "cross"}, {"decoder_positions": "rope"}])
+def test_decoders_that_transformers_has_not_are_refused(tmp_path, settings):
+    config = dataclasses.replace(CONFIG, **settings)
+    save_weights(tmp_path / "model.safetensors", MV2MAE(config), PRETRAINING, config)
+    with pytest.raises(InputError, match="transformers' decoder has self-attention and added positions alone"):
+        write_transformers(read_weights(tmp_path), tmp_path / "out")
+
+
 def test_classifiers_of_ours_are_told_how_far_scores_differ(tmp_path):
     from tested import make_run
 

@@ -14,6 +14,7 @@ Masking = Literal["random", "tube", "frame"]
 MotionScale = Literal["normalised", "0-255"]
 DecoderPositions = Literal["added", "rope"]
 DecoderOrder = Literal["cross-first", "self-first"]
+SelfViewAttention = Literal["joint", "cross"]
 Directions = Literal["both", "one"]
 Cameras = Literal["none", "rays"]
 
@@ -55,6 +56,10 @@ class ModelConfig:
     positions, beside the added ones), so that attention sees distances. The encoder stays the paper's ViT."""
     decoder_order: DecoderOrder = "cross-first"
     """Of each block of the cross-view decoder: cross-attention before self-attention, as in the paper, or after it."""
+    self_view_attention: SelfViewAttention = "joint"
+    """In the self-view decoder all tokens attend to all (joint, the paper), or mask tokens to the visible ones alone and
+    not to one another (cross, as in CrossMAE): less work, and a token's prediction is the same whichever others are
+    decoded. The cross-view decoder stays as it is."""
     position_grid: tuple[int, int, int] | None = None
     """Token grid for which the encoder's table is made, then interpolated to the clip's; null = the clip's own."""
     norm_eps: float = 1e-6

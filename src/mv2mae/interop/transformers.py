@@ -36,6 +36,8 @@ def write_transformers(stored: StoredWeights, out: Path) -> list[str]:
     """
     config = stored.config
     _check(config, stored.path)
+    if stored.kind == PRETRAINING:
+        _check_decoder(config, stored.path)
     if "pool.query" in stored.tensors:
         raise InputError(
             f"{stored.path} pools by attention, transformers' VideoMAE by the mean; export as onnx or torch"
@@ -72,6 +74,16 @@ def _check(config: ModelConfig, path: Path) -> None:
     _, rows, columns = config.tubelet_size
     if rows != columns:
         raise InputError(f"{path} has tubelets of {rows} x {columns} pixels; transformers' VideoMAE has square ones")
+
+
+def _check_decoder(config: ModelConfig, path: Path) -> None:
+    given = {name: getattr(config, name) for name in ("self_view_attention", "decoder_positions")}
+    if given != {"self_view_attention": "joint", "decoder_positions": "added"}:
+        what = " and ".join(f"{name}={value}" for name, value in given.items())
+        raise InputError(
+            f"{path} has {what}, but transformers' decoder has self-attention and added positions alone; "
+            "export a fine-tuned model, or its encoder as onnx or torch"
+        )
 
 
 def _configuration(stored: StoredWeights, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -6,16 +6,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
-from mv2mae.model.layers import Block, Blocks, CrossBlock, init_weights, set_norm_eps
+from mv2mae.model.layers import Block, Blocks, CrossBlock, MemoryBlock, init_weights, set_norm_eps
 
 
 class SelfViewDecoder(nn.Module):
-    """Rebuilds a view from its own visible tokens: self-attention alone. 2.08 M parameters in the paper's size."""
+    """Rebuilds a view from its own visible tokens: self-attention alone. 2.08 M parameters in the paper's size.
+
+    With `self_view_attention` cross, mask tokens look at the visible ones alone, and these stay as they are.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.decoder_width
-        self.blocks = Blocks(Block(width, config.decoder_heads) for _ in range(config.decoder_depth))
+        self.is_joint = config.self_view_attention == "joint"
+        block = Block if self.is_joint else MemoryBlock
+        self.blocks = Blocks(block(width, config.decoder_heads) for _ in range(config.decoder_depth))
         set_norm_eps(self.blocks, config.norm_eps)
         self.norm = nn.LayerNorm(width, eps=config.head_norm_eps)
         self.head = nn.Linear(width, config.tubelet_dim)
@@ -33,7 +38,10 @@ class SelfViewDecoder(nn.Module):
             tokens: visible tokens, then mask tokens, positions added; their order carries no meaning.
             rotation: rotary positions of the same tokens (`layers.rotation_table`).
         """
-        return self.head(self.norm(self.blocks(tokens, rotation, num_last=num_masked)))
+        if self.is_joint:
+            return self.head(self.norm(self.blocks(tokens, rotation, num_last=num_masked)))
+        turns = (None, None) if rotation is None else (rotation[:, -num_masked:], rotation[:, :-num_masked])
+        return self.head(self.norm(self.blocks(tokens[:, -num_masked:], tokens[:, :-num_masked], *turns)))
 
 
 class CrossViewDecoder(nn.Module):

@@ -54,14 +54,17 @@ def step_flops(config: ModelConfig, num_views: int = 2) -> StepFlops:
     embed = (kept_views * visible + shown_views * shown) * config.tubelet_dim * wide
     # in a decoder's last block only masked tokens ask and go on, though all have queries, keys and values
     last = _attention(masked, n, narrow) + 3 * n * narrow**2 + masked * (1 + 8) * narrow**2
-    decoder = (config.decoder_depth - 1) * _block(n, narrow) + last + masked * narrow * config.tubelet_dim
-    memory = (num_views - 1) * shown
-    cross = _attention(n, memory, narrow) + 2 * (n + memory) * narrow**2
-    crossed = decoder + config.decoder_depth * cross if has_cross else 0
+    head = masked * narrow * config.tubelet_dim
+    joint = (config.decoder_depth - 1) * _block(n, narrow) + last + head
+    alone = joint
+    if config.self_view_attention == "cross":
+        alone = config.decoder_depth * (_cross(masked, visible, narrow) + 8 * masked * narrow**2) + head
+    cross = _cross(n, (num_views - 1) * shown, narrow)
+    crossed = joint + config.decoder_depth * cross if has_cross else 0
     if has_cross and config.decoder_order == "self-first":  # there all tokens ask in the last block too
         crossed += _attention(n, n, narrow) - _attention(masked, n, narrow) + (n - masked) * narrow**2
     return StepFlops(
-        *(2.0 * part for part in (2 * embed, 3 * encoder, *(3 * num_targets * d for d in (decoder, crossed))))
+        *(2.0 * part for part in (2 * embed, 3 * encoder, *(3 * num_targets * d for d in (alone, crossed))))
     )
 
 
@@ -83,6 +86,11 @@ def classifier_flops(config: ModelConfig) -> float:
 def _attention(queries: int, keys: int, width: int) -> int:
     """Multiply-adds of scores and values."""
     return 2 * queries * keys * width
+
+
+def _cross(queries: int, keys: int, width: int) -> int:
+    """Multiply-adds of cross-attention with its projections."""
+    return _attention(queries, keys, width) + 2 * (queries + keys) * width**2
 
 
 def _block(tokens: int, width: int) -> int:

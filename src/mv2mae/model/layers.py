@@ -223,6 +223,28 @@ class Block(nn.Module):
         return x + self.drop_mlp(self.mlp(self.norm2(x)))
 
 
+class MemoryBlock(nn.Module):
+    """Cross-attention to a memory and MLP: tokens see the memory and not one another (CrossMAE; Fu et al., 2024)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm_query = nn.LayerNorm(width, eps=NORM_EPS)
+        self.norm_memory = nn.LayerNorm(width, eps=NORM_EPS)
+        self.cross_attention = CrossAttention(width, heads)
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.mlp = MLP(width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        memory: Float[Tensor, "b k d"],
+        rotation: Float[Tensor, "b n p 2"] | None = None,
+        memory_rotation: Float[Tensor, "b k p 2"] | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        x = x + self.cross_attention(self.norm_query(x), self.norm_memory(memory), rotation, memory_rotation)
+        return x + self.mlp(self.norm(x))
+
+
 class CrossBlock(nn.Module):
     """Cross-attention to the source view, self-attention, MLP (Section 3.2, Table 14); the memory is normalised too.
 
@@ -273,11 +295,11 @@ class Blocks(nn.ModuleList):
     ) -> Float[Tensor, "b m d"]:
         """Run them, each with its `context` (memory, rotations); the last one for m = `num_last` tokens alone."""
         for block in self:
-            num = num_last if block is self[-1] else None
+            last = {"num_last": num_last} if num_last is not None and block is self[-1] else {}
             if self.checkpointed and torch.is_grad_enabled():
-                x = checkpoint(block, x, *context, num_last=num, use_reentrant=False, context_fn=_keep_attention)
+                x = checkpoint(block, x, *context, **last, use_reentrant=False, context_fn=_keep_attention)
             else:
-                x = block(x, *context, num_last=num)
+                x = block(x, *context, **last)
         return x
 
 
