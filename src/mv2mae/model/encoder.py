@@ -24,10 +24,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embed = nn.Linear(config.tubelet_dim, config.encoder_width)
-        table_grid = config.position_grid or config.grid
-        table = position_table(config.positions, table_grid, config.encoder_width)
-        if table_grid != config.grid:
-            table = interpolate_positions(table, table_grid, config.grid)
+        table = position_table(config.positions, config.grid, config.encoder_width, config.position_grid)
         self.positions: Tensor
         self.register_buffer("positions", table, persistent=False)
         scale, shift = colour_scale(config.tubelet_dim)

@@ -27,13 +27,20 @@ def sinusoid(coordinates: Int[Tensor, " n"], width: int, longest: float = 10000.
     return torch.where(column % 2 == 0, angle.sin(), angle.cos()).float()
 
 
-def position_table(positions: Positions, grid: Size3, width: int) -> Float[Tensor, "n width"]:
+def position_table(
+    positions: Positions, grid: Size3, width: int, made_for: Size3 | None = None
+) -> Float[Tensor, "n width"]:
     """The fixed table that is added to the tokens.
 
     `sinusoid-1d` runs over the flattened tokens as in VideoMAE. `sincos-3d` gives time a quarter of the columns,
     rows and columns of the frame three eighths each, so that neighbours in space are neighbours in the table. Its
     wavelengths end at 20 x 2 pi: an axis has some ten places, over which longer waves are all but constant.
+
+    Args:
+        made_for: the grid that the table is made for and interpolated from, if another.
     """
+    if made_for not in (None, grid):
+        return interpolate_positions(position_table(positions, made_for, width), made_for, grid)
     t, h, w = grid
     if positions == "sinusoid-1d":
         return sinusoid(torch.arange(t * h * w), width)
@@ -51,7 +58,9 @@ def interpolate_positions(table: Float[Tensor, "n d"], grid: Size3, new_grid: Si
     return F.interpolate(volume, size=new_grid, mode="trilinear", align_corners=False)[0].flatten(1).T
 
 
-def rotation_table(grid: Size3, width: int, longest: float = 100.0) -> Float[Tensor, "n p 2"]:
+def rotation_table(
+    grid: Size3, width: int, longest: float = 100.0, made_for: Size3 | None = None
+) -> Float[Tensor, "n p 2"]:
     """Cosines and sines by which each token's p = `width` / 2 pairs are turned (RoPE; Su et al. 2021) over three axes.
 
     Time turns a quarter of the pairs, rows and columns three eighths each, as in `position_table`; an axis by its
@@ -60,11 +69,16 @@ def rotation_table(grid: Size3, width: int, longest: float = 100.0) -> Float[Ten
 
     Args:
         width: of a head.
+        made_for: the grid in whose tokens coordinates are counted, if another: of a finer one they are closer together.
     """
     num = width // 2
     num_t = max(1, num // 4)
     num_h = (num - num_t) // 2
-    axes = torch.meshgrid(*(torch.arange(size, dtype=torch.float64) for size in grid), indexing="ij")
+    places = [
+        (torch.arange(size, dtype=torch.float64) + 0.5) * (counted / size) - 0.5
+        for size, counted in zip(grid, made_for or grid, strict=True)
+    ]
+    axes = torch.meshgrid(*places, indexing="ij")
     angles = [
         axis.flatten()[:, None] / longest ** (torch.arange(part, dtype=torch.float64) / part)
         for axis, part in zip(axes, (num_t, num_h, num - num_t - num_h), strict=True)
@@ -295,7 +309,7 @@ class Blocks(nn.ModuleList):
     ) -> Float[Tensor, "b m d"]:
         """Run them, each with its `context` (memory, rotations); the last one for m = `num_last` tokens alone."""
         for block in self:
-            last = {"num_last": num_last} if num_last is not None and block is self[-1] else {}
+            last: dict[str, Any] = {"num_last": num_last} if num_last is not None and block is self[-1] else {}
             if self.checkpointed and torch.is_grad_enabled():
                 x = checkpoint(block, x, *context, **last, use_reentrant=False, context_fn=_keep_attention)
             else:

@@ -81,7 +81,7 @@ class MV2MAE(nn.Module):
         self.encoder = Encoder(config)
         self.projector = nn.Linear(config.encoder_width, config.decoder_width, bias=False)
         self.mask_token = nn.Parameter(torch.zeros(config.decoder_width))
-        table = position_table(config.positions, config.grid, config.decoder_width)
+        table = position_table(config.positions, config.grid, config.decoder_width, config.position_grid)
         self.decoder_positions: Tensor
         self.register_buffer("decoder_positions", table, persistent=False)
         self.self_decoder = SelfViewDecoder(config)
@@ -89,7 +89,8 @@ class MV2MAE(nn.Module):
         init_weights(self.projector)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         rope = config.decoder_positions == "rope"
-        turns = rotation_table(config.grid, config.decoder_width // config.decoder_heads) if rope else None
+        head = config.decoder_width // config.decoder_heads
+        turns = rotation_table(config.grid, head, made_for=config.position_grid) if rope else None
         self.rotations: Tensor | None
         self.register_buffer("rotations", turns, persistent=False)
         has_rays = config.cameras == "rays" and self.cross_decoder is not None

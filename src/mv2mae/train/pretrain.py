@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mv2mae.config import ComputeConfig, ModelConfig, PretrainConfig
 from mv2mae.data.bank import FrameBank, PlannedBatch, PlannedPairs
@@ -22,7 +20,6 @@ from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
 from mv2mae.devices import device_type
-from mv2mae.errors import InputError
 from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.flops import step_flops
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
@@ -34,19 +31,10 @@ from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.snapshots import Snapshots
+from mv2mae.train.take_over import take_over
 from mv2mae.train.trainer import StepModule, fit, num_devices, say
-from mv2mae.weights import (
-    ENCODER,
-    PRETRAINING,
-    WEIGHTS_NAME,
-    StoredWeights,
-    fill,
-    read_weights,
-    save_weights,
-)
+from mv2mae.weights import ENCODER, PRETRAINING, WEIGHTS_NAME, save_weights
 from mv2mae.wording import counted
-
-_log = logging.getLogger(__name__)
 
 Batch = dict[str, Any]
 
@@ -161,35 +149,10 @@ def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
     else:
         model = MV2MAE(config.model)
     if config.init is not None:
-        stored = read_weights(config.init)
-        build = [f.name for f in dataclasses.fields(ModelConfig) if f.name not in TASK_SETTINGS]
-        other = [name for name in build if getattr(stored.config, name) != getattr(config.model, name)]
-        if other:
-            have, want = getattr(stored.config, other[0]), getattr(config.model, other[0])
-            raise InputError(f"{stored.path} has {other[0]}={have}, but model.{other[0]} is {want}; make them equal")
-        fill(model, {**_fresh_cross_decoder(model, stored), **stored.tensors}, stored.path)
+        assert isinstance(model, MV2MAE)  # the other objective starts from scratch
+        take_over(model, config.init)
     speed_up(model, config.compute)
     return model
-
-
-def _fresh_cross_decoder(model: nn.Module, stored: StoredWeights) -> dict[str, Tensor]:
-    """The first weights of a cross-view decoder that starts from scratch beside a stored single-view model."""
-    prefixes = ("cross_decoder.", "ray_embedding.")
-    fresh = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefixes)}
-    if not fresh or any(name.startswith(prefixes) for name in stored.tensors):
-        return {}
-    _log.warning("%s has no cross-view decoder, which starts from scratch", stored.path)
-    return fresh
-
-
-TASK_SETTINGS = (
-    *("mask_ratio", "masking", "source_mask_ratio", "directions", "camera_drop", "cross_view_weight"),
-    *("decoded_share", "num_masks"),
-    *("motion_temperature", "motion_scale", "effective_tokens", "literal_loss_scale", "target_floor"),
-    *("num_frames", "image_size"),
-)
-"""What a pre-training that goes on from another may change: the task, not the model. Positions are computed, so clips
-may be longer and wider than before: what short ones teach costs a fraction there."""
 
 
 def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule) -> list[str]:
