@@ -23,13 +23,18 @@ CAMERAS_NAME = "cameras.json"
 """What lies beside a manifest whose cameras are known."""
 
 
+def find_cameras(manifest: str | Path) -> Path | None:
+    """The known cameras of a manifest: STEM.cameras.json or cameras.json beside it, if there is one."""
+    return beside(manifest, f"{Path(str(manifest)).stem}.{CAMERAS_NAME}") or beside(manifest, CAMERAS_NAME)
+
+
 def cameras_of(config: DataConfig) -> Cameras:
-    """The cameras of a configuration's videos: its `cameras`, or else cameras.json beside its manifest, or none.
+    """The cameras of a configuration's videos: its `cameras`, or else those beside its manifest, or none.
 
     Raises:
         InputError: there is no such file, or it holds something else.
     """
-    file = config.cameras or beside(config.manifest, CAMERAS_NAME)
+    file = config.cameras or find_cameras(config.manifest)
     if file is None:
         return Cameras()
     cameras, store = read_calibration(file), beside(config.manifest, "store/store.json")
@@ -109,6 +114,9 @@ def raw_cameras(cameras: Cameras) -> dict[str, Any]:
     setups: dict[str, Any] = {}
     for (setup, view), camera in cameras.rig.items():
         setups.setdefault(setup, {"cameras": {}})["cameras"][view] = _to_json(camera)
+    for (group, view), camera in cameras.takes.items():
+        takes = setups.setdefault("", {"cameras": {}}).setdefault("takes", {})
+        takes.setdefault(group, {})[view] = _to_json(camera)
     return setups
 
 

@@ -87,7 +87,7 @@ def _from_opencv(entry: Mapping[str, Any]) -> Pinhole:
         turned = rotation_of_vector(turned.ravel())
     distortion = _first(entry, _DISTORTION)
     if distortion is not None and np.any(as_array(distortion)):
-        _say_distorted()
+        say_distorted()
     return Pinhole(
         focal=(float(matrix[0, 0]), float(matrix[1, 1])),
         centre=(float(matrix[0, 2]), float(matrix[1, 2])),
@@ -142,7 +142,7 @@ def _from_colmap(model: list[str], pose: Float[np.ndarray, "7"]) -> Pinhole:
     size, values = (float(model[1]), float(model[2])), [float(x) for x in model[3:]]
     number = _KNOWN_MODELS[model[0]]
     if any(values[number + 2 :]):
-        _say_distorted()
+        say_distorted()
     return Pinhole(
         focal=(values[0], values[number - 1]),
         centre=(values[number], values[number + 1]),
@@ -173,7 +173,7 @@ def of_table(table: pd.DataFrame, name: str) -> Entries:
         lacks = f"the column {', '.join(missing)}" if missing else "a rotation (r11 ... r33, qw ... qz or rx, ry, rz)"
         raise InputError(f"{name} lacks {lacks}; a table of cameras has {', '.join(needed)} and a rotation")
     if any(str(column).lower().startswith(("k1", "dist")) for column in table):
-        _say_distorted()
+        say_distorted()
     for row in table.to_dict("records"):
         setup = "" if pd.isna(row.get("setup")) else as_text(row["setup"])
         view = as_text(row["view"])
@@ -235,7 +235,8 @@ def _shaped(entry: Mapping[str, Any], names: tuple[str, ...], shape: tuple[int, 
     return found
 
 
-def _say_distorted() -> None:
+def say_distorted() -> None:
+    """A word that lens distortion is left out."""
     _log.warning("lens distortion of known cameras is left out; undistort the videos where it is large")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mv2mae.data.calibration import CAMERAS_NAME, read_calibration
+from mv2mae.data.calibration import CAMERAS_NAME, raw_cameras, read_calibration
 from mv2mae.data.manifest import check_ending, check_repeats, with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
@@ -35,9 +35,9 @@ def index(
 ) -> Path:
     """Find the videos of a data set, write the manifest and say what was found.
 
-    Beside the manifest go `STEM.classes.json` where the labels have names, and `STEM.report.json` with what was
-    left out: files whose names do not fit, what belongs to the data set but cannot be used, videos that cannot be
-    opened, videos left out by `drop`.
+    Beside the manifest go `STEM.classes.json` where the labels have names, `STEM.cameras.json` where the data set
+    tells where its cameras stood, and `STEM.report.json` with what was left out: files whose names do not fit, what
+    belongs to the data set but cannot be used, videos that cannot be opened, videos left out by `drop`.
 
     Args:
         name: data set (`PROTOCOLS`).
@@ -71,6 +71,11 @@ def index(
         write_json(names, list(found.class_names))
     else:  # of an earlier index, whose numbers meant other classes
         names.unlink(missing_ok=True)
+    cameras = out.with_name(f"{out.stem}.{CAMERAS_NAME}")
+    if found.cameras.name:
+        write_json(cameras, raw_cameras(found.cameras))
+    else:
+        cameras.unlink(missing_ok=True)
     report: dict[str, list[Any]] = {
         "unmatched": list(found.unmatched),
         "set_aside": [list(entry) for entry in found.problems],
@@ -81,6 +86,9 @@ def index(
     }
     write_json(out.with_name(f"{out.stem}.report.json"), report)
     _say(frame, report, out)
+    if found.cameras.name:
+        cameras_known = len(found.cameras.rig) + len(found.cameras.takes)
+        print(f"  {counted(cameras_known, 'known camera')} in {cameras.name}, where model.cameras=rays looks for them")
     _say_cameras(Path(root), out)
     return out
 

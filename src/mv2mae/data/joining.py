@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mv2mae.data.calibration import CAMERAS_NAME, raw_cameras, read_calibration
+from mv2mae.data.calibration import CAMERAS_NAME, find_cameras, raw_cameras, read_calibration
 from mv2mae.data.labels import class_names, match_labels
 from mv2mae.data.manifest import beside, check_ending, read_manifest, write_manifest
 from mv2mae.errors import InputError
@@ -135,7 +135,7 @@ def _renamed(frame: pd.DataFrame, name: str, *, same_people: bool) -> pd.DataFra
 
 def _cameras(names: Sequence[str], manifests: Sequence[str | Path]) -> dict[str, Any]:
     """cameras.json of all; empty unless each has one: half-known cameras are refused by training."""
-    files = [beside(manifest, CAMERAS_NAME) for manifest in manifests]
+    files = [find_cameras(manifest) for manifest in manifests]
     joined: dict[str, Any] = {}
     for name, file in zip(names, files, strict=True):
         if file is None:

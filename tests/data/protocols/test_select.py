@@ -13,7 +13,10 @@ from mv2mae.errors import InputError
 FRAME = make_frame(
     {"path": f"/{v}.mp4", "group": "g", "view": v, "subject": 1, "label": None if v == 3 else v} for v in (1, 2, 3)
 )
-EVERY = "assembly101, egoexo4d, etri, folder, lerobot, ntu120, ntu60, nucla, pkummd2, rocog, synadl, synthetic"
+EVERY = (
+    "assembly101, assembly101-coarse, assembly101-fine, egoexo4d, etri, folder, lerobot, ntu120, ntu60, nucla, "
+    "pkummd2, rocog, synadl, synthetic"
+)
 
 
 def test_wrong_data_sets_and_folders_are_named(tmp_path: Path) -> None:

@@ -31,10 +31,11 @@ from mv2mae.wording import listed
 __all__ = ["PROTOCOLS", "Indexed", "Listing", "Protocol", "Split", "build_index", "published_size", "select"]
 
 PROTOCOLS: dict[str, Protocol] = {
-    module.PROTOCOL.name: module.PROTOCOL
-    for module in (
-        *(folder, ntu60, ntu120, etri, nucla, pkummd2, rocog, synadl),
-        *(assembly101, egoexo4d, lerobot, synthetic),
+    protocol.name: protocol
+    for protocol in (
+        *(module.PROTOCOL for module in (folder, ntu60, ntu120, etri, nucla, pkummd2, rocog, synadl)),
+        *(assembly101.PROTOCOL, assembly101.FINE, assembly101.COARSE),
+        *(module.PROTOCOL for module in (egoexo4d, lerobot, synthetic)),
     )
 }
 """Data sets by name."""

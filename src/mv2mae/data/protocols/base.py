@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from mv2mae.data.cameras import Cameras
+
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
@@ -64,6 +66,8 @@ class Indexed:
     """Image sequences of which numbers are missing, and which."""
     others: tuple[str, ...] = ()
     """Files that are no videos by their names, relative to the folder."""
+    cameras: Cameras = field(default_factory=Cameras)
+    """Those that the folder itself tells of."""
     problems: tuple[tuple[str, str], ...] = ()
     """What belongs to the data set and was set aside: (file or line, reason)."""
 
