@@ -22,8 +22,9 @@ RUN grep -v '^torch==' /tmp/constraints.txt > /tmp/tested.txt \
  && wheel="$(ls /tmp/wheel/*.whl)" \
  && pip install --no-cache-dir --constraint /tmp/tested.txt "mv2mae[${EXTRAS}] @ file://${wheel}" \
  && rm -r /tmp/wheel /tmp/constraints.txt /tmp/tested.txt \
- && useradd --create-home --uid 1000 mv2mae
-ENV MPLBACKEND=Agg PYTHONUNBUFFERED=1
+ && useradd --create-home --uid 1000 mv2mae \
+ && install --directory --owner=mv2mae --mode=1777 /work
+ENV MPLBACKEND=Agg MPLCONFIGDIR=/tmp/matplotlib PYTHONUNBUFFERED=1
 USER mv2mae
 WORKDIR /work
 ENTRYPOINT ["mv2mae"]
