@@ -23,7 +23,7 @@ from tiny_runs import FINETUNING, PRETRAINING
 from mv2mae.train import checkpoints
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
-from mv2mae.train.trainer import StepModule
+from mv2mae.train.step import StepModule
 
 Patch = Callable[[], None]
 _ALONE: Patch = lambda: None  # noqa: E731

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "ranks": set(),
     "devices": {"config", "errors"},
     "results": {"errors", "files"},
-    "runs": {"errors", "files", "seals"},
+    "runs": {"errors", "files", "ranks", "seals"},
     "weights": {*COMMON, "model", "weights_check", "interop"},  # which reads what others wrote
     "settings": {"errors", "runs", "weights"},
     "notebook": {

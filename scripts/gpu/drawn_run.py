@@ -39,11 +39,13 @@ from mv2mae.synthetic import SynthConfig
 from mv2mae.synthetic.config import Group
 from mv2mae.synthetic.generate import build_setup, cast_group, make_take, manifest
 from mv2mae.synthetic.render.film import Take, film
+from mv2mae.train.callbacks import StepCallback
 from mv2mae.train.held_out import HeldOut, held_out_batches
+from mv2mae.train.lightning import is_logged
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.pretrain import PretrainModule, wants_cameras
-from mv2mae.train.trainer import StepModule, fit, num_devices
+from mv2mae.train.trainer import fit, num_devices
 from mv2mae.weights import PRETRAINING, WEIGHTS_NAME, save_weights
 
 OUT = Path(os.environ["OUT"])
@@ -247,7 +249,7 @@ def train(
         described = {"data": data.summary, "frame_stride": config.data.frame_stride, "seed": config.seed}
         start_run(run, config)
 
-        def save(trained: StepModule, step: int) -> None:
+        def save(step: int) -> None:
             save_weights(run / WEIGHTS_NAME, module.model, PRETRAINING, config.model, **described, steps=step)
 
         told = Told(run, about)
@@ -328,15 +330,15 @@ def seconds_a_step(config: PretrainConfig, device: str) -> float:
     return (time.perf_counter() - begin) / (1 if device == "cpu" else 5)
 
 
-class Told(pl.Callback):
+class Told(StepCallback):
     """Writes what the log says into d-run.json as the training goes."""
 
     def __init__(self, run: Path, about: dict[str, Any]) -> None:
         self.run, self.about = run, about
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+    def after_step(self, trainer: pl.Trainer, module: Any) -> None:
         """After each line of the log, of which there are ten."""
-        if trainer.global_step % trainer.log_every_n_steps == 0 or trainer.global_step == trainer.max_steps:  # type: ignore[attr-defined]
+        if is_logged(trainer, trainer.global_step) or trainer.global_step == trainer.max_steps:
             self._write()
 
     def on_train_end(self, *args: Any) -> None:

@@ -1,17 +1,21 @@
-"""Which of several processes this is, as whoever started them tells it: torchrun, or SLURM's srun.
+"""Which of several processes this is, as whoever started them tells it: torchrun, SLURM's srun, or Lightning.
 
-Lightning starts processes of its own where nobody else did; those are no concern of this file.
+The one means for that outside of a training; within one, Lightning's trainer knows its own rank.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec
+
+P = ParamSpec("P")
 
 _TORCHRUN = "TORCHELASTIC_RUN_ID"
-_MARKS = (_TORCHRUN, "SLURM_NTASKS", "RANK", "LOCAL_RANK", "WORLD_SIZE")
+_MARKS = (_TORCHRUN, "SLURM_NTASKS", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE")
 """Variables by which Lightning and torch tell that there are several processes."""
 _INTERACTIVE = ("bash", "interactive")
 """Names of SLURM jobs in which Lightning takes the allocation for a shell, not for several processes."""
@@ -44,7 +48,27 @@ def place_on_node() -> int:
 def is_first() -> bool:
     """Whether this process does what one of them has to do alone."""
     started = launch()
-    return started is None or started.rank == 0
+    if started is not None:
+        return started.rank == 0
+    return all(int(os.environ.get(name) or 0) == 0 for name in ("RANK", "NODE_RANK", "LOCAL_RANK"))
+
+
+def first_only(function: Callable[P, object]) -> Callable[P, None]:
+    """The function, which does nothing in all processes but the first."""
+
+    @wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        if is_first():
+            function(*args, **kwargs)
+
+    return guarded
+
+
+@first_only
+def say(*lines: str) -> None:
+    """Print, in the first process only."""
+    for line in lines:
+        print(line, flush=True)
 
 
 @contextmanager

@@ -28,10 +28,10 @@ from typing import Any
 import pandas as pd
 import yaml
 from filelock import FileLock, Timeout
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mv2mae import files
 from mv2mae.errors import InputError
+from mv2mae.ranks import first_only, is_first
 from mv2mae.seals import SEAL, DamagedError, check_seal, sealed
 
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
@@ -71,7 +71,7 @@ def run_lock(run: Path, patience: float = 20.0) -> Iterator[None]:
     """
     lock = FileLock(run / LOCK_NAME, poll_interval=0.2)
     try:
-        if getattr(rank_zero_only, "rank", 0) == 0:
+        if is_first():
             lock.acquire(timeout=patience)
     except Timeout as error:
         problem = f"another training writes into {run}; stop it first, or give another folder as --run"
@@ -84,7 +84,7 @@ def run_lock(run: Path, patience: float = 20.0) -> Iterator[None]:
         lock.release()
 
 
-@rank_zero_only
+@first_only
 def write_once(path: Path, values: Any) -> None:
     """JSON of a run, which its first process alone writes."""
     files.write_json(path, values)
@@ -169,7 +169,7 @@ def check_run(run: Path, config: Any) -> None:
             )
 
 
-@rank_zero_only
+@first_only
 def start_run(run: Path, config: Any) -> None:
     """Make the folder; write configuration and environment.
 

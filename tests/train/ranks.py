@@ -131,7 +131,7 @@ def in_two(config: Config, strategy: str) -> Config:
 
 def stop_in_the_middle(config: Config, run: Path) -> None:
     """Train until after the first checkpoint."""
-    from mv2mae.train.trainer import StepModule
+    from mv2mae.train.step import StepModule
 
     def broken(self: StepModule, *args: Any) -> None:
         if self.trainer.global_step == config.log.save_every:

@@ -8,9 +8,8 @@ import pytest
 import torch
 from clips import moving_blobs
 
-from mv2mae.model.contrastive import ContrastiveModel
-from mv2mae.model.pretraining import MV2MAE
-from mv2mae.train.held_out import held_out_metrics
+from mv2mae.config import PretrainConfig
+from mv2mae.train.objective import OBJECTIVES, objective_of
 
 SCRIPT = """
 import dataclasses
@@ -31,13 +30,14 @@ pretrain(dataclasses.replace(PRETRAINING, **changed), Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("build", [MV2MAE, lambda config: ContrastiveModel(config, 0.1)])
-def test_held_out_metrics_do_not_run_compiled_code(tiny, monkeypatch, build):
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_held_out_metrics_do_not_run_compiled_code(tiny, monkeypatch, kind):
     def refuse(*args, **kwargs):
         raise AssertionError("compiled code was called")
 
     monkeypatch.setattr(torch, "compile", lambda *args, **kwargs: refuse)
-    model = build(tiny)
+    objective = objective_of(PretrainConfig(model=tiny, objective=kind))
+    model = objective.build()
     model.compile()
     batch = {
         "sources": moving_blobs(4, seed=1).unsqueeze(1),
@@ -48,7 +48,7 @@ def test_held_out_metrics_do_not_run_compiled_code(tiny, monkeypatch, build):
     }
     with pytest.raises(AssertionError, match="compiled"):
         model(batch["sources"], batch["target"])
-    assert all(value.isfinite() for value in held_out_metrics(model.eval(), batch).values())
+    assert all(value.isfinite() for value in objective.held_out(model.eval(), batch, chunk=3).values())
 
 
 @pytest.mark.slow

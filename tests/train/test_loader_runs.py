@@ -16,7 +16,7 @@ from mv2mae.errors import InputError
 from mv2mae.runs import read_log
 from mv2mae.train.checkpoints import _Patient
 from mv2mae.train.pretrain import PretrainModule, pretrain
-from mv2mae.train.trainer import accumulation
+from mv2mae.train.step import accumulation
 from mv2mae.weights import read_weights
 
 FEW = "subject in [1, 2, 3] and label in [5, 7] and setup == 1"

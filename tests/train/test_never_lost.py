@@ -257,7 +257,7 @@ def test_any_damage_is_seen(tmp_path):
 def test_checkpoints_are_kept_by_number_and_by_best(tmp_path, monkeypatch):
     scores = iter([5.0, 1.0, 3.0, 4.0, 2.0])
     monkeypatch.setattr(
-        "mv2mae.train.pretrain.HeldOut._look",
+        "mv2mae.train.pretrain.HeldOut.look",
         lambda self, trainer, module: module.latest.update({"held_out/loss": next(scores)}),
     )
     run = pretrain(with_log(PRETRAINING, keep=1, keep_every=9), tmp_path / "run")
@@ -312,7 +312,7 @@ def test_a_disk_that_stays_full_ends_the_run_with_one_line(tmp_path, monkeypatch
 def test_best_weights_that_were_not_written_are_written_when_the_run_goes_on(tmp_path, monkeypatch):
     scores = iter([5.0, 1.0, 3.0, 4.0, 3.0, 2.0])
     monkeypatch.setattr(
-        "mv2mae.train.pretrain.HeldOut._look",
+        "mv2mae.train.pretrain.HeldOut.look",
         lambda self, trainer, module: module.latest.update({"held_out/loss": next(scores)}),
     )
 
@@ -332,7 +332,7 @@ def test_best_weights_that_were_not_written_are_written_when_the_run_goes_on(tmp
 def test_best_weights_that_cannot_be_written_give_way_to_the_next_best(tmp_path, monkeypatch):
     scores, failing = iter([5.0, 3.0, 1.0, 2.0, 4.0]), iter([False, True, False])
     monkeypatch.setattr(
-        "mv2mae.train.pretrain.HeldOut._look",
+        "mv2mae.train.pretrain.HeldOut.look",
         lambda self, trainer, module: module.latest.update({"held_out/loss": next(scores)}),
     )
     link = checkpoints._link

@@ -10,7 +10,7 @@ from mv2mae.config import ComputeConfig, OptimConfig
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.train.optim import build_optimizer, layer_of, parameter_groups, warmup_cosine
-from mv2mae.train.trainer import accumulation
+from mv2mae.train.step import accumulation
 
 
 def test_norms_and_biases_are_not_decayed(tiny):

@@ -34,7 +34,7 @@ def test_steps_double_up_to_the_last_and_are_few():
 
 def test_snapshots_are_written_and_change_nothing_of_the_training(config, tmp_path, monkeypatch):
     with_pictures = pretrain(config, tmp_path / "with")
-    monkeypatch.setattr(Snapshots, "_look", lambda *args: None)
+    monkeypatch.setattr(Snapshots, "look", lambda *args: None)
     without = pretrain(config, tmp_path / "without")
     assert not (without / "snapshots").exists()
     logs = [read_log(run).drop(columns=speeds(read_log(run))) for run in (with_pictures, without)]

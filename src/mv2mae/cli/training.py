@@ -76,15 +76,13 @@ def _run(args: Any, kind: str, train: Callable[[Any, Path], object]) -> None:
 
         rehearse(config)
     elif args.run:
-        from pytorch_lightning.utilities.rank_zero import rank_zero_only
-
+        from mv2mae.ranks import first_only, say
         from mv2mae.reports.write import write_pages
-        from mv2mae.train.trainer import say
         from mv2mae.weights import WEIGHTS_NAME
 
         train(config, Path(args.run))
         say(f"  wrote {Path(args.run) / WEIGHTS_NAME}")
-        rank_zero_only(write_pages)(Path(args.run))
+        first_only(write_pages)(Path(args.run))
     else:
         raise InputError("no folder for the run; give --run FOLDER (or --dry_run to try two steps)")
 

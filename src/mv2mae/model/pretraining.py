@@ -60,6 +60,10 @@ class PretrainOutput:
     """Mean effective number of tokens of the motion weights, 1 to N."""
     reconstructions: Reconstructions | None = None
 
+    def scalars(self) -> dict[str, Tensor]:
+        """All but the reconstructions, by name."""
+        return {name: value for name, value in vars(self).items() if name != "reconstructions"}
+
     def parts(self) -> dict[str, Tensor]:
         """The four losses by name."""
         names = ("self_source", "self_target", "cross_target", "cross_source")

@@ -20,7 +20,7 @@ from mv2mae.devices import best_device, device_type
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.files import make_writable, write_text
-from mv2mae.ranks import alone, is_first, launch
+from mv2mae.ranks import alone, is_first, launch, say
 from mv2mae.runs import check_run, environment, plain, processor, write_once
 from mv2mae.studies.probes.measure import probe
 from mv2mae.tables.cost import DONE_NAME
@@ -30,7 +30,7 @@ from mv2mae.tables.retrieval import retrieval
 from mv2mae.tables.sets import write_set
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
-from mv2mae.train.trainer import num_devices, say
+from mv2mae.train.trainer import num_devices
 
 SECONDS_NAME, SETTINGS_NAME = "seconds.json", "settings.yaml"
 """In a part's folder: what it has taken so far; what it is started with in processes of its own."""

@@ -14,11 +14,12 @@ from typing import IO, Any, cast
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mv2mae.config import LogConfig
 from mv2mae.errors import InputError
+from mv2mae.ranks import first_only, is_first
 from mv2mae.runs import spared
+from mv2mae.train.callbacks import StepCallback
 from mv2mae.weights import WEIGHTS_NAME
 
 BEST_WEIGHTS_NAME = "best.safetensors"
@@ -112,7 +113,7 @@ def last_checkpoint(run: Path) -> Path | None:
     return None
 
 
-@rank_zero_only
+@first_only
 def _put_aside(path: Path, reason: str) -> None:
     _log.warning("checkpoint passed over, it is damaged: %s (%s)", path, reason)
     path.replace(path.with_name(f"{path.name}.damaged"))
@@ -144,7 +145,7 @@ class VerifiedIO(TorchCheckpointIO):
             self.error = error.strerror or str(error)
 
 
-class Checkpoints(pl.callbacks.Checkpoint):
+class Checkpoints(StepCallback, pl.callbacks.Checkpoint):
     """Saves checkpoints and weights every so many steps and at the end, and removes those that are not to be kept.
 
     Lightning lets it come after the other callbacks, so that a checkpoint has what they did in its step.
@@ -156,7 +157,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         save_weights: writes the weights file of the run, called on every process, since each may hold a share of them.
     """
 
-    def __init__(self, run: Path, log: LogConfig, io: VerifiedIO, save_weights: Callable[[Any, int], None]) -> None:
+    def __init__(self, run: Path, log: LogConfig, io: VerifiedIO, save_weights: Callable[[int], None]) -> None:
         self.run, self.settings, self.io, self.save_weights = run, log, io, save_weights
         self.folder = run / "checkpoints"
         self.best_step, self.best_score = -1, float("inf")
@@ -177,12 +178,9 @@ class Checkpoints(pl.callbacks.Checkpoint):
         if trainer.global_step == self.best_step:  # the checkpoint knows of the best weights before they are written
             self._write_weights(trainer, self.best_step, is_best=True)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Once a step, not once a part of it."""
-        done = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if done and trainer.global_step % self.settings.save_every == 0:
+    def after_step(self, trainer: pl.Trainer, module: Any) -> None:
+        """Save every so many steps."""
+        if trainer.global_step % self.settings.save_every == 0:
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -228,7 +226,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
     def _write_weights(self, trainer: pl.Trainer, step: int, is_best: bool) -> bool:
         weights, written = self.run / WEIGHTS_NAME, False
         with spared(weights):  # the checkpoint has the same
-            self.save_weights(trainer.lightning_module, step)
+            self.save_weights(step)
             if is_best and trainer.is_global_zero:
                 _link(weights, self.run / BEST_WEIGHTS_NAME)
             written = True
@@ -239,7 +237,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
         for name, state in checkpoint.get("callbacks", {}).items():
             if name.startswith(type(self).__name__):
                 self.load_state_dict(state)
-                if getattr(rank_zero_only, "rank", 0) == 0:
+                if is_first():
                     self._prune(step)
 
     def _prune(self, step: int) -> None:
@@ -252,7 +250,7 @@ class Checkpoints(pl.callbacks.Checkpoint):
                 path.unlink(missing_ok=True)
 
 
-@rank_zero_only
+@first_only
 def _warn(message: str, *values: Any) -> None:
     _log.warning(message, *values)
 

@@ -22,28 +22,23 @@ from mv2mae.data.labels import class_names
 from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
+from mv2mae.ranks import say
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_once
 from mv2mae.train.camera_motion import hold_by_hand
 from mv2mae.train.describe import describe_augmentations, describe_data, describe_precision, describe_warmup
 from mv2mae.train.devices import speed_up
 from mv2mae.train.draws import draw_drop_paths
 from mv2mae.train.ema import averaged_copy, update_average
+from mv2mae.train.forward import eager
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.lora import add_adapters, merged
 from mv2mae.train.mixing import erase, mix
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.randaugment import draw_script, rand_augment
-from mv2mae.train.trainer import StepModule, fit, num_devices, say
+from mv2mae.train.step import StepModule
+from mv2mae.train.trainer import fit, num_devices
 from mv2mae.train.validation import Validation
-from mv2mae.weights import (
-    CLASSIFIER,
-    WEIGHTS_NAME,
-    StoredWeights,
-    encoder_tensors,
-    fill,
-    read_weights,
-    save_weights,
-)
+from mv2mae.weights import CLASSIFIER, WEIGHTS_NAME, StoredWeights, encoder_tensors, fill, read_weights, save_weights
 from mv2mae.wording import counted, listed
 
 _RATES_LOOKED_UP = 15
@@ -119,19 +114,12 @@ class FinetuneModule(StepModule):
             clips, target = mix(clips, target, seeds, config, num_classes=classes, num_repeats=repeats)
         return {**batch, "clips": clips, "label": label, "target": target}
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Loss of a batch of clips."""
-        draw_drop_paths(self.model, batch["seeds"], self.device)
-        logits = self.model(batch["clips"])
-        loss = self.loss(logits, batch["target"])
-        top1 = (logits.argmax(dim=1) == batch["label"]).float().mean()
-        self.report({"train/loss": loss, "train/top1": top1}, batch_idx)
-        return loss
-
-    def loss_of(self, batch: dict[str, Any]) -> Tensor:
-        """Its loss alone, not by compiled code."""
+    def losses(self, batch: dict[str, Any], *, training: bool = True) -> dict[str, Tensor]:
+        """Cross-entropy of a batch of clips, and the share told right."""
         draw_drop_paths(self.model, batch["seeds"], batch["clips"].device)
-        return self.loss(self.model.forward(batch["clips"]), batch["target"])
+        logits = (self.model if training else eager(self.model))(batch["clips"])
+        top1 = (logits.argmax(dim=1) == batch["label"]).float().mean()
+        return {"loss": self.loss(logits, batch["target"]), "top1": top1}
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Mean over the clips, each with its class's weight.
@@ -308,9 +296,8 @@ def finetune(config: FinetuneConfig, run: str | Path) -> Path:
     if rate is not None:
         about["video_fps"] = rate  # at which the stride counts in predictions, where `fps` is null
 
-    def save(trained: StepModule, step: int) -> None:
-        assert isinstance(trained, FinetuneModule)
-        save_weights(run / WEIGHTS_NAME, merged(trained.result), CLASSIFIER, model_config, **about, steps=step)
+    def save(step: int) -> None:
+        save_weights(run / WEIGHTS_NAME, merged(module.result), CLASSIFIER, model_config, **about, steps=step)
 
     shown = {"train/loss": "loss", "train/top1": "top-1", "held_out/top1": "validation", "speed/clips_per_s": "clips/s"}
     progress = ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"})

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
 from mv2mae.errors import InputError
 from mv2mae.files import write_text
+from mv2mae.ranks import first_only
 from mv2mae.runs import NON_FINITE_NAME, spared
+from mv2mae.train.callbacks import StepCallback
 from mv2mae.train.checkpoints import Checkpoints
+from mv2mae.train.lightning import is_logged, scaler_of
 from mv2mae.train.optim import skip_if, skips_on_device
 from mv2mae.train.stopping import StopSignals
 from mv2mae.train.transfer import Arriving
@@ -40,7 +42,7 @@ class _Step:
     parts: list[_Part]
 
 
-class FiniteGuard(pl.Callback):
+class FiniteGuard(StepCallback):
     """Skips a step whose loss or gradient is not finite: weights and optimiser stay, schedule and data go on.
 
     With the fp16 scaler only the loss counts: gradients that overflow are its own business, and it skips such steps
@@ -94,7 +96,7 @@ class FiniteGuard(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Decide; a step without gradients changes nothing, momenta and weight decay included."""
-        scaled = _scaler(trainer) is not None
+        scaled = scaler_of(trainer) is not None
         flags = self._flags(trainer, pl_module, scaled)
         if self._is_late(flags, optimizer, scaled):
             pl_module.skip = flags[:2].amax()
@@ -125,24 +127,20 @@ class FiniteGuard(pl.Callback):
             torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
         return flags
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Count once a step.
+    def after_step(self, trainer: pl.Trainer, module: Any) -> None:
+        """Count.
 
         Raises:
             InputError: too many in a row.
         """
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return
         if self._taken:
             self._settle(keep=1)
         else:
-            self.skipping = self.skipping or self._scale_fell(_scaler(trainer))
-            self._count(trainer, pl_module, trainer.global_step, self._parts)
+            self.skipping = self.skipping or self._scale_fell(scaler_of(trainer))
+            self._count(trainer, module, trainer.global_step, self._parts)
             self._parts.clear()
-        if self.num_skipped and trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            pl_module.log("train/skipped_steps", float(self.num_skipped))
+        if self.num_skipped and is_logged(trainer, trainer.global_step):
+            module.log("train/skipped_steps", float(self.num_skipped))
         if self.in_a_row >= self.limit:
             self.checkpoints.save(trainer, must=True)
             raise InputError(
@@ -192,11 +190,6 @@ class FiniteGuard(pl.Callback):
             lines.write(json.dumps(entry) + "\n")
 
 
-def _scaler(trainer: pl.Trainer) -> Any:
-    """The one of fp16, None in other precisions."""
-    return getattr(trainer.precision_plugin, "scaler", None)
-
-
 def gradients_are_finite(parameters: Iterable[nn.Parameter]) -> Tensor:
     """Whether all gradients are [], without waiting for the device; of shards, this process's own.
 
@@ -209,7 +202,7 @@ def gradients_are_finite(parameters: Iterable[nn.Parameter]) -> Tensor:
     return torch.nn.utils.get_total_norm(grads).isfinite()
 
 
-@rank_zero_only
+@first_only
 def forget_steps_after(file: Path, step: int) -> None:
     """Drop the lines of steps that a run which goes on from `step` will take again."""
     if not file.exists():

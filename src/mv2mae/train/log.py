@@ -15,13 +15,15 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import Logger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mv2mae.files import write_text
+from mv2mae.ranks import first_only, is_first
 from mv2mae.runs import spared
-from mv2mae.train.timing import DATA, PartTimes
+from mv2mae.train.callbacks import StepCallback
+from mv2mae.train.lightning import DATA, has_writer, is_logged, profiler_of
+from mv2mae.train.timing import PartTimes
 
 _HEAD = "step,name,value\n"
 _ROW = re.compile(r"(?P<step>[0-9]+),[^,\0]+,[^,\0\s]+\r?\n")
@@ -50,11 +52,11 @@ class RunLog(Logger):
         """Lightning wants one."""
         return ""
 
-    @rank_zero_only
+    @first_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the configuration stands in config.yaml."""
 
-    @rank_zero_only
+    @first_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Append one row a quantity."""
         if "train/loss" in metrics:
@@ -79,7 +81,7 @@ class RunLog(Logger):
                 os.truncate(self.path, end)
             raise
 
-    @rank_zero_only
+    @first_only
     def forget_after(self, step: int) -> None:
         """Drop the rows of steps that a run which goes on from `step` will take again."""
         if self.path.exists():
@@ -94,27 +96,21 @@ class TensorBoard(TensorBoardLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log, while there is somebody to write it."""
-        if self._writes():
+        if is_first() and has_writer(self):
             super().log_metrics(metrics, step)
 
     def save(self) -> None:
         """Flush, too."""
-        if self._writes():
+        if is_first() and has_writer(self):
             super().save()
 
     def finalize(self, status: str) -> None:
         """Close, too."""
-        if self._writes():
+        if is_first() and has_writer(self):
             super().finalize(status)
 
-    @rank_zero_only
-    def _writes(self) -> bool:
-        writer = getattr(getattr(self.experiment, "file_writer", None), "event_writer", None)
-        thread = getattr(writer, "_worker", None)
-        return thread is None or thread.is_alive()
 
-
-class Speed(pl.Callback):
+class Speed(StepCallback):
     """Measures clips a second, the share of the time that went by waiting for data, and the parts of a step.
 
     Seconds are means over the steps since the last line of the log; `speed/other_s` is the rest: looks at the held-out
@@ -132,31 +128,33 @@ class Speed(pl.Callback):
 
     @staticmethod
     def _parts(trainer: pl.Trainer) -> PartTimes:
-        parts = trainer.profiler  # type: ignore[attr-defined]
+        parts = profiler_of(trainer)
         assert isinstance(parts, PartTimes)
         return parts
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Report every so often, once a step."""
+        """Count what each part of a step has."""
         self._items += len(batch["index"])
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def after_step(self, trainer: pl.Trainer, module: Any) -> None:
+        """Report every so often."""
         self._steps += 1
-        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if is_logged(trainer, trainer.global_step):
             now = time.perf_counter()
             elapsed = now - self._begin
             seconds = self._parts(trainer).take()
             seconds["other"] = max(0.0, elapsed - sum(seconds.values()))
             clips = self._items * self.clips_per_item * trainer.world_size
-            pl_module.log("speed/clips_per_s", clips / elapsed)
-            pl_module.log("speed/data_wait_share", seconds[DATA] / elapsed)
-            pl_module.log_dict({f"speed/{part}_s": value / self._steps for part, value in seconds.items()})
+            module.log("speed/clips_per_s", clips / elapsed)
+            module.log("speed/data_wait_share", seconds[DATA] / elapsed)
+            module.log_dict({f"speed/{part}_s": value / self._steps for part, value in seconds.items()})
             self._begin, self._items, self._steps = now, 0, 0
 
 
-class ProgressBar(pl.callbacks.ProgressBar):
+class ProgressBar(StepCallback, pl.callbacks.ProgressBar):
     """A bar where there is a terminal, now and then a line where there is none."""
 
     def __init__(self, title: str, shown: dict[str, str], num_lines: int = 10) -> None:
@@ -197,20 +195,15 @@ class ProgressBar(pl.callbacks.ProgressBar):
             self._bar.start()
 
     def _values(self, trainer: pl.Trainer) -> str:
-        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if is_logged(trainer, trainer.global_step):
             metrics = trainer.callback_metrics
             self._logged = {name: float(metrics[name]) for name in self.shown if name in metrics}
         values = {**self._logged, **getattr(trainer.lightning_module, "latest", {})}
         return "  ".join(f"{label} {values[name]:.3g}" for name, label in self.shown.items() if name in values)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def after_step(self, trainer: pl.Trainer, module: Any) -> None:
         """Move on."""
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         step, total = trainer.global_step, trainer.max_steps
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return
         values = self._values(trainer)
         if self._bar is not None:
             self._bar.update(self._task, completed=step, values=values)

@@ -12,7 +12,7 @@ from mv2mae.data.device_memory import free_bytes
 from mv2mae.errors import InputError
 
 if TYPE_CHECKING:
-    from mv2mae.train.trainer import StepModule
+    from mv2mae.train.step import StepModule
 
 _USED = 0.85
 """Share of the free memory that may be planned with: the rest is for what lives for a moment, and for gaps."""
@@ -37,7 +37,7 @@ def too_large(module: StepModule, error: torch.OutOfMemoryError, device: torch.d
         each, fits = 0, 0
     if fits:
         return InputError(
-            f"{said}: an item takes about {each / 2**20:,.0f} MB for its way back; "
+            f"{said}: an item takes about {each / 2**20:,.0f} MB for its backward pass; "
             f"give compute.device_batch_size={fits} (the results stay the same)"
         )
     return InputError(f"{said}, nor does one; give compute.checkpoint_activations=true, or a smaller model")
@@ -74,8 +74,8 @@ def _kept(module: StepModule, num_items: int, device: torch.device) -> int:
         return tensor
 
     with module.in_its_precision(device), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = module.loss_of(batch)
-    del loss
+        losses = module.losses(batch, training=False)
+    del losses
     return sum(kept.values())
 
 

@@ -22,6 +22,7 @@ from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.knn import knn_scores
+from mv2mae.train.callbacks import Measurement, in_eval_mode
 from mv2mae.weights import whole_state
 
 _SHARE = 3
@@ -109,11 +110,10 @@ def knn_top1(encoder: Encoder, seen: LabelledClips, chunk: int = 32) -> float:
     return float((scores.argmax(dim=1) == seen.labels[seen.is_query]).float().mean())
 
 
-class OnlineKNN(pl.Callback):
+class OnlineKNN(Measurement):
     """Logs `probe/knn_top1` before the first step, every so many steps, and at the end.
 
-    Works on the first process only and draws nothing, so that the training is the same with and without it. The clips
-    stay in memory.
+    Works on the first process only. The clips stay in memory.
     """
 
     def __init__(self, config: PretrainConfig) -> None:
@@ -122,6 +122,7 @@ class OnlineKNN(pl.Callback):
         Raises:
             InputError: as `draw_rows`.
         """
+        super().__init__(config.log.probe_every)
         self.config, self.rows = config, draw_rows(config)
         self._seen: LabelledClips | None = None
 
@@ -132,36 +133,23 @@ class OnlineKNN(pl.Callback):
         others = len(self.rows) - queries
         return f"probe   {queries} clips told by their neighbours among {others} others; chance {chance:.3f}"
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Read the clips; look before the first step too."""
+    def prepare(self, trainer: pl.Trainer) -> None:
+        """Read the clips."""
         if trainer.is_global_zero:
             seen = read_clips(self.rows, self.config)
             if seen.is_query.any() and not seen.is_query.all():
                 self._seen = seen
-        if trainer.global_step == 0:
-            self._look(trainer, pl_module)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Look every so many steps, once a step."""
-        done, step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0, trainer.global_step
-        if done and (step % self.config.log.probe_every == 0 or step == trainer.max_steps):
-            self._look(trainer, pl_module)
-
-    def _look(self, trainer: pl.Trainer, module: Any) -> None:
+    def measure(self, trainer: pl.Trainer, module: Any) -> dict[str, float]:
+        """The share of right answers; nothing where there are no clips."""
         encoder = module.model.encoder
         if isinstance(module.model, FSDPModule):
             encoder = self._in_one_piece(encoder).to(module.device)  # with the help of all processes
         if self._seen is None:
-            return
-        was_training = encoder.training
-        encoder.eval()
-        top1 = knn_top1(encoder, self._seen, chunk=self.config.compute.device_batch_size or 32)
-        encoder.train(was_training)
-        module.latest["probe/knn_top1"] = top1
-        for logger in trainer.loggers:
-            logger.log_metrics({"probe/knn_top1": top1}, step=trainer.global_step)
+            return {}
+        with in_eval_mode(encoder):
+            top1 = knn_top1(encoder, self._seen, chunk=self.config.compute.device_batch_size or 32)
+        return {"probe/knn_top1": top1}
 
     def _in_one_piece(self, shards: Encoder) -> Encoder:
         with torch.random.fork_rng(devices=[]):

@@ -12,6 +12,7 @@ from mv2mae.data.stream import STREAM
 from mv2mae.model.flops import classifier_flops, step_flops
 from mv2mae.train.describe import describe_augmentations, describe_warmup
 from mv2mae.train.finetune import model_of
+from mv2mae.train.objective import objective_of
 from mv2mae.weights import read_weights
 from mv2mae.wording import counted
 
@@ -41,7 +42,7 @@ def _pretraining(config: PretrainConfig) -> list[str]:
         num = len(found.train)
     steps = optim.total_steps(num)
     flop = step_flops(model, 1 + data.num_sources).total * steps * optim.batch_size
-    masked = config.objective == "masked"
+    rebuilds = objective_of(config).reconstructs
     return [
         f"data    {counted(num, 'pair')} an epoch {told}",
         f"steps   {steps:,} of {optim.batch_size:,} pairs = {steps * optim.batch_size / num:.1f} epochs, "
@@ -49,8 +50,8 @@ def _pretraining(config: PretrainConfig) -> list[str]:
         f"rate    {optim.describe('pairs')}, weight decay {optim.weight_decay:g}, {config.compute.precision}",
         f"clips   {_shape(model)}, every {data.frame_stride:g} frames, crop {data.crop}",
         f"masks   {model.masking}, {model.num_masked} of {model.num_tokens} tokens",
-        *([f"motion  {_weights(model)}"] if masked else []),
-        *([_cost(flop)] if masked else []),
+        *([f"motion  {_weights(model)}"] if rebuilds else []),
+        *([_cost(flop)] if rebuilds else []),
     ]
 
 

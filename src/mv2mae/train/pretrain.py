@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mv2mae.config import ComputeConfig, ModelConfig, PretrainConfig
 from mv2mae.data.bank import FrameBank, PlannedBatch, PlannedPairs
@@ -20,27 +20,26 @@ from mv2mae.data.stream import PairStream, ScriptedPairs
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
 from mv2mae.devices import device_type
-from mv2mae.model.contrastive import ContrastiveModel, ContrastiveOutput
 from mv2mae.model.flops import step_flops
-from mv2mae.model.pretraining import MV2MAE, PretrainOutput
+from mv2mae.ranks import say
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_once
 from mv2mae.train.describe import describe_data, describe_motion, describe_precision, describe_warmup
 from mv2mae.train.devices import speed_up
-from mv2mae.train.held_out import HeldOut, held_out_batches, loss_summary, outcome
+from mv2mae.train.held_out import HeldOut, held_out_batches
 from mv2mae.train.log import ProgressBar, Speed
+from mv2mae.train.objective import objective_of
 from mv2mae.train.online_knn import OnlineKNN
 from mv2mae.train.optim import build_optimizer
-from mv2mae.train.snapshots import Snapshots
-from mv2mae.train.take_over import take_over
-from mv2mae.train.trainer import StepModule, fit, num_devices, say
-from mv2mae.weights import ENCODER, PRETRAINING, WEIGHTS_NAME, save_weights
+from mv2mae.train.step import StepModule
+from mv2mae.train.trainer import fit, num_devices
+from mv2mae.weights import WEIGHTS_NAME, save_weights
 from mv2mae.wording import counted
 
 Batch = dict[str, Any]
 
 
 class PretrainModule(StepModule):
-    """One step of Equation 3."""
+    """Pre-training by the configured objective (`train/objective.py`)."""
 
     def __init__(self, config: PretrainConfig, data: PretrainData, world_size: int) -> None:
         items, collate, self._make = made_on_device(config, data.train)
@@ -55,8 +54,8 @@ class PretrainModule(StepModule):
             compute=config.compute,
             world_size=world_size,
         )
-        self.config = config
-        self.model = build_model(config)
+        self.config, self.objective = config, objective_of(config)
+        self.model: Any = build_model(config)
         groups = (
             range(0) if isinstance(data.train, PairStream) else np.unique(data.train.groups, return_inverse=True)[1]
         )
@@ -74,20 +73,11 @@ class PretrainModule(StepModule):
             batch = self._make(batch, device)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of a batch of pairs; logs the four losses against their baselines."""
-        out = self._outcome(batch)
-        self.report({f"train/{name}": value for name, value in loss_summary(out).items()}, batch_idx)
-        return out.loss
-
-    def loss_of(self, batch: Batch) -> Tensor:
-        """Its loss alone, not by compiled code."""
-        return self._outcome(batch, training=False).loss
-
-    def _outcome(self, batch: Batch, training: bool = True) -> PretrainOutput | ContrastiveOutput:
+    def losses(self, batch: Batch, *, training: bool = True) -> dict[str, Tensor]:
+        """Those of the objective, on a batch of pairs."""
         # of a stream every item is a performance of its own
         groups = self.groups[batch["index"]] if len(self.groups) else batch["index"]
-        return outcome(self.model, {**batch, "group": groups}, training=training)
+        return self.objective.losses(self.model, {**batch, "group": groups}, training=training)
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up and cosine by step."""
@@ -137,20 +127,17 @@ def draws_on_device(compute: ComputeConfig) -> bool:
     return device_type(compute) == "cuda" if compute.draw_on == "auto" else compute.draw_on == "device"
 
 
-def build_model(config: PretrainConfig) -> MV2MAE | ContrastiveModel:
+def build_model(config: PretrainConfig) -> nn.Module:
     """The model to start from.
 
     Raises:
         InputError: if `init` holds a model of another build.
     """
     torch.manual_seed(config.seed)
-    if config.objective == "contrastive":
-        model: MV2MAE | ContrastiveModel = ContrastiveModel(config.model, config.contrastive_temperature)
-    else:
-        model = MV2MAE(config.model)
+    objective = objective_of(config)
+    model = objective.build()
     if config.init is not None:
-        assert isinstance(model, MV2MAE)  # the other objective starts from scratch
-        take_over(model, config.init)
+        objective.take_over(model, config.init)
     speed_up(model, config.compute)
     return model
 
@@ -165,12 +152,12 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule)
     repeats = config.data.num_repeats
     decoded = f", {repeats} from each decoding" if repeats > 1 else ""
     start = "from scratch" if config.init is None else f"from {config.init}"
-    kind = _kind(module.model)
+    objective = module.objective
     return [
         f"data    {describe_data(config.data, data.summary)}; {counted(num_items, 'pair')} an epoch{decoded}",
         f"looked at  {'; '.join(describe_held_out(data.summary, data.apart))}",
-        f"model   {start}, {kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
-        f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked{_roles(config)}; "
+        f"model   {start}, {objective.kind}, {millions:.2f} M parameters ({encoder:.2f} M encoder), "
+        f"{config.model.num_tokens} tokens ({grid}), {config.model.num_masked} of them masked{objective.roles}; "
         f"{step_flops(config.model, 1 + config.data.num_sources).total / 1e9:.3g} GFLOP a pair",
         f"steps   {steps:,} of {optim.batch_size} pairs = {steps * optim.batch_size / num_items:.1f} epochs, "
         f"{describe_warmup(steps, warmup)}; "
@@ -178,26 +165,6 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule)
         f"rate    {optim.describe('pairs')}, weight decay {optim.weight_decay:g}, "
         f"{describe_precision(optim, config.compute)}",
     ]
-
-
-def _roles(config: PretrainConfig) -> str:
-    """What targets and sources are given, where that is not the paper's."""
-    model = config.model
-    if config.objective == "contrastive":
-        return ""
-    fewer = f", {model.num_decoded} of them decoded" if model.num_decoded < model.num_masked else ""
-    if model.cross_view_weight == 0:
-        return fewer
-    fewer += f", {model.num_masks} masks of each target" if model.num_masks > 1 else ""
-    shown = "" if model.source_mask_ratio is None else f", {model.num_shown} of a source's shown"
-    known = ", rays of known cameras" if model.cameras == "rays" else ""
-    return fewer + shown + (", one direction" if model.directions == "one" else "") + known
-
-
-def _kind(model: MV2MAE | ContrastiveModel) -> str:
-    if isinstance(model, ContrastiveModel):
-        return "contrastive, no decoders"
-    return "multi-view" if model.cross_decoder is not None else "single-view (no cross-view decoder)"
 
 
 def pretrain(config: PretrainConfig, run: str | Path) -> Path:
@@ -230,28 +197,25 @@ def pretrain(config: PretrainConfig, run: str | Path) -> Path:
         "seed": config.seed,
     }
 
-    def save(trained: StepModule, step: int) -> None:
-        assert isinstance(trained, PretrainModule)
-        contrastive = isinstance(trained.model, ContrastiveModel)  # whose head is of no use afterwards
-        kept, kind = (trained.model.encoder, ENCODER) if contrastive else (trained.model, PRETRAINING)
+    def save(step: int) -> None:
+        kept, kind = module.objective.kept(module.model)
         save_weights(run / WEIGHTS_NAME, kept, kind, config.model, **about, steps=step)
 
     looked_at = held_out_batches(config, data)
     check = list(looked_at)[-1]
-    if config.objective == "masked":
+    if module.objective.reconstructs:
         say(*(f"  {line}" for line in describe_motion(config.model, looked_at[check])))
-    snapshots = [Snapshots(run, looked_at[check])] if isinstance(module.model, MV2MAE) else []
-    callbacks = [HeldOut(looked_at, config.log.check_every), *snapshots, *probes, *_onlookers(config, module, check)]
+    watchers = [*module.objective.watchers(run, looked_at[check]), *probes]
+    callbacks = [HeldOut(looked_at, config.log.check_every), *watchers, *_display(module, check)]
     fit(module, run, log=config.log, save=save, callbacks=callbacks)
     summary = {**about, "steps": module.total_steps, "set_aside": data.problems.items()}
     write_once(run / SUMMARY_NAME, summary)
     return run
 
 
-def _onlookers(config: PretrainConfig, module: PretrainModule, check: str) -> list[pl.Callback]:
+def _display(module: PretrainModule, check: str) -> list[pl.Callback]:
     shown = {"train/loss": "loss", "speed/clips_per_s": "clips/s", "speed/data_wait_share": "data wait"}
-    if isinstance(module.model, MV2MAE) and module.model.cross_decoder is not None:
-        shown[f"{check}/cross_gain"] = "cross gain"
-    if config.log.probe_every:
+    shown |= module.objective.shown(check)
+    if module.config.log.probe_every:
         shown["probe/knn_top1"] = "kNN"
-    return [Speed(clips_per_item=1 + config.data.num_sources), ProgressBar("pre-training", shown)]
+    return [Speed(clips_per_item=1 + module.config.data.num_sources), ProgressBar("pre-training", shown)]

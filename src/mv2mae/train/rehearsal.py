@@ -11,10 +11,11 @@ from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
 from mv2mae.data.datamodule import eval_data
 from mv2mae.data.rehearsal import is_made_up, write_rehearsal
 from mv2mae.errors import InputError
+from mv2mae.ranks import say
 from mv2mae.train.finetune import finetune
 from mv2mae.train.plan import plan
 from mv2mae.train.pretrain import pretrain
-from mv2mae.train.trainer import accumulation, say
+from mv2mae.train.step import accumulation
 from mv2mae.weights import read_weights
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)

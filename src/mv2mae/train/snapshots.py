@@ -19,15 +19,16 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.files import atomic_write, write_json
 from mv2mae.model.losses import token_errors
 from mv2mae.model.masking import Masks
 from mv2mae.model.pictures import filled, greyed
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.model.tubelets import token_targets
 from mv2mae.runs import SNAPSHOTS_FOLDER, SNAPSHOTS_NAME
+from mv2mae.train.callbacks import Measurement, in_eval_mode
+from mv2mae.train.forward import reconstruct
+from mv2mae.train.held_out import INPUTS
 
 NUM_PAIRS, NUM_FRAMES = 2, 2
 _QUALITY = 90
@@ -43,8 +44,8 @@ def snapshot_steps(total_steps: int) -> list[int]:
     return sorted({round(total_steps * share) for share in shares})
 
 
-class Snapshots(pl.Callback):
-    """Writes the pictures. Draws nothing that the training draws, so that it is the same with and without it.
+class Snapshots(Measurement):
+    """Writes the pictures, at the steps of `snapshot_steps`.
 
     Args:
         run: the run's folder.
@@ -53,37 +54,24 @@ class Snapshots(pl.Callback):
     """
 
     def __init__(self, run: Path, batch: dict[str, Any]) -> None:
+        super().__init__()
         self.run = run
         groups = batch["group"].tolist()
         chosen = [groups.index(group) for group in dict.fromkeys(groups)][:NUM_PAIRS]
-        self.sources, self.target, self.seeds = (batch[name][chosen] for name in ("sources", "target", "seed"))
-        self.cameras = {"cameras": batch["cameras"][chosen]} if "cameras" in batch else {}
+        self.batch = {name: batch[name][chosen] for name in INPUTS if name in batch}
+        self.sources, self.target = self.batch["sources"], self.batch["target"]
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look before the first step too."""
-        self._steps = snapshot_steps(trainer.max_steps)
-        if trainer.global_step == 0:
-            self._look(trainer, pl_module)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Look at the chosen steps, once a step."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and trainer.global_step in self._steps:
-            self._look(trainer, pl_module)
+    def is_due(self, step: int, last: int) -> bool:
+        """Often at first, then seldom."""
+        return step in snapshot_steps(last)
 
     @torch.no_grad()
-    def _look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        model: Any = module.model
-        assert isinstance(model, MV2MAE)
-        inputs = [values.to(module.device) for values in (self.sources, self.target, self.seeds)]
-        was_training = model.training
-        model.eval()
-        # `forward` itself: a compiled model would be compiled once more for this batch; one in shards has to be called
-        look = model if isinstance(model, FSDPModule) else model.forward
-        known = {name: value.to(module.device) for name, value in self.cameras.items()}
-        out = look(inputs[0], inputs[1], seeds=inputs[2], with_reconstructions=True, **known)
-        model.train(was_training)
+    def look(self, trainer: pl.Trainer, module: Any) -> None:
+        """Make the pictures; the first process writes them."""
+        model: MV2MAE = module.model
+        with in_eval_mode(module):
+            batch = {name: values.to(module.device) for name, values in self.batch.items()}
+            out = reconstruct(model, batch, with_reconstructions=True)
         assert out.reconstructions is not None
         self_view, cross_view, masks = out.reconstructions
         made = {"self-view": self_view[:, 0].float().cpu()}
@@ -100,7 +88,7 @@ class Snapshots(pl.Callback):
         masked_idx = masks.masked_idx.cpu()
         visible = masks.visible_idx[:, 0].cpu(), masks.shown_idx[:, 1].cpu()  # of the target, of the source
         floor = model.config.target_floor
-        truth = token_targets(self.target, masked_idx[:, 0], size, floor)
+        truth = model.target(self.target, masked_idx[:, 0])
         # the first frame of the tubelets in the middle of equal parts of the clip
         columns = [model.config.grid[0] * (2 * k + 1) // (2 * NUM_FRAMES) * size[0] for k in range(NUM_FRAMES)]
         folder = self.run / SNAPSHOTS_FOLDER

@@ -13,14 +13,16 @@ from typing import Any
 import pytorch_lightning as pl
 
 from mv2mae.errors import RunStopped
+from mv2mae.train.callbacks import StepCallback
 from mv2mae.train.checkpoints import Checkpoints
+from mv2mae.train.lightning import take_over_sigterm
 
 HANG_UP = getattr(signal, "SIGHUP", None)
 """A closed terminal; there is none on Windows."""
 STOPPING = (signal.SIGTERM, signal.SIGINT, *([HANG_UP] if HANG_UP is not None else []))
 
 
-class StopSignals(pl.Callback):
+class StopSignals(StepCallback):
     """Lets a signal end the run after the step at hand, with a checkpoint of it.
 
     SIGTERM is what `kill` and a scheduler that preempts send, SIGINT is Ctrl-C; a second Ctrl-C stops at once. SIGHUP
@@ -47,13 +49,8 @@ class StopSignals(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over the signals; Lightning, whose own handlers save in the middle of a step, puts them back."""
-        if trainer.world_size > 1:
-            # Lightning's flag of a SIGTERM, which it would send around before every part of a step and wait for it,
-            # has nothing to say from here on; what came before the processes agree upon in their first step
-            if trainer.received_sigterm:
-                self.requested = signal.SIGTERM
-                trainer._signal_connector.received_sigterm = False
-            trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        if trainer.world_size > 1 and take_over_sigterm(trainer):  # the processes agree upon it in their first step
+            self.requested = signal.SIGTERM
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (*STOPPING, *([signal.SIGUSR1] if slurm_job() else [])):
@@ -99,7 +96,7 @@ class StopSignals(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and let the training end, at the end of a step.
+        """After each part of a step.
 
         Raises:
             RuntimeError: a worker of the loader has died, and nobody asked the run to stop.
@@ -107,8 +104,10 @@ class StopSignals(pl.Callback):
         self._in_step = False
         if self._worker_death is not None and not self.requested:
             raise self._worker_death
-        if (batch_idx + 1) % trainer.accumulate_grad_batches:
-            return
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def after_step(self, trainer: pl.Trainer, module: Any) -> None:
+        """Save and let the training end, if that is wanted."""
         if trainer.world_size == 1:
             self.agreed = self.requested  # one that came after the exchange as well
         if self.agreed:

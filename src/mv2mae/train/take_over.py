@@ -11,7 +11,7 @@ from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.resampling import resampled_tubelets
-from mv2mae.train.trainer import say
+from mv2mae.ranks import say
 from mv2mae.weights import StoredWeights, fill, read_weights
 
 _log = logging.getLogger(__name__)

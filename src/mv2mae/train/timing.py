@@ -13,17 +13,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from mv2mae.data.stopwatch import Stopwatch
 from mv2mae.runs import spared
-
-DATA, TRANSFER, FORWARD, BACKWARD, OPTIMISER = "data", "transfer", "forward", "backward", "optimiser"
-PARTS = (DATA, TRANSFER, FORWARD, BACKWARD, OPTIMISER)
-_ACTIONS = {
-    ("[_TrainingEpochLoop]", "train_dataloader_next"): DATA,
-    ("[Strategy]", "batch_to_device"): TRANSFER,
-    ("[Strategy]", "training_step"): FORWARD,
-    ("[Strategy]", "backward"): BACKWARD,
-    ("[LightningModule]", "optimizer_step"): OPTIMISER,
-}
-"""What Lightning calls the parts; it runs forward and backward inside of the optimiser's step."""
+from mv2mae.train.callbacks import StepCallback
+from mv2mae.train.lightning import DATA, PARTS, part_of_step
 
 
 class PartTimes(Profiler):
@@ -43,14 +34,14 @@ class PartTimes(Profiler):
 
     def start(self, action_name: str) -> None:
         """Lightning begins with something."""
-        if (part := _part(action_name)) is not None:
+        if (part := part_of_step(action_name)) is not None:
             self._watch.enter(part, whole=False)
             self._open.append(part)
             self._mark(part)
 
     def stop(self, action_name: str) -> None:
         """Lightning is done with it."""
-        if _part(action_name) is not None and self._open:
+        if part_of_step(action_name) is not None and self._open:
             self._watch.leave()
             self._open.pop()
             self._mark(self._open[-1] if self._open else "")
@@ -80,12 +71,7 @@ class PartTimes(Profiler):
             del self._events[0]
 
 
-def _part(action: str) -> str | None:
-    """The part that one of Lightning's actions is, such as `[Strategy]DDPStrategy.backward`."""
-    return _ACTIONS.get((action[: action.find("]") + 1], action.rpartition(".")[2]))
-
-
-class Trace(pl.Callback):
+class Trace(StepCallback):
     """Records a few steps with torch's profiler, for https://ui.perfetto.dev or chrome://tracing.
 
     Args:
@@ -113,12 +99,9 @@ class Trace(pl.Callback):
             self._recording = profile(activities=activities, record_shapes=True)
             self._recording.start()
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def after_step(self, trainer: pl.Trainer, module: Any) -> None:
         """End."""
-        done = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if done and self._first is not None and trainer.global_step == self._first + self.num_steps:
+        if self._first is not None and trainer.global_step == self._first + self.num_steps:
             self._write(self._first + 1)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

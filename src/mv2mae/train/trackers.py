@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers.logger import Logger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mv2mae.config import LogConfig
 from mv2mae.errors import InputError
 from mv2mae.files import write_json
+from mv2mae.ranks import first_only, is_first
 from mv2mae.runs import read_config
 
 IDS_NAME = "trackers.json"
@@ -43,21 +43,21 @@ class Tracker(Logger):
         """Lightning wants one."""
         return ""
 
-    @rank_zero_only
+    @first_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the whole configuration was handed on at the start."""
 
-    @rank_zero_only
+    @first_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Hand on."""
         self._try("log_metrics", dict(metrics), step)
 
-    @rank_zero_only
+    @first_only
     def save(self) -> None:
         """Hand on."""
         self._try("save")
 
-    @rank_zero_only
+    @first_only
     def finalize(self, status: str) -> None:
         """Hand on."""
         self._try("finalize", status)
@@ -77,7 +77,7 @@ def trackers(run: Path, log: LogConfig) -> list[Logger]:
     Raises:
         InputError: one is not installed or does not start (no login, no server).
     """
-    if getattr(rank_zero_only, "rank", 0) > 0:
+    if not is_first():
         return []
     return [Tracker(name, _started(name, run, log)) for name in log.trackers]
 
