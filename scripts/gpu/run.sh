@@ -15,8 +15,9 @@ if compgen -G ".whl/*.whl" >/dev/null && [ ! -e /tmp/mv2mae-site/.carried ]; the
   touch /tmp/mv2mae-site/.carried
 fi
 if ! python3 -c 'import importlib.metadata as m; m.version("mv2mae")' 2>/dev/null; then # a run notes its versions
-  mkdir -p /tmp/mv2mae-site/mv2mae-0.1.0.dist-info
-  printf 'Metadata-Version: 2.1\nName: mv2mae\nVersion: 0.1.0\n' >/tmp/mv2mae-site/mv2mae-0.1.0.dist-info/METADATA
+  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
+  mkdir -p "/tmp/mv2mae-site/mv2mae-$version.dist-info"
+  printf 'Metadata-Version: 2.1\nName: mv2mae\nVersion: %s\n' "$version" >"/tmp/mv2mae-site/mv2mae-$version.dist-info/METADATA"
 fi
 export PYTHONPATH=$PWD/src:$PWD:/tmp/mv2mae-site${PYTHONPATH:+:$PYTHONPATH}
 

@@ -32,6 +32,25 @@ def training_step(self, batch, batch_idx):
 PretrainModule.training_step = training_step
 pretrain(run_of(sys.argv[1]), Path(sys.argv[2]))
 """
+GRAPHED = """
+import sys
+from pathlib import Path
+import torch
+from test_gpu_runs import run_of
+from mv2mae.train.pretrain import pretrain
+
+device = sys.argv[1]
+if device == "cpu":  # compiled into graphs of operations, without their code
+    compiled = torch.nn.Module.compile
+    torch.nn.Module.compile = lambda self, mode: compiled(self, backend="aot_eager")
+torch._dynamo.config.error_on_recompile = True
+pretrain(run_of(device, compile=True, graphs=True), Path(sys.argv[2]))
+if device == "cuda":
+    from torch._dynamo.utils import counters
+    from torch._inductor.cudagraph_trees import get_manager
+    assert get_manager(0, create_if_none_exists=False) is not None, "no graph was recorded"
+    assert not counters["inductor"]["cudagraph_skips"], dict(counters["inductor"])
+"""
 TOLERANCE = {"cpu": 0.0, "cuda": 2e-3}
 """Largest relative difference of losses: sums of a GPU are not always taken in one order."""
 
@@ -59,13 +78,27 @@ def whole(request, tmp_path_factory):
     return torch.device(request.param), pretrain(run_of(request.param), run)
 
 
+def in_a_process(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Runs a script that knows this file, where shapes are not checked and nothing is left behind."""
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
+    command = [sys.executable, "-c", script, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_training_with_graphs_is_one_without(whole, tmp_path):
+    """Every step by its own batch: what is replayed must not be what was recorded."""
+    device, run = whole
+    done = in_a_process(GRAPHED, device.type, str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert_equal_losses(run, tmp_path / "run", device, least=2e-3 if device.type == "cpu" else 1e-2)
+
+
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_been(whole, tmp_path):
     device, run = whole
-    command = [sys.executable, "-c", KILLED, device.type, str(tmp_path / "run")]
-    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    paths = os.pathsep.join(filter(None, folders))
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, check=False)
+    done = in_a_process(KILLED, device.type, str(tmp_path / "run"))
     assert done.returncode == -9, done.stderr[-2000:]
     assert len(list((tmp_path / "run" / "checkpoints").glob("*.ckpt"))) == 2
     pretrain(run_of(device.type), tmp_path / "run")
