@@ -110,6 +110,9 @@ def pretrain(
         fps: frames a second of videos that are given as pixels.
         settings: over the recipe's, a dictionary a section: `optim={"steps": 100}, data={"frame_stride": 2}`.
 
+    Returns:
+        the run: `folder`, `log`, and in a notebook a table and the curves.
+
     Raises:
         InputError: for settings or data that cannot work.
     """
@@ -134,6 +137,9 @@ def finetune(
         fps: frames a second of videos that are given as pixels.
         labels: of each performance, numbers from 0 or names, where `videos` have none.
         settings: over the recipe's, as in `pretrain`.
+
+    Returns:
+        the classifier with its run; `evaluate_run` and `load_classifier` take it or its `folder`.
 
     Raises:
         InputError: for settings, data or weights that cannot work.
@@ -160,6 +166,9 @@ def evaluate_run(
         fps: as in `finetune`.
         device: auto, cpu or cuda.
         settings: of the test, over the run's: `num_clips=5, num_crops=10`.
+
+    Returns:
+        the test: `top1`, `figures` with accuracies and intervals from 0 to 1, and in a notebook a table and a picture.
 
     Raises:
         InputError: the run holds no classifier, or there is nothing to test on.

@@ -173,10 +173,14 @@ def encoder_tensors(stored: StoredWeights) -> dict[str, Tensor]:
 
 
 def load_encoder(source: str | Path) -> Encoder:
-    """The encoder of a run or weights file, in evaluation mode: clip [b, 3, t, h, w] in, tokens [b, n, d] out.
+    """The encoder of a run or weights file, in evaluation mode.
 
     Args:
         source: run folder, safetensors file, or the name of packaged weights.
+
+    Returns:
+        a module that makes tokens [b, n, d] of a clip [b, 3, t, h, w], RGB in [0, 1] or uint8: n tubelets in order of
+        time, rows and columns (t / 2 * h / 16 * w / 16 of them where these are 2 x 16 x 16 pixels), d wide.
 
     Raises:
         InputError: if it cannot be found or does not fit.

@@ -55,7 +55,7 @@ def test_a_classifier_is_written_and_read_again(tmp_path):
 def test_the_card_of_a_real_pretraining(tmp_path):
     run = pretrain(PRETRAINING, tmp_path / "run")
     card = model_card(read_weights(run), run, "tiny")
-    assert "| Length | 12 steps of 4 |" in card
+    assert "| Length | 12 steps with batches of 4 |" in card
     assert "| Data | sample, " in card
     assert "| Labels | not used |" in card
     assert "No test was made." in card

@@ -74,8 +74,8 @@ def read_manifest(path: str | Path, *, may_repeat: bool = False) -> pd.DataFrame
 
     Returns:
         one row a video with all of `COLUMNS` and the user's own, missing values empty (`synchronised` true): paths
-        absolute,
-        `view` integers if all of them are and text otherwise, so that queries such as `view in [2, 3]` work.
+        absolute, `view` integers if all of them are and text otherwise, so that queries such as `view in [2, 3]`
+        work; `start` and `end` in seconds, `fps` and `rate` in frames a second, `width` and `height` in pixels.
 
     Raises:
         InputError: no such file, misspelt or missing columns, values of the wrong kind, duplicate rows, no rows.

@@ -82,8 +82,8 @@ def _use(stored: StoredWeights) -> str:
         ]
     code = "\n".join(lines)
     stride, rate = stored.about.get("frame_stride"), stored.about.get("fps") or stored.about.get("video_fps")
-    at = f" at {rate:g} frames a second" if rate else ""
-    clips = f"\n\nIts clips were made of every {stride:g}th frame{at}." if stride else ""
+    at = f" of videos of {rate:g} frames a second" if rate else ""
+    clips = f"\n\nIts clips take {'every frame' if stride == 1 else f'one frame in {stride:g}'}{at}." if stride else ""
     return f"```python\n{code}\n```\n\nOr `mv2mae finetune --from hf:OWNER/NAME`, in a training of your own.{clips}"
 
 
@@ -99,7 +99,7 @@ def _training(stored: StoredWeights, run: Path) -> str:
         "Data": f"{manifest}, {which}" + (f": {seen}" if seen else ""),
         "Labels": "used" if stored.kind == CLASSIFIER else "not used",
         "Start": f"weights of {Path(str(start)).name or start}" if start else "from scratch",
-        "Length": f"{steps} of {optim.get('batch_size')}",
+        "Length": f"{steps} with batches of {optim.get('batch_size')}",
         "Optimiser": f"{optim.get('optimizer')}, weight decay {optim.get('weight_decay')}",
         "Seed": str(config.get("seed")),
     }

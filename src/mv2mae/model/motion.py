@@ -59,6 +59,9 @@ def motion_weights(
             `effective_number`), from which each clip's temperature follows, whatever its resolution and contrast.
         scale: on which frames the temperature stands.
 
+    Returns:
+        [b, n], the n tubelets in order of time, rows and columns.
+
     Raises:
         InputError: it is no clip (`check_clip`), or a tubelet does not divide it.
     """
