@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,6 +120,16 @@ def test_a_gpu_draws_the_same_pairs_but_for_rounding() -> None:
 def test_impossible_streams_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         stream(**changes)
+
+
+def test_cameras_of_the_stream_may_move() -> None:
+    still, moving = stream()[5], stream(stream=replace(SMALL, camera_motion="moving"))[5]
+    assert not torch.equal(still["target"], moving["target"])
+    with pytest.raises(InputError, match="cameras of moving views are not told to the model"):
+        PairStream(
+            DataConfig(manifest=STREAM, stream=replace(SMALL, camera_motion="handheld")),
+            num_frames=4, size=32, seed=0, cameras=True,
+        )  # fmt: skip
 
 
 def test_a_stream_takes_no_split() -> None:

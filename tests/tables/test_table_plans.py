@@ -1,5 +1,6 @@
 """How tables are laid out: what is shared, what it costs, on which videos. No video is read."""
 
+import dataclasses
 from functools import cache
 
 import pandas as pd
@@ -9,7 +10,7 @@ from public_names import indexed
 from small_tables import few_videos, planned, public_manifest, table_file
 
 from mv2mae.config import FinetuneConfig, PretrainConfig
-from mv2mae.data.manifest import make_frame
+from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.rehearsal import made_up_rows
 from mv2mae.errors import InputError
 from mv2mae.tables.cost import costs_of, describe_plan, hours
@@ -38,7 +39,7 @@ def plan_of(name: str, folder, **options: object):
     return plan_table(table, StudyOptions(data=data, out=folder / "out", **options))
 
 
-@pytest.mark.parametrize("name", [name for name in list_tables() if name != "second-camera"])
+@pytest.mark.parametrize("name", [name for name in list_tables() if name not in ("second-camera", "moving")])
 def test_every_packaged_table_can_be_laid_out_on_its_data(name, tmp_path):
     plan = plan_of(name, tmp_path)
     assert len(plan.cells) == len(plan.table.rows) * len(plan.table.columns)
@@ -144,6 +145,27 @@ def test_equal_computation_is_counted_in_operations(tmp_path):
     assert stages.count("finetune") == 2 * (4 * 2 * 5 + 2 * 5)
     empty = [(cell.row.name, cell.column.name) for cell in plan.cells if not cell.trainings]
     assert empty == [("from scratch", "probe"), ("from scratch", "retrieval")]
+
+
+def test_a_column_may_test_on_another_data_set(tmp_path):
+    """Static and moving cameras: one fine-tuning, tested on both."""
+    still = read_manifest(few_videos(tmp_path))
+    moving = write_manifest(still.assign(fps=still["fps"] + 1), tmp_path / "moving.csv")
+    options = StudyOptions(data=(str(tmp_path / "few.csv"), str(moving)), out=tmp_path, split="synthetic/xsub")
+    plan = plan_table(load_table("moving"), options)
+    stages = [part.stage for part in plan.parts]
+    # per training: static and moving, with and without motion weights; seven fine-tunings, each tested twice
+    assert [stages.count(stage) for stage in ("pretrain", "finetune", "test")] == [3 * 4, 3 * 7, 3 * 14]
+    for cell in plan.cells:
+        for test in (part for training in cell.trainings for part in training.parts):
+            assert test.data.manifest.endswith("few.csv" if cell.column.name == "static" else "moving.csv")
+            assert test.config.manifest == test.data.manifest
+            tuned = test.needs
+            assert tuned.data.manifest.endswith("moving.csv" if cell.row.name == "all moving" else "few.csv")
+    trained = write_manifest(still.query("subject in [1, 2]"), tmp_path / "trained.csv")
+    options = dataclasses.replace(options, data=(options.data[0], str(trained)))
+    with pytest.raises(InputError, match="the test part of synthetic/xsub .* picks none of 12 videos"):
+        plan_table(load_table("moving"), options)
 
 
 def test_a_manifest_of_another_data_set_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from mv2mae.tables.spec import list_tables, load_table, merged
 
 
 def test_every_table_and_figure_of_the_paper_is_there_with_its_values():
-    assert list(list_tables()) == [*map(str, range(1, 12)), "17", "fig3", "fig4", "second-camera"]
+    assert list(list_tables()) == [*map(str, range(1, 12)), "17", "fig3", "fig4", "moving", "second-camera"]
     values = {(name, row.name): dict(row.paper) for name in list_tables() for row in load_table(name).rows}
     assert values["1", "MV2MAE"] == {"xview": 95.9, "xsub": 90.0}
     assert values["2", "VideoMAE"] == {"xset": 82.4, "xsub": 79.7}
@@ -38,6 +38,14 @@ def test_the_long_names_of_tables_are_known_too():
         ({"compare": [["0.5", "0.7"]]}, "compare names '0.7'; rows: 0.5, 0.9"),
         ({"columns": {"a": {"title": "A", "pretrain": {"recipe": "x"}}}}, "top1 needs finetune with a recipe"),
         ({"columns": {"a": {"title": "A", "measure": "f1", "pretrain": {"recipe": "x"}}}}, "measure='f1'; choose top1"),
+        (
+            {
+                "columns": {
+                    "single": {"title": "A", "pretrain": {"recipe": "x"}, "finetune": {"recipe": "x"}, "test_on": "b"}
+                }
+            },
+            "data_set='b'; data: any",
+        ),
         ({"seeds": [0, 1]}, "must be at least 1"),
         ({"colums": {}}, "colums is unknown; did you mean columns?"),
     ],

@@ -28,6 +28,8 @@ class StreamConfig:
     """Of free cameras: where they stand, in degrees; empty = drawn from azimuth_ranges."""
     same_cameras: bool = False
     """Whether all rooms have the same camera poses, as in a laboratory."""
+    camera_motion: str = "none"
+    """none, handheld or moving (round the person, to and fro)."""
     difficulty: str = "normal"
     """easy, normal, hard or crowded."""
     motions: str = ""

@@ -47,6 +47,24 @@ def cameras_of(config: DataConfig) -> Cameras:
     return cameras
 
 
+def told_cameras(config: DataConfig) -> Cameras:
+    """`cameras_of` for a model that is told them.
+
+    Raises:
+        InputError: as `cameras_of`, or they move.
+    """
+    return _standing(cameras_of(config))
+
+
+def _standing(cameras: Cameras) -> Cameras:
+    if cameras.motion:
+        raise InputError(
+            f"{cameras.name}: its cameras move (camera_motion={cameras.motion}), and cameras of moving views are not "
+            "told to the model: one pose a clip would be wrong; set model.cameras to none"
+        )
+    return cameras
+
+
 def read_calibration(path: str | Path) -> Cameras:
     """Reads known cameras.
 
@@ -137,6 +155,7 @@ def _to_json(camera: Pinhole) -> dict[str, Any]:
 
 def _of_generated(setups: Mapping[str, Any], name: str) -> Cameras:
     rig, takes = {}, {}
+    motions = sorted({str(entry.get("camera_motion", "")) for entry in setups.values() if isinstance(entry, Mapping)})
     for setup, entry in setups.items():
         with Named(name, setup=setup):
             cameras, groups = dict(entry["cameras"]), dict(entry.get("takes", {}))
@@ -147,7 +166,7 @@ def _of_generated(setups: Mapping[str, Any], name: str) -> Cameras:
             for view, pose in poses.items():
                 with Named(name, view, setup):
                     takes[group, view] = _from_json(pose)
-    return Cameras(name=name, rig=rig, takes=takes)
+    return Cameras(name=name, rig=rig, takes=takes, motion=" and ".join(filter(None, motions)))
 
 
 def _from_json(pose: Mapping[str, Any]) -> Pinhole:

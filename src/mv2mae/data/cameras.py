@@ -109,11 +109,13 @@ class Cameras:
     name: where they come from, for messages; empty = nothing is known of any camera.
     rig: by setup and view; setup "" = every one.
     takes: by group and view, where videos were cropped one by one; they come first.
+    motion: how cameras move that do not stand still; their poses here are those about which they move.
     """
 
     name: str = ""
     rig: Mapping[tuple[str, str], Pinhole] = field(default_factory=dict)
     takes: Mapping[tuple[str, str], Pinhole] = field(default_factory=dict)
+    motion: str = ""
 
     def __post_init__(self) -> None:
         setups: dict[str, list[np.ndarray]] = {}

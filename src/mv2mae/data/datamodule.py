@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mv2mae.config import DataConfig, EvalConfig
 from mv2mae.data.augment import eval_short_side
-from mv2mae.data.calibration import cameras_of
+from mv2mae.data.calibration import cameras_of, told_cameras
 from mv2mae.data.clips import ClipDataset, EvalDataset
 from mv2mae.data.held_out import draw_held_out, kept_apart
 from mv2mae.data.labels import draw_validation, few_labels, match_labels
@@ -98,7 +98,7 @@ def pretrain_data(
     if config.synchronised:
         check_synchronised(frame)  # here too, before anything is decoded
     check_views(frame, config)
-    cameras = cameras_of(config) if with_cameras or config.angle_curriculum else None
+    cameras = told_cameras(config) if with_cameras else cameras_of(config) if config.angle_curriculum else None
     if cameras is not None:
         cameras.vectors(frame)
     total = len(frame)

@@ -124,6 +124,11 @@ class PairStream(Dataset[Pair]):
         cameras: bool = False,
     ) -> None:
         stream, self.with_cameras = config.stream, cameras
+        if cameras and stream.camera_motion != "none":
+            raise InputError(
+                f"stream.camera_motion={stream.camera_motion}: cameras of moving views are not told to the model; set "
+                "model.cameras to none"
+            )
         self.config, self.size, self.seed = config, size, seed
         self.purpose = _LOOK if held_out else _TRAIN
         self.length = _HELD_OUT if held_out else stream.pairs_per_epoch
@@ -136,6 +141,7 @@ class PairStream(Dataset[Pair]):
             azimuth_ranges=stream.azimuth_ranges,
             azimuths=stream.azimuths,
             same_cameras=stream.same_cameras,
+            camera_motion=stream.camera_motion,
             difficulty=stream.difficulty,
             motions=stream.motions,
             num_frames=num_frames,

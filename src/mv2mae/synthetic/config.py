@@ -13,9 +13,10 @@ from mv2mae.synthetic.people.actions import ACTIONS
 from mv2mae.synthetic.people.bodies import NUM_SUBJECTS
 from mv2mae.synthetic.render.truth import check_truth
 from mv2mae.synthetic.world.cameras import count_cameras
+from mv2mae.synthetic.world.moving import check_motion
 
 # What a draw is for: the second word of every seed, so that no two purposes share random numbers.
-ROOM, RIG, CAMERA, STYLE, FILM, CHOICE, DISTRACTOR = range(1, 8)
+ROOM, RIG, CAMERA, STYLE, FILM, CHOICE, DISTRACTOR, MOTION = range(1, 9)
 
 _MOST_SETUPS = 9999
 
@@ -75,6 +76,8 @@ class SynthConfig:
         azimuths: of "free": where its cameras stand, in degrees, instead of drawn places.
         same_cameras: whether all setups have the same camera poses, as in a laboratory whose rig stays while
             rooms and light change; otherwise every setup has its own.
+        camera_motion: "none", "handheld" or "moving": round the person, to and fro (`world.moving`). Rooms, people and
+            what they do stay the same.
         own_rooms: every performance has a room and cameras of its own, numbered from the one setup that `setups` gives;
             people and actions take turns, in shuffled order, and `num_groups` may be any number of rooms. Of a model
             that trains on them nothing can be known by heart of a room that is tested on.
@@ -98,6 +101,7 @@ class SynthConfig:
     azimuth_ranges: tuple[tuple[float, float], ...] = ((-90.0, 90.0),)
     azimuths: tuple[float, ...] = ()
     same_cameras: bool = False
+    camera_motion: str = "none"
     own_rooms: bool = False
     num_groups: int | None = None
     num_frames: int = 64
@@ -137,6 +141,7 @@ class SynthConfig:
         if self.difficulty not in DIFFICULTIES:
             raise InputError(f"difficulty={self.difficulty!r} is unknown; choose from {', '.join(DIFFICULTIES)}")
         count_cameras(self.cameras, self.num_cameras, self.azimuth_ranges, self.azimuths)
+        check_motion(self.camera_motion)
 
     def _check_numbers(self) -> None:
         if self.size % 2 or not 32 <= self.size <= 480:

@@ -20,7 +20,7 @@ from mv2mae.data.protocols.synthetic import PROTOCOL
 from mv2mae.data.videos import ProblemLog
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, write_json
-from mv2mae.synthetic.config import CAMERA, DISTRACTOR, FILM, RIG, ROOM, Group, SynthConfig
+from mv2mae.synthetic.config import CAMERA, DISTRACTOR, FILM, MOTION, RIG, ROOM, Group, SynthConfig
 from mv2mae.synthetic.difficulty import DIFFICULTIES
 from mv2mae.synthetic.encode import room_on_disk, write_video
 from mv2mae.synthetic.people.performance import animate
@@ -30,6 +30,7 @@ from mv2mae.synthetic.render.truth import write_truth
 from mv2mae.synthetic.world.cameras import Camera, draw_rig
 from mv2mae.synthetic.world.distractors import draw_distractors
 from mv2mae.synthetic.world.mesh import Mover
+from mv2mae.synthetic.world.moving import move
 from mv2mae.synthetic.world.rooms import Room, draw_room
 from mv2mae.wording import counted
 
@@ -86,7 +87,15 @@ def cast_group(config: SynthConfig, group: Group, cameras: list[Camera], room: R
 def make_take(config: SynthConfig, group: Group, stage: Stage, movers: tuple[Mover, ...]) -> Take:
     """A performance before one camera."""
     seed = int(config.rng(FILM, *group.key, stage.camera.view).integers(1 << 63))
-    return Take(stage=stage, movers=movers, disturbance=DIFFICULTIES[config.difficulty].disturbance, seed=seed)
+    path = camera_path(config, group, stage.camera)
+    added = DIFFICULTIES[config.difficulty].disturbance
+    return Take(stage=stage, movers=movers, disturbance=added, seed=seed, path=path)
+
+
+def camera_path(config: SynthConfig, group: Group, camera: Camera) -> tuple[Camera, ...]:
+    """The poses of a camera in each frame of a performance; nothing where it stands still."""
+    rng = config.rng(MOTION, *group.key, camera.view)
+    return move(camera, config.camera_motion, rng, np.arange(config.num_frames) / config.fps)
 
 
 def generate(out: str | Path, config: SynthConfig, *, num_processes: int = 1, progress: bool = True) -> pd.DataFrame:
@@ -245,6 +254,7 @@ def _describe(config: SynthConfig, setup: int) -> dict[str, Any]:
     cameras, room = plan_setup(config, setup)
     return {
         "light_direction": room.light.round(6).tolist(),
+        **({} if config.camera_motion == "none" else {"camera_motion": config.camera_motion}),
         "cameras": {str(camera.view): camera.to_json(config.size) for camera in cameras},
     }
 

@@ -39,15 +39,35 @@ class View(NamedTuple):
     """Metres along the optical axis."""
     shake: Float[np.ndarray, "t 2"]
     """Pixels to the right and down by which the camera's picture has moved."""
+    path: tuple[Camera, ...] = ()
+    """Of a camera that moves its pose in each frame; `camera` is then where it is on average."""
+
+    def at(self, moment: int) -> View:
+        """The same pictures, with the camera where it is in a frame."""
+        return self._replace(camera=self.path[moment], path=()) if self.path else self
+
+    def cut(self, frames: Int[np.ndarray, " k"]) -> View:
+        """Some of the frames."""
+        path = tuple(self.path[k] for k in frames) if self.path else ()
+        return View(self.clip[:, frames], self.camera, self.body[frames], self.depth[frames], self.shake[frames], path)
 
 
-def view_of(frames: Tensor, truth: dict[str, Tensor], camera: Camera) -> View:
-    """What a camera filmed: frames [t, h, w, 3] uint8 and `TRUTH` as the renderer gives them."""
+def view_of(frames: Tensor, truth: dict[str, Tensor], camera: Camera, path: tuple[Camera, ...] = ()) -> View:
+    """What a camera filmed: frames [t, h, w, 3] uint8 and `TRUTH` as the renderer gives them.
+
+    Args:
+        path: the camera's pose in each frame, if it moves.
+    """
     known = {name: values.numpy() for name, values in truth.items()}
     # the renderer does not tell how the camera shook; where it shows a joint does
-    steady = camera.project(known["joints"][:, 0].astype(np.float64), frames.shape[1])[0]
+    joint = known["joints"][:, 0].astype(np.float64)
+    size = frames.shape[1]
+    if path:
+        steady = np.stack([pose.project(point, size)[0] for pose, point in zip(path, joint, strict=True)])
+    else:
+        steady = camera.project(joint, size)[0]
     shake = steady - known["joints_2d"][:, 0]
-    return View(frames.permute(3, 0, 1, 2), camera, BODY_OF_PART[known["parts"]], known["depth"], shake)
+    return View(frames.permute(3, 0, 1, 2), camera, BODY_OF_PART[known["parts"]], known["depth"], shake, path)
 
 
 def seen_from(
@@ -64,12 +84,25 @@ def seen_from(
         places in the other picture in pixels (right, down; the first pixel's middle is at 0.5), and depths in metres.
     """
     moment, row, column = pixels
+    if view.path or other.path:
+        return _seen_by_moments(view, other, pixels)
     size = view.depth.shape[-1]
     at = np.stack([column, row], axis=-1) + 0.5 + view.shake[moment]
     rays = view.camera.rays(at[:, 0], at[:, 1], size)
     points = view.camera.position + rays * view.depth[pixels][:, None].astype(np.float64)
     place, depth = other.camera.project(points, size)
     return place - other.shake[moment], depth
+
+
+def _seen_by_moments(
+    view: View, other: View, pixels: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    place, depth = np.empty((len(pixels[0]), 2)), np.empty(len(pixels[0]))
+    for moment in np.unique(pixels[0]):
+        at = pixels[0] == moment
+        chosen = pixels[0][at], pixels[1][at], pixels[2][at]
+        place[at], depth[at] = seen_from(view.at(moment), other.at(moment), chosen)
+    return place, depth
 
 
 def sees(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig
+from mv2mae.config import DataConfig, FinetuneConfig, OptimConfig, PretrainConfig
 from mv2mae.data.protocols import PROTOCOLS
 from mv2mae.errors import InputError
 from mv2mae.model.flops import step_flops
@@ -59,6 +59,14 @@ class Settings:
         config = dataclasses.replace(config, seed=_PER_PRETRAINING * pretraining + seed)
         config, data = self._on(config, block, column, f"row {row.name}")
         return _with_few_labels(config, data), data
+
+    def tested(self, column: Column, config: FinetuneConfig, data: DataSet) -> tuple[DataConfig, DataSet]:
+        """What a fine-tuned row is tested on: the test part of its own set, or of the one that the column names."""
+        if not column.test_on:
+            return config.data, data
+        other = scaled(self.sets[column.test_on], config.data, self.options.scale, self.options.out / "data")
+        rows_for(other, config.data, "test")
+        return dataclasses.replace(config.data, manifest=other.manifest), other
 
     def _block(self, stage: str, row: Row, column: Column) -> dict[str, Any]:
         of_column = dict(column.pretrain if stage == "pretrain" else column.finetune)

@@ -171,7 +171,8 @@ class _Parts:
     def tested(self, row: Row, column: Column, start: Part | None, seeds: tuple[int, int]) -> Part:
         config, data = self.settings.finetuning(row, column, *seeds)
         tuned = self._part("finetune", config, data, needs=start)
-        return self._part("test", _tested_on(config.data), data, needs=tuned, test=config.test)
+        tested, on = self.settings.tested(column, config, data)
+        return self._part("test", _tested_on(tested), on, needs=tuned, test=config.test)
 
     def frozen(self, row: Row, column: Column, start: Part, measure: str) -> Part:
         # on the videos of the fine-tuning where the column has one, else on those of the pre-training

@@ -8,6 +8,7 @@ from typing import Any
 from mv2mae.errors import InputError
 from mv2mae.runs import differences, plain, write_once
 from mv2mae.tables.plan import Plan
+from mv2mae.tables.spec import Column
 
 RECORD_NAME = "study.json"
 
@@ -28,9 +29,13 @@ def record_of(plan: Plan) -> dict[str, Any]:
         },
         "rows": {row.name: plain({"pretrain": row.pretrain, "finetune": row.finetune, "small": row.small})
                  for row in plan.table.rows},
-        "columns": {column.name: plain({"measure": column.measure, "pretrain": column.pretrain,
-                                        "finetune": column.finetune}) for column in plan.table.columns},
+        "columns": {column.name: plain(_column(column)) for column in plan.table.columns},
     }  # fmt: skip
+
+
+def _column(column: Column) -> dict[str, Any]:
+    values = {"measure": column.measure, "pretrain": column.pretrain, "finetune": column.finetune}
+    return values | ({"test_on": column.test_on} if column.test_on else {})
 
 
 def check_record(plan: Plan) -> None:

@@ -36,6 +36,8 @@ class Column:
     measure: str = "top1"
     pretrain: Block = field(default_factory=dict)
     finetune: Block = field(default_factory=dict)
+    test_on: str = ""
+    """Data set whose test part is tested; empty = that of the fine-tuning."""
 
     def __post_init__(self) -> None:
         require(self.measure in MEASURES, f"column {self.name}: measure={self.measure!r}; {_choices(MEASURES)}")
@@ -44,6 +46,7 @@ class Column:
         require(bool(self.pretrain), f"column {self.name}: no pretrain; name a recipe")
         needs = self.measure in NEEDS_CLASSIFIER
         require(not needs or bool(self.finetune), f"column {self.name}: {self.measure} needs finetune with a recipe")
+        require(needs or not self.test_on, f"column {self.name}: test_on goes with {' and '.join(NEEDS_CLASSIFIER)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +112,10 @@ class Table:
         for row in self.rows:
             for column in row.paper:
                 require(column in columns, f"row {row.name}: paper names {column!r}; columns: {', '.join(columns)}")
-        for block in (b for c in self.columns for b in (c.pretrain, c.finetune)):
-            named = block.get("data_set", self.data[0])
+        blocks = [block for column in self.columns for block in (column.pretrain, column.finetune)]
+        blocks += [block for row in self.rows for block in (row.pretrain or {}, row.finetune)]
+        named_sets = [*(block.get("data_set", "") for block in blocks), *(column.test_on for column in self.columns)]
+        for named in filter(None, named_sets):
             require(named in self.data, f"table {self.name}: data_set={named!r}; data: {', '.join(self.data)}")
         require(min(self.seeds) >= 1, f"table {self.name}: seeds={list(self.seeds)} must be at least 1")
         require(self.size in ("paper", "small"), f"table {self.name}: size={self.size!r}; paper or small")

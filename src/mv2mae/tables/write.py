@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from mv2mae.data.protocols import PROTOCOLS
 from mv2mae.evaluate.seeds import Estimate
 from mv2mae.evaluate.tables import print_table
 from mv2mae.files import atomic_write, write_json, write_text
 from mv2mae.tables.cost import hours
 from mv2mae.tables.measure import Compared, Measured, Results, as_values, seeds_in_words
-from mv2mae.tables.sets import ANY
 from mv2mae.tables.spec import Column
 from mv2mae.visualize.outputs import write_picture
 from mv2mae.visualize.report import Report, ReportFigure, Section, write_report
@@ -99,7 +99,7 @@ def lead_of(results: Results) -> list[str]:
     )
     recipes = "the paper's recipes" if plan.size == "paper" else "small recipes, not the paper's size or length"
     sets = ", ".join(
-        f"{'in place of ' * _elsewhere(results)}{name}: {data.drawn_from or data.manifest}"
+        f"{'in place of ' * (_elsewhere(results) and name in PROTOCOLS)}{name}: {data.drawn_from or data.manifest}"
         for name, data in plan.sets.items()
     )
     lead = [f"{seeds_in_words(plan)}; {recipes}{share}. Data {sets}. {results.scope}"]
@@ -223,7 +223,8 @@ def _columns(results: Results) -> list[Column]:
 
 def _title(results: Results, column: Column) -> str:
     """A column's title; on other videos than the table's it says so."""
-    return f"in place of {column.title}" if _elsewhere(results) and ANY not in results.plan.table.data else column.title
+    of_public = any(name in PROTOCOLS for name in results.plan.table.data)
+    return f"in place of {column.title}" if _elsewhere(results) and of_public else column.title
 
 
 def _elsewhere(results: Results) -> bool:

@@ -17,7 +17,7 @@ from mv2mae.data.video import nearest_index
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
 from mv2mae.synthetic.config import SynthConfig
-from mv2mae.synthetic.generate import film_group, plan_setup
+from mv2mae.synthetic.generate import camera_path, film_group, plan_setup
 from mv2mae.synthetic.views import TRUTH, View, sees, view_of
 
 _SAME = 20.0
@@ -64,7 +64,7 @@ class Filmed:
             return None
         whole = self.views[view]
         frames = nearest_index(np.arange(len(whole.depth)) / self.fps, np.asarray(times, dtype=np.float64))
-        cut = View(whole.clip[:, frames], whole.camera, whole.body[frames], whole.depth[frames], whole.shake[frames])
+        cut = whole.cut(frames)
         drawn = F.interpolate(cut.clip.float().movedim(1, 0), size=clip.shape[-2:], mode="area").movedim(0, 1)
         same = drawn.shape == clip.shape and float((drawn - clip.float()).abs().mean()) < _SAME
         return cut if same else None
@@ -89,8 +89,9 @@ def filmed_again(manifest: str | Path, group: str) -> Filmed | None:
     if performance is None:
         return None
     cameras = {camera.view: camera for camera in plan_setup(config, performance.setup)[0]}
+    paths = {view: camera_path(config, performance, camera) for view, camera in cameras.items()}
     filmed = film_group(config, performance)
-    views = {str(view): view_of(each.frames, each.truth, cameras[view]) for view, each in filmed.items()}
+    views = {str(view): view_of(each.frames, each.truth, cameras[view], paths[view]) for view, each in filmed.items()}
     return Filmed(views, config.fps)
 
 

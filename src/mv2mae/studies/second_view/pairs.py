@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mv2mae.config import DataConfig, SecondViewConfig
-from mv2mae.data.calibration import cameras_of
+from mv2mae.data.calibration import cameras_of, told_cameras
 from mv2mae.data.cameras import CAMERA_SIZE
 from mv2mae.data.datamodule import held_out_batch, unaugmented
 from mv2mae.data.held_out import other_performances
@@ -136,7 +136,7 @@ def video_pairs(weights: str | Path, data: DataConfig, config: SecondViewConfig)
         size=stored.image_size,
         seed=config.seed,
         videos=Videos(),
-        cameras=cameras_of(data),
+        cameras=cameras_of(data) if stored.cameras == "none" or not config.known_cameras else told_cameras(data),
     )
     yield from pairs_of(pairs, config.performances, batch_size=config.batch_size, seed=config.seed)
 

@@ -16,6 +16,7 @@ from mv2mae.synthetic.render.sensor import Draws, noise_field
 from mv2mae.synthetic.render.sight import Sight
 from mv2mae.synthetic.render.stage import MARGIN, SUPERSAMPLE, Plates, Stage, centre_keys, cut
 from mv2mae.synthetic.render.truth import Measurer, check_truth
+from mv2mae.synthetic.world.cameras import Camera
 from mv2mae.synthetic.world.mesh import Mover
 
 _SHADOW = 0.85  # of the sun that a mover keeps from the room: the rest is scattered round it
@@ -24,13 +25,24 @@ _SHADOW = 0.85  # of the sun that a mover keeps from the room: the rest is scatt
 @dataclass(frozen=True, kw_only=True)
 class Take:
     """One camera's film of a performance: the room it sees, what moves in it (the person first), what the camera adds,
-    and the seed of that.
+    and the seed of that. path: of a camera that moves, its pose in each frame; it then casts the room anew for each.
     """
 
     stage: Stage
     movers: tuple[Mover, ...]
     disturbance: Disturbance
     seed: int
+    path: tuple[Camera, ...] = ()
+
+    def at(self, moment: int) -> Stage:
+        """The room as the camera sees it in a frame."""
+        if not self.path:
+            return self.stage
+        return Stage(self.stage.room, self.path[moment], self.stage.size)
+
+    def cameras(self, moments: slice) -> tuple[Camera, ...]:
+        """The poses in these frames, or the only one."""
+        return self.path[moments] or (self.stage.camera,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +104,7 @@ def _check(takes: Sequence[Take]) -> tuple[int, int]:
         if not take.movers:
             raise InputError("a take has no movers; give at least one, the person")
     lengths = sorted({len(mover.positions) for take in takes for mover in take.movers})
+    lengths = sorted({*lengths, *(len(take.path) for take in takes if take.path)})
     sizes = sorted({take.stage.size for take in takes})
     if len(lengths) > 1 or len(sizes) > 1:
         raise InputError(
@@ -147,7 +160,7 @@ class _Shooting:
         lighting = Lighting(posed, self.rooms, max(1, self.batch.frames // len(self.scenes)))
         found: list[dict[str, Tensor]] = []
         for chosen in _pieces(len(self.takes), self.batch.takes):
-            crew = _Crew(self, posed, lighting, chosen)
+            crew = _Crew(self, posed, lighting, chosen, ahead)
             measured = []
             for piece in _pieces(moments.stop - moments.start, self.batch.frames // (chosen.stop - chosen.start)):
                 at = slice(moments.start + piece.start, moments.start + piece.stop)
@@ -166,13 +179,15 @@ def _in_sequence(measured: Sequence[Sequence[Mapping[str, Tensor]]], count: int)
 
 
 class _Crew:
-    """b takes of a shooting: their cameras, rooms and noise on the device."""
+    """b takes of a shooting: their cameras, rooms and noise on the device; `ahead` are the moments that are posed."""
 
-    def __init__(self, shooting: _Shooting, posed: Posed, lighting: Lighting, chosen: slice) -> None:
+    def __init__(self, shooting: _Shooting, posed: Posed, lighting: Lighting, chosen: slice, ahead: slice) -> None:
         self.size, self.device = shooting.size, shooting.device
         self.takes, self.lighting, self.posed = shooting.takes[chosen], lighting, posed
-        scene_of, cameras = shooting.scene_of[chosen], [take.stage.camera for take in self.takes]
-        self.plates = Plates.of([take.stage for take in self.takes], self.device)
+        scene_of, cameras = shooting.scene_of[chosen], [take.cameras(ahead) for take in self.takes]
+        self.moving = any(take.path for take in self.takes)
+        self._seen: tuple[slice, list[Stage]] = slice(0, 0), []
+        self._plates = None if self.moving else Plates.of([take.stage for take in self.takes], self.device)
         self.shift, self.gain, self.corner = (
             a[chosen].to(self.device) for a in (shooting.draws.shift, shooting.draws.gain, shooting.draws.corner)
         )
@@ -189,6 +204,7 @@ class _Crew:
         """Draws moments `at` of the takes, which are `piece` of what is posed, into out [b, t, size, size, 3]."""
         b, t = out.shape[:2]
         shift = self.shift[:, at]
+        self.plates = self._plates or Plates.of(self._stages(at), self.device, moments=t)
         light = 0.25 * (1 - _SHADOW * self._shadows(piece, shift))
         frame = self.plates.empty(shift).float() * light
         (x0, y0, w, h), colour, cover = self._movers(piece, shift)
@@ -203,8 +219,16 @@ class _Crew:
     def measure(self, measurer: Measurer, piece: slice, at: slice) -> list[dict[str, Tensor]]:
         """The ground truth of each take at the moments that `draw` draws."""
         shift = self.shift[:, at.start : at.stop + 1]
-        keys = centre_keys([take.stage for take in self.takes], self.shift[:, at], self.device)
+        keys = centre_keys(self._stages(at), self.shift[:, at], self.device)
         return measurer.measure(keys, piece, at, shift.double() / SUPERSAMPLE)
+
+    def _stages(self, at: slice) -> list[Stage]:
+        """The room of each take, or, if any camera moves, that of each take in each moment, take after take."""
+        if not self.moving:
+            return [take.stage for take in self.takes]
+        if self._seen[0] != at:
+            self._seen = at, [take.at(k) for take in self.takes for k in range(at.start, at.stop)]
+        return self._seen[1]
 
     def _movers(self, piece: slice, shift: Tensor) -> tuple[tuple[int, int, int, int], Tensor, Tensor]:
         """The box of pixels (x, y, width, height) that holds the movers; in it the sums of the samples' colours

@@ -79,10 +79,11 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Plates:
-    """Empty rooms on a device, for b takes of s stages (stage [b] says which).
+    """Empty rooms on a device, for b takes of s stages (stage says which: [b], or [b * t] where cameras move).
 
     picture [s, 2, 2, 3, n / 2, n / 2] int16: sums of 2 x 2 samples by the parity of the first one's row and column;
-    keys [s, n, n] int64 of the rasteriser; probe [b, 1, k] and sun_share [b, 1, k]: points that shadows may fall on.
+    keys [s, n, n] int64 of the rasteriser; probe [b, 1 or t, k] and sun_share [b, 1 or t, k]: points that shadows may
+    fall on.
     """
 
     picture: Tensor
@@ -92,20 +93,25 @@ class Plates:
     stage: Tensor
 
     @classmethod
-    def of(cls, stages: Sequence[Stage], device: torch.device) -> "Plates":
-        """The rooms of b takes."""
+    def of(cls, stages: Sequence[Stage], device: torch.device, moments: int = 1) -> "Plates":
+        """The rooms of b takes; where cameras move those of each take in so many moments, take after take."""
         if len(stages) == 1:
             return stages[0].on(device)
         distinct = list({id(stage): stage for stage in stages}.values())
         number = {id(stage): k for k, stage in enumerate(distinct)}
         single = [stage.on(device) for stage in distinct]
         which = torch.tensor([number[id(stage)] for stage in stages], device=device)
-        probes = [torch.cat([getattr(p.probe, name) for p in single])[which] for name in Probe.__annotations__]
+        points = single[0].sun_share.shape[-1]
+
+        def spread(of_stages: list[Tensor]) -> Tensor:
+            return torch.cat(of_stages)[which].view(-1, moments, points)
+
+        probes = [spread([getattr(p.probe, name) for p in single]) for name in Probe.__annotations__]
         return cls(
             picture=torch.cat([p.picture for p in single]),
             keys=torch.cat([p.keys for p in single]),
             probe=Probe(*probes),
-            sun_share=torch.cat([p.sun_share for p in single])[which],
+            sun_share=spread([p.sun_share for p in single]),
             stage=which,
         )
 
@@ -128,7 +134,13 @@ class Plates:
         return windows[self._take(shift), y + y0 * SUPERSAMPLE, x + x0 * SUPERSAMPLE]
 
     def _take(self, shift: Tensor) -> Tensor:
-        return self.stage.repeat_interleave(shift.shape[1], output_size=shift.shape[0] * shift.shape[1])
+        return _each_frame(self.stage, shift)
+
+
+def _each_frame(stage: Tensor, shift: Tensor) -> Tensor:
+    """Stages [b] for each of the frames [b * t] of shift [b, t, 2]; those that are known frame by frame as they are."""
+    b, t = shift.shape[:2]
+    return stage if len(stage) == b * t else stage.repeat_interleave(t, output_size=b * t)
 
 
 def cut(pictures: Tensor, corner: Tensor, size: int, which: Tensor | None = None) -> Tensor:
@@ -140,7 +152,11 @@ def cut(pictures: Tensor, corner: Tensor, size: int, which: Tensor | None = None
 
 
 def centre_keys(stages: Sequence[Stage], shift: Tensor, device: torch.device) -> Tensor:
-    """Keys [b, t, size, size] of rooms at the middles of pixels; shift [b, t, 2] in samples."""
+    """Keys [b, t, size, size] of rooms at the middles of pixels; shift [b, t, 2] in samples.
+
+    Args:
+        stages: of the b takes, or, where cameras move, of each take in each moment, take after take.
+    """
     b, t = shift.shape[:2]
     distinct = list({id(stage): stage for stage in stages}.values())
     number = {id(stage): k for k, stage in enumerate(distinct)}
@@ -149,5 +165,5 @@ def centre_keys(stages: Sequence[Stage], shift: Tensor, device: torch.device) ->
     size = stages[0].size
     # Sample k's corner is k - MARGIN samples from the frame's edge, a pixel's middle 1, 3, 5 ... samples.
     corner = (shift + MARGIN + 1).reshape(-1, 2)
-    all_samples = cut(keys, corner, size * SUPERSAMPLE - 1, which.repeat_interleave(t, output_size=b * t))
+    all_samples = cut(keys, corner, size * SUPERSAMPLE - 1, _each_frame(which, shift))
     return all_samples[:, 0, ::SUPERSAMPLE, ::SUPERSAMPLE].contiguous().view(b, t, size, size)

@@ -5,6 +5,8 @@ parts: parts [t, h, w] uint8, indices into `mesh.PARTS`; 0 is the room.
 flow: flow [t - 1, h, w, 2] float32, pixels (right, down) to where the same point is in the next frame, seen or not.
 joints: of the person (the first mover) joints [t, j, 3] float32, metres in the world; joints_2d [t, j, 2] float32,
     pixels; joints_visible [t, j] bool, in the frame and not behind anything.
+poses: poses [t, 3, 4] float64, the camera in each frame: `x_camera = poses @ (x, y, z, 1)`, x right, y down, z forward;
+    the shake of the picture is not in it.
 """
 
 import io
@@ -20,11 +22,11 @@ from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
 from mv2mae.synthetic.render.posing import Posed
 from mv2mae.synthetic.render.rasterizer import depth_of, faces_of, rasterize, snap
-from mv2mae.synthetic.render.sight import Sight
+from mv2mae.synthetic.render.sight import Sight, poses_of
 from mv2mae.synthetic.world.cameras import Camera
 from mv2mae.synthetic.world.mesh import Mover
 
-TRUTH = ("depth", "parts", "joints", "flow")
+TRUTH = ("depth", "parts", "joints", "flow", "poses")
 FLESH = 0.2  # metres: a joint lies so deep in the body that what covers it by less is the body part itself
 _MILLIMETRES = 1000
 _STORED = {
@@ -34,6 +36,7 @@ _STORED = {
     "joints": np.float32,
     "joints_2d": np.float32,
     "joints_visible": np.bool_,
+    "poses": np.float64,
 }
 
 
@@ -62,16 +65,18 @@ class Measurer:
         wanted: tuple[str, ...],
         posed: Posed,
         sight: Sight,
-        cameras: Sequence[Camera],
+        cameras: Sequence[Sequence[Camera]],
         people: Sequence[Mover],
         size: int,
     ) -> None:
         self.wanted, self.posed, self.sight, self.size = wanted, posed, sight, size
         self.people, self.device = people, posed.vertices.device
+        known = np.moveaxis(poses_of(cameras), 0, -1).swapaxes(0, 1)
+        poses = known[..., :12].reshape(*known.shape[:2], 3, 4)
         # The first two rows scaled by the focal length: x / z is then in units of the frame's side.
-        scales = [np.array([[c.focal], [c.focal], [1.0]]) for c in cameras]
-        poses = [np.column_stack([c.rotation * scale, c.position]) for c, scale in zip(cameras, scales, strict=True)]
-        self.poses = torch.from_numpy(np.stack(poses)).to(self.device)
+        poses[..., :2, :3] *= known[..., 12, None, None]
+        self.poses = torch.from_numpy(poses).to(self.device)  # [b, t or 1, 3, 4]
+        self.paths = cameras
         self.parts = torch.cat([posed.parts.new_zeros(1), posed.parts])
 
     def measure(self, keys: Tensor, piece: slice, at: slice, shift: Tensor) -> list[dict[str, Tensor]]:
@@ -86,7 +91,7 @@ class Measurer:
         rasterize(keys, *snap(x, y, depth), self.sight.faces, owner=self.sight.owner, number=self.sight.number)
         seen, metres = faces_of(keys), depth_of(keys)
         found: list[dict[str, Tensor]] = [{} for _ in range(b)]
-        flow = self._flow(seen, piece, shift) if "flow" in self.wanted else None
+        flow = self._flow(seen, metres, piece, shift) if "flow" in self.wanted else None
         for k, truth in enumerate(found):
             if "depth" in self.wanted:
                 truth["depth"] = metres[k]
@@ -95,13 +100,17 @@ class Measurer:
             if flow is not None:
                 truth["flow"] = flow[k]
             if "joints" in self.wanted:
-                truth |= self._joints(k, metres[k], at, shift[k, :t])
+                truth |= self._joints(k, metres[k], at, piece, shift[k, :t])
+            if "poses" in self.wanted:
+                truth["poses"] = self._world_to_camera(k, piece, t)
         return found
 
-    def _flow(self, seen: Tensor, piece: slice, shift: Tensor) -> Tensor:
-        """[b, t or t - 1, h, w, 2]: the room moves with the camera's shake only, a mover's point with its face."""
+    def _flow(self, seen: Tensor, metres: Tensor, piece: slice, shift: Tensor) -> Tensor:
+        """[b, t or t - 1, h, w, 2]: the room moves with the camera only, a mover's point with its face."""
         steps = shift.shape[1] - 1
         flow = (shift[:, :-1] - shift[:, 1:])[:, :, None, None].expand(-1, -1, self.size, self.size, -1).contiguous()
+        if self.poses.shape[1] > 1:
+            self._room_flow(flow, metres[:, :steps], piece, shift)
         take, moment, row, column = torch.nonzero(seen[:, :steps], as_tuple=True)
         face = seen[take, moment, row, column] - 1
         pixel = torch.stack([column, row], -1) + 0.5
@@ -117,18 +126,38 @@ class Measurer:
         flow[take, moment, row, column] = target - pixel
         return flow.float()
 
+    def _room_flow(self, flow: Tensor, metres: Tensor, piece: slice, shift: Tensor) -> None:
+        """Fills in the flow [b, t, h, w, 2] of what stands still, for cameras that move."""
+        steps = metres.shape[1]
+        line = torch.arange(self.size, device=self.device) + 0.5
+        pixel = torch.stack([line.expand(self.size, -1), line[:, None].expand(-1, self.size)], -1)
+        for k in (k for k, path in enumerate(self.paths) if len(path) > 1):
+            here, there = (self.poses[k, piece.start + d : piece.start + d + steps, None, None] for d in (0, 1))
+            ray = (pixel + shift[k, :-1, None, None] - self.size / 2) / self.size
+            local = torch.cat([ray, torch.ones_like(ray[..., :1])], -1) * metres[k, ..., None].double()
+            world = (torch.linalg.inv(here[..., :3]) @ local[..., None])[..., 0] + here[..., 3]
+            after = self._turned(there, world)
+            target = after[..., :2] / after[..., 2:] * self.size + self.size / 2 - shift[k, 1:, None, None]
+            flow[k] = target - pixel
+
     def _local(self, take: Tensor, moment: Tensor, vertex: Tensor) -> Tensor:
         """Vertices [n, 3] in the (scaled) space of the take's camera."""
-        poses = self.poses[take]
+        poses = self.poses[take, moment if self.poses.shape[1] > 1 else 0]
         return self._turned(poses, self.posed.vertices[moment, :, vertex])
 
     @staticmethod
     def _turned(poses: Tensor, points: Tensor) -> Tensor:
         return (poses[..., :3] * (points - poses[..., 3])[..., None, :]).sum(-1)
 
-    def _joints(self, take: int, metres: Tensor, at: slice, shift: Tensor) -> dict[str, Tensor]:
+    def _world_to_camera(self, take: int, piece: slice, t: int) -> Tensor:
+        path = self.paths[take]
+        matrices = [np.column_stack([c.rotation, -c.rotation @ c.position]) for c in (path[piece] or path)]
+        return torch.from_numpy(np.stack(matrices)).expand(t, -1, -1)
+
+    def _joints(self, take: int, metres: Tensor, at: slice, piece: slice, shift: Tensor) -> dict[str, Tensor]:
         world = torch.from_numpy(np.ascontiguousarray(self.people[take].positions[at], np.float64)).to(self.device)
-        local = self._turned(self.poses[take], world)
+        poses = self.poses[take] if self.poses.shape[1] == 1 else self.poses[take, piece]
+        local = self._turned(poses[:, None], world)
         pixels = local[..., :2] / local[..., 2:] * self.size + self.size / 2 - shift[:, None]
         inside = ((pixels >= 0) & (pixels < self.size)).all(-1) & (local[..., 2] > 0)
         column, row = pixels.nan_to_num(0.0).clamp(0, self.size - 1).long().unbind(-1)
