@@ -17,20 +17,18 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from mv2mae.bench.step import BACKWARD, FORWARD, OPTIMISER, TimedStep
 from mv2mae.config import FinetuneConfig, PretrainConfig
 from mv2mae.model.classifier import Classifier
-from mv2mae.model.precision import precision_of
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.recipes import load_recipe
 from mv2mae.train.muon import Muon, iterated_in
-from mv2mae.train.optim import build_optimizer
 
 RECIPES = {"synthetic-small": "pretrain", "sample-finetune": "finetune"}
 
@@ -78,16 +76,14 @@ def step_of(recipe: str, kind: str, repeats: int) -> dict[str, float]:
     model_config, batch = config.model, config.compute.device_batch_size or config.optim.batch_size
     clip = torch.randint(256, (batch, 3, model_config.num_frames, *2 * [model_config.image_size]), dtype=torch.uint8)
     model: nn.Module = MV2MAE(model_config) if kind == "pretrain" else Classifier(model_config, 10)
-    optimizer, _ = build_optimizer(model, config.optim, depth=model_config.encoder_depth, num_items=1000)
-    bf16 = precision_of(config.compute) == "bf16-mixed"
 
-    def learn() -> None:
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            loss = model(clip, clip).loss if kind == "pretrain" else model(clip.float() / 255).square().mean()
-        loss.backward()
+    def loss() -> torch.Tensor:
+        return model(clip, clip).loss if kind == "pretrain" else model(clip.float() / 255).square().mean()
 
-    return take_turns({"model": learn, "optimiser": optimizer.step}, repeats)
+    step = TimedStep(model, config, loss)
+    step.seconds()  # warms up
+    parts = step.parts(range(repeats))
+    return {"model": parts[FORWARD] + parts[BACKWARD], "optimiser": parts[OPTIMISER]}
 
 
 def take_turns(contestants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:

@@ -54,8 +54,8 @@ MAY_IMPORT = {
     "studies": {*COMMON, "results", "model", "data", "synthetic", "weights", "runs", "evaluate", "visualize"},
     "viewer": {*COMMON, "model", "data", "weights", "runs", "visualize"},
     "reports": {*COMMON, "results", "data", "runs", "evaluate", "visualize", "studies"},
-    "bench": {*COMMON, "devices", "model", "data", "runs"},
-    "interop": {*COMMON, "model", "data", "weights", "runs"},
+    "bench": {*COMMON, "devices", "model", "data", "train"},
+    "interop": {*COMMON, "model", "data", "weights", "runs", "evaluate"},
     "tables": {
         *COMMON,
         "devices",
@@ -69,7 +69,19 @@ MAY_IMPORT = {
         "studies",
         "visualize",
     },
-    "demo": {*COMMON, "model", "data", "recipes", "train", "weights", "runs", "evaluate", "visualize", "reports"},
+    "demo": {
+        *COMMON,
+        "bench",
+        "model",
+        "data",
+        "recipes",
+        "train",
+        "weights",
+        "runs",
+        "evaluate",
+        "visualize",
+        "reports",
+    },
 }
 """Whom each package and module may know. The command line may know all, and nobody knows it."""
 NOT_BELOW = {

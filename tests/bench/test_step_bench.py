@@ -66,10 +66,6 @@ def test_operations_of_a_classifier_are_those_that_torch_counts(tiny):
     assert 3 * (counted - embed - head) + 2 * embed == pytest.approx(classifier_flops(tiny), rel=1e-9)
 
 
-def adamw(model, config):
-    return torch.optim.AdamW(model.parameters(), lr=config.optim.peak_lr())
-
-
 def measured(model, pairs=2, num_steps=2, **compute):
     config = PretrainConfig(
         model=model,
@@ -77,7 +73,7 @@ def measured(model, pairs=2, num_steps=2, **compute):
         optim=OptimConfig(lr=1e-3, steps=10),
         compute=ComputeConfig(accelerator="cpu", num_threads=1, **compute),
     )
-    return bench_model(config, pairs=pairs, num_steps=num_steps, optimizer_of=adamw, progress=False)
+    return bench_model(config, pairs=pairs, num_steps=num_steps, progress=False)
 
 
 def test_figures_fit_together(tiny):
@@ -145,4 +141,4 @@ def test_bad_input_is_one_clear_line(words, message, capsys):
 def test_a_device_that_is_not_there_is_refused(tiny):
     config = PretrainConfig(model=tiny, compute=ComputeConfig(accelerator="gpu"))
     with pytest.raises(InputError, match="compute.accelerator=gpu: no such device here; choose cpu"):
-        bench_model(config, pairs=1, num_steps=1, optimizer_of=adamw)
+        bench_model(config, pairs=1, num_steps=1)

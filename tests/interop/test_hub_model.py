@@ -1,7 +1,5 @@
 """Models for the hub: what is written and read again, the card, and what `--push` hands over."""
 
-import json
-
 import pytest
 import torch
 import yaml
@@ -9,17 +7,19 @@ from tested import CLASSES, make_run
 from tiny_runs import PRETRAINING
 
 from mv2mae.cli.main import main
+from mv2mae.evaluate.results import FusedScored, Scored, TestResult
 from mv2mae.interop.card import model_card
 from mv2mae.interop.hub_model import HubModel
 from mv2mae.train.pretrain import pretrain
 from mv2mae.weights import load_classifier_model, load_encoder, read_weights
 
 CLIP = torch.rand(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-FIGURES = {
-    "single_view": {"top1": 0.5, "top1_interval": [0.4, 0.6], "num": 80},
-    "fused": {"top1": 0.75, "top1_interval": [0.6, 0.9], "num": 20},
-    "manifest": "/home/someone/kitchen.parquet",
-}
+RESULT = TestResult(
+    classes=tuple(CLASSES),
+    single_view=Scored(num=80, top1=0.5, top1_interval=(0.4, 0.6), mean_class=0.5, per_class={}),
+    fused=FusedScored(num=20, top1=0.75, top1_interval=(0.6, 0.9), mean_class=0.75, per_class={}),
+    confusion=(),
+)
 
 
 def header(card):
@@ -30,9 +30,10 @@ def header(card):
 def test_a_classifier_is_written_and_read_again(tmp_path):
     run = make_run(tmp_path / "run")
     optim = "optim: {batch_size: 4, optimizer: adamw}"
-    (run / "config.yaml").write_text(f"{optim}\ninit: /home/someone/runs/start\nseed: 3\n")
+    data = "data: {manifest: /home/someone/kitchen.parquet}"
+    (run / "config.yaml").write_text(f"{optim}\n{data}\ninit: /home/someone/runs/start\nseed: 3\n")
     (run / "evaluation").mkdir()
-    (run / "evaluation" / "evaluation.json").write_text(json.dumps(FIGURES))
+    RESULT.write(run / "evaluation" / "evaluation.json")
     model = HubModel(str(run))
     model.save_pretrained(tmp_path / "kitchen")
     written = {file.name: file for file in (tmp_path / "kitchen").iterdir()}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,23 +12,20 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch import nn
 
+from mv2mae.bench.step import TimedStep
 from mv2mae.config import ComputeConfig, PretrainConfig
 from mv2mae.devices import device_type
 from mv2mae.errors import InputError
 from mv2mae.files import write_json
 from mv2mae.model.flops import step_flops
-from mv2mae.model.layers import checkpoint_activations
-from mv2mae.model.precision import precision_of
+from mv2mae.model.precision import REDUCED, precision_of
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.train.devices import speed_up
 from mv2mae.wording import counted
 
 _WARM_UP = 2
 """Steps that do not count: memory is taken, kernels are chosen, the model is compiled."""
-_REDUCED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-
-OptimizerOf = Callable[[nn.Module, PretrainConfig], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +66,13 @@ class StepFigures:
         return self.flops / self.seconds / self.peak_flops
 
 
-def bench_model(
-    config: PretrainConfig, *, pairs: int, num_steps: int, optimizer_of: OptimizerOf, progress: bool = True
-) -> StepFigures:
+def bench_model(config: PretrainConfig, *, pairs: int, num_steps: int, progress: bool = True) -> StepFigures:
     """Makes steps of `MV2MAE` on random clips that are in memory, and takes their time.
 
     Args:
         config: of the training: its model, sources, device, precision, threads, compilation and checkpointing.
         pairs: items in a step.
         num_steps: that count; half as many again are made part by part.
-        optimizer_of: makes the optimiser of a model.
         progress: show a bar.
 
     Raises:
@@ -95,7 +87,7 @@ def bench_model(
     if compute.num_threads is not None:
         torch.set_num_threads(compute.num_threads)
     before = _peak_memory(device)
-    step = _Step(config, pairs, device, optimizer_of)
+    step = _step(config, pairs, device)
     seconds = [step.seconds() for _ in track(range(_WARM_UP + num_steps), "steps", disable=not progress)]
     after = _peak_memory(device)
     return StepFigures(
@@ -111,90 +103,43 @@ def bench_model(
         clips_per_pair=1 + config.data.num_sources,
         num_steps=num_steps,
         seconds=statistics.median(seconds[_WARM_UP:]),
-        parts=step.parts(max(1, num_steps // 2), progress),
+        parts=_parts(step, compute.compile, max(1, num_steps // 2), progress),
         flops=pairs * step_flops(config.model, 1 + config.data.num_sources).total,
-        peak_flops=matrix_peak(device, _REDUCED.get(precision_of(compute), torch.float32)),
+        peak_flops=matrix_peak(device, REDUCED.get(precision_of(compute), torch.float32)),
         memory=None if before is None or after is None else after - before,
     )
 
 
-class _Step:
-    """A training step on one batch."""
+def _step(config: PretrainConfig, pairs: int, device: torch.device) -> TimedStep:
+    """A step on random clips."""
+    torch.manual_seed(config.seed)
+    model = MV2MAE(config.model).to(device)
+    speed_up(model, config.compute)
+    clip = (3, config.model.num_frames, config.model.image_size, config.model.image_size)
+    sources = torch.randint(256, (pairs, config.data.num_sources, *clip), dtype=torch.uint8, device=device)
+    target = torch.randint(256, (pairs, *clip), dtype=torch.uint8, device=device)
+    seeds = torch.arange(pairs, device=device)
+    return TimedStep(model, config, lambda: model(sources, target, seeds=seeds).loss)
 
-    def __init__(self, config: PretrainConfig, pairs: int, device: torch.device, optimizer_of: OptimizerOf) -> None:
-        compute, model = config.compute, config.model
-        torch.manual_seed(config.seed)
-        self.device, self.dtype = device, _REDUCED.get(precision_of(compute))
-        self.model = MV2MAE(model).to(device)
-        self.optimizer = optimizer_of(self.model, config)
-        if compute.checkpoint_activations:
-            checkpoint_activations(self.model)
-        self.compiled = compute.compile
-        if self.compiled:
-            self.model.compile()
-        clip = (3, model.num_frames, model.image_size, model.image_size)
-        self.sources = torch.randint(256, (pairs, config.data.num_sources, *clip), dtype=torch.uint8, device=device)
-        self.target = torch.randint(256, (pairs, *clip), dtype=torch.uint8, device=device)
-        self.seeds = torch.arange(pairs, device=device)
 
-    def make(self, mark: Callable[[str], None] = lambda part: None) -> None:
-        """Make it; `mark` is told the name of each part that ended."""
-        self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            loss = self.model(self.sources, self.target, seeds=self.seeds).loss
-        mark("forward" if self.compiled else "targets, loss")
-        loss.backward()
-        mark("backward")
-        self.optimizer.step()
-        mark("optimiser")
-
-    def seconds(self) -> float:
-        """Make it, and say how long it took."""
-        begin = time.perf_counter()
-        self.make()
-        self._wait()
-        return time.perf_counter() - begin
-
-    def parts(self, num_steps: int, progress: bool) -> dict[str, float]:
-        """Median seconds of each part, in the order of the step."""
-        taken: list[dict[str, float]] = []
-        last = 0.0
-
-        def mark(part: str) -> None:
-            nonlocal last
-            self._wait()
-            now = time.perf_counter()
-            taken[-1][part] = taken[-1].get(part, 0.0) + now - last
-            last = now
-
-        with self._told(mark):
-            for _ in track(range(num_steps), "parts", disable=not progress):
-                taken.append({})
-                self._wait()
-                last = time.perf_counter()
-                self.make(mark)
-        return {part: statistics.median(step[part] for step in taken) for part in taken[0]}
-
-    @contextmanager
-    def _told(self, mark: Callable[[str], None]) -> Iterator[None]:
-        """Have the parts of the forward pass told, as far as they can be seen from outside."""
-        model, handles = self.model, []
-        if not self.compiled:
-            begins = [(model.encoder, "masks"), (model.encoder.blocks, "embed"), (model.self_decoder, "encoder")]
-            ends = [(model.encoder, "encoder"), (model.self_decoder, "self decoder")]
-            if model.cross_decoder is not None:
-                ends.append((model.cross_decoder, "cross decoder"))
-            handles = [m.register_forward_pre_hook(lambda *_, part=part: mark(part)) for m, part in begins]
-            handles += [m.register_forward_hook(lambda *_, part=part: mark(part)) for m, part in ends]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+def _parts(step: TimedStep, compiled: bool, num_steps: int, progress: bool) -> dict[str, float]:
+    """Median seconds of each part, of the forward pass as far as its parts can be seen from outside."""
+    rounds = track(range(num_steps), "parts", disable=not progress)
+    if compiled:
+        return step.parts(rounds)
+    model = step.model
+    assert isinstance(model, MV2MAE)
+    begins = [(model.encoder, "masks"), (model.encoder.blocks, "embed"), (model.self_decoder, "encoder")]
+    ends = [(model.encoder, "encoder"), (model.self_decoder, "self decoder")]
+    if model.cross_decoder is not None:
+        ends.append((model.cross_decoder, "cross decoder"))
+    handles = [m.register_forward_pre_hook(lambda *_, part=part: step.mark(part)) for m, part in begins]
+    handles += [m.register_forward_hook(lambda *_, part=part: step.mark(part)) for m, part in ends]
+    try:
+        return step.parts(rounds, mark_forward="targets, loss")
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def print_figures(figures: StepFigures, console: Console | None = None) -> None:

@@ -46,21 +46,15 @@ def _model_options(parser: ArgumentParser) -> None:
 def _model(args: Any) -> None:
     import dataclasses
 
-    import torch
-
     from mv2mae.bench.model import bench_model, print_figures, write_figures
-    from mv2mae.config import ModelConfig, PretrainConfig
-    from mv2mae.train.optim import build_optimizer
-
-    def optimizer_of(model: torch.nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
-        return build_optimizer(model, config.optim, depth=config.model.encoder_depth, num_items=10**6)[0]
+    from mv2mae.config import ModelConfig
 
     config = config_from(args, "PretrainConfig")
     if args.size:
         sized = ModelConfig.of_size(args.size)
         encoder = {name: getattr(sized, name) for name in ("encoder_width", "encoder_depth", "encoder_heads")}
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, **encoder))
-    figures = bench_model(config, pairs=args.pairs, num_steps=args.num_steps, optimizer_of=optimizer_of)
+    figures = bench_model(config, pairs=args.pairs, num_steps=args.num_steps)
     print_figures(figures)
     if args.out:
         write_figures(figures, Path(args.out))

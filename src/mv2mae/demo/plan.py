@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from mv2mae.bench.step import TimedStep
 from mv2mae.config import FinetuneConfig, ModelConfig, PretrainConfig
 from mv2mae.files import write_json
 from mv2mae.model.classifier import Classifier
-from mv2mae.model.precision import precision_of
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.train.optim import build_optimizer
 
 _NUM_CLASSES = 10
 _PRETRAIN_SHARE = 0.15
@@ -114,15 +111,5 @@ def _clips(config: ModelConfig, num: int) -> Tensor:
 
 
 def _seconds(loss: Callable[[], Tensor], model: torch.nn.Module, config: PretrainConfig | FinetuneConfig) -> float:
-    optimizer, _ = build_optimizer(model, config.optim, depth=config.model.encoder_depth, num_items=1000)
-    bf16 = precision_of(config.compute) == "bf16-mixed"
-    taken = []
-    for _ in range(_TIMED):
-        begun = time.perf_counter()
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            value = loss()
-        value.backward()
-        optimizer.step()
-        taken.append(time.perf_counter() - begun)
-    return min(taken)
+    step = TimedStep(model, config, loss)
+    return min(step.seconds() for _ in range(_TIMED))

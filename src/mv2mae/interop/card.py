@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from mv2mae.errors import InputError
+from mv2mae.evaluate.evaluate import RESULTS_NAME
+from mv2mae.evaluate.results import Scored, TestResult
+from mv2mae.evaluate.tables import span
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, read_config
 from mv2mae.weights import CLASSIFIER, PRETRAINING, StoredWeights
 
-EVALUATION = Path("evaluation") / "evaluation.json"
 _TESTED = {"single_view": "single views", "fused": "views fused"}
 _SAYS = {
     CLASSIFIER: "a classifier of actions in videos, of one camera or of several synchronised ones",
@@ -29,9 +31,9 @@ def model_card(stored: StoredWeights, run: Path | None, name: str = "") -> str:
         name: how the model is called.
     """
     name = name or (run.name if run is not None else stored.path.stem)
-    tested = _evaluation(run)
+    tested = _test_of(run)
     parts = [
-        f"---\n{yaml.safe_dump(_header(stored, name, tested), sort_keys=False, allow_unicode=True)}---",
+        f"---\n{yaml.safe_dump(_header(stored, name, run, tested), sort_keys=False, allow_unicode=True)}---",
         f"# {name}\n\n{_what(stored)}",
         f"## Use\n\n{_use(stored)}",
         *([f"## Training\n\n{_training(stored, run)}"] if run is not None and (run / CONFIG_NAME).is_file() else []),
@@ -41,17 +43,16 @@ def model_card(stored: StoredWeights, run: Path | None, name: str = "") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _header(stored: StoredWeights, name: str, tested: dict[str, Any]) -> dict[str, Any]:
+def _header(stored: StoredWeights, name: str, run: Path | None, tested: TestResult | None) -> dict[str, Any]:
     header: dict[str, Any] = {"library_name": "mv2mae", "tags": ["video", "multi-view", "masked-autoencoder"]}
     if stored.kind == CLASSIFIER:
         header["pipeline_tag"] = "video-classification"
     metrics = [
-        {"type": "accuracy", "name": f"top-1, {said}", "value": round(float(tested[key]["top1"]), 4)}
-        for key, said in _TESTED.items()
-        if tested.get(key)
+        {"type": "accuracy", "name": f"top-1, {said}", "value": round(scored.top1, 4)}
+        for said, scored in _scored(tested).items()
     ]
     if metrics:
-        dataset = {"name": Path(str(tested.get("manifest") or "its test videos")).stem, "type": "video"}
+        dataset = {"name": _test_videos(run), "type": "video"}
         result = {"task": {"type": "video-classification"}, "dataset": dataset, "metrics": metrics}
         header["model-index"] = [{"name": name, "results": [result]}]
     return header
@@ -111,11 +112,10 @@ def _training(stored: StoredWeights, run: Path) -> str:
     return f"{table}\n\nAll settings stand in `{CONFIG_NAME}`."
 
 
-def _test(stored: StoredWeights, tested: dict[str, Any]) -> str:
+def _test(stored: StoredWeights, tested: TestResult | None) -> str:
     rows = [
-        f"| {said} | {found['top1']:.3f} | {_interval(found)} | {found['num']:,} |"
-        for key, said in _TESTED.items()
-        if (found := tested.get(key))
+        f"| {said} | {scored.top1:.3f} | {span(scored.top1_interval, '.3f')} | {scored.num:,} |"
+        for said, scored in _scored(tested).items()
     ]
     if not rows:
         how = " (`mv2mae evaluate RUN` before the export would tell)" if stored.kind == CLASSIFIER else ""
@@ -123,13 +123,28 @@ def _test(stored: StoredWeights, tested: dict[str, Any]) -> str:
     return "\n".join(["| | top-1 | 95 % interval | number |", "|---|---|---|---|", *rows])
 
 
-def _interval(found: dict[str, Any]) -> str:
-    low, high = found.get("top1_interval") or (None, None)
-    return f"{low:.3f} to {high:.3f}" if low is not None and high is not None else ""
+def _scored(tested: TestResult | None) -> dict[str, Scored]:
+    """What was scored, by its name in words."""
+    found = {} if tested is None else tested.kinds()
+    return {said: found[kind] for kind, said in _TESTED.items() if kind in found}
 
 
-def _evaluation(run: Path | None) -> dict[str, Any]:
-    return {} if run is None else _read(run / EVALUATION)
+def _test_of(run: Path | None) -> TestResult | None:
+    file = None if run is None else run / "evaluation" / RESULTS_NAME
+    if file is None or not file.is_file():
+        return None
+    try:
+        return TestResult.read(file)
+    except InputError as error:
+        raise InputError(f"{error}; test again, or move {file} away") from error
+
+
+def _test_videos(run: Path | None) -> str:
+    """What the run is tested on by itself."""
+    if run is None or not (run / CONFIG_NAME).is_file():
+        return "its test videos"
+    data = read_config(run).get("data", {})
+    return data.get("split") or Path(data.get("test_manifest") or data.get("manifest") or "its test videos").stem
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from mv2mae.config import ComputeConfig
 from mv2mae.devices import device_type
 from mv2mae.errors import InputError
 
+REDUCED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""What products are computed in, where that is not float32."""
+
 
 def precision_of(compute: ComputeConfig) -> str:
     """Lightning's name of the precision that a run takes; `auto` and None are decided by what this machine has.

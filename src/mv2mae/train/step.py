@@ -16,7 +16,7 @@ from mv2mae.data.datamodule import make_loader
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.data.slow_items import WatchedItems, paths_of
 from mv2mae.errors import InputError
-from mv2mae.model.precision import precision_of
+from mv2mae.model.precision import REDUCED, precision_of
 from mv2mae.ranks import say
 from mv2mae.runs import SLOW_ITEMS_NAME
 from mv2mae.train.distributed import StepMeans
@@ -129,7 +129,7 @@ class StepModule(pl.LightningModule):
 
     def in_its_precision(self, device: torch.device) -> torch.autocast:
         """The context of the run's products."""
-        reduced = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(str(self._layout["precision"]))
+        reduced = REDUCED.get(str(self._layout["precision"]))
         return torch.autocast(device.type, reduced, enabled=reduced is not None)
 
     def items_of(self, steps_before: int, part: int, index: Tensor, seeds: Any) -> list[dict[str, Any]]:
