@@ -14,12 +14,34 @@ def best_device(name: str) -> str:
     Raises:
         InputError: for a device that is not there.
     """
-    has_cuda = torch.cuda.is_available()
     if name == "auto":
-        return "cuda" if has_cuda else "cpu"
-    if name != "cpu" and not (name.split(":")[0] == "cuda" and has_cuda):
-        raise InputError(f"device {name!r} is not there; give cpu" + (" or cuda" if has_cuda else ""))
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"device {name!r} is unknown; give auto, cpu, cuda, or cuda:0, cuda:1, ... for one of several")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r} is not there: {why_no_gpu()}; or give cpu")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if number and not (number.isdigit() and int(number) < count):
+        raise InputError(
+            f"device {name!r} is not there; give {kind} or {kind}:0" + (f" to {count - 1}" if count > 1 else "")
+        )
     return name
+
+
+def why_no_gpu() -> str:
+    """In words, and what to do, where PyTorch finds no GPU."""
+    if torch.version.cuda is None:
+        return (
+            f"this PyTorch ({torch.__version__}) is built for CPUs alone; install one with CUDA "
+            "(https://pytorch.org/get-started/locally)"
+        )
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).split(". ")[0].splitlines()[0].rstrip(".")
+        return f"PyTorch {torch.__version__} with CUDA {torch.version.cuda} finds no GPU that it can use: {said}"
+    return "PyTorch sees no GPU; see `nvidia-smi` and CUDA_VISIBLE_DEVICES"
 
 
 def device_type(compute: ComputeConfig) -> str:

@@ -8,6 +8,7 @@ from tiny_runs import FINETUNING, PRETRAINING
 
 from mv2mae.config import ComputeConfig, FinetuneConfig, PretrainConfig
 from mv2mae.data.device_memory import sent
+from mv2mae.devices import best_device
 from mv2mae.errors import InputError
 from mv2mae.recipes import list_recipes, load_recipe
 from mv2mae.train import devices
@@ -15,6 +16,7 @@ from mv2mae.train.devices import check_device
 from mv2mae.train.finetune import FinetuneModule, finetune
 from mv2mae.train.memory import what_fits
 from mv2mae.train.pretrain import PretrainModule, pretrain
+from mv2mae.train.trainer import _hardware
 from mv2mae.train.transfer import Arriving, Prefetched
 
 GPU = ComputeConfig(accelerator="gpu")
@@ -56,6 +58,38 @@ def test_a_gpu_that_is_not_there_is_said_in_one_line(machine, has, said):
     with pytest.raises(InputError, match=said) as caught:
         check_device(GPU)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("has", "name", "said"),
+    [
+        ({}, "cuda", r"device 'cuda' is not there: this PyTorch \(.*\) is built for CPUs alone; .*; or give cpu"),
+        ({}, "gpu", "device 'gpu' is unknown; give auto, cpu, cuda, or cuda:0"),
+        ({"cuda": "13.0", "there": True}, "cuda:2", "device 'cuda:2' is not there; give cuda or cuda:0 to 1"),
+        ({"cuda": "13.0", "there": True}, "cuda:x", "device 'cuda:x' is not there"),
+        ({}, "cpu:1", "device 'cpu:1' is not there; give cpu or cpu:0"),
+    ],
+)
+def test_a_device_that_is_not_there_is_said_in_one_line(machine, has, name, said):
+    machine(**has)
+    with pytest.raises(InputError, match=said):
+        best_device(name)
+
+
+def test_a_device_that_is_there_is_taken(machine):
+    machine()
+    assert (best_device("auto"), best_device("cpu")) == ("cpu", "cpu")
+    machine(cuda="13.0", there=True)
+    assert [best_device(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda", "cuda", "cuda:1"]
+
+
+def test_other_accelerators_are_refused_and_auto_is_one_of_ours(machine):
+    with pytest.raises(InputError, match="accelerator=tpu is unknown; choose auto, cpu or gpu"):
+        ComputeConfig(accelerator="tpu")
+    machine()  # Lightning's own auto would take one of Apple's
+    assert _hardware(ComputeConfig())["accelerator"] == "cpu"
+    machine(cuda="13.0", there=True)
+    assert _hardware(ComputeConfig())["accelerator"] == _hardware(GPU)["accelerator"] == "gpu"
 
 
 def test_a_gpu_that_lies_idle_is_pointed_out(machine, monkeypatch, tmp_path, caplog):

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mv2mae.bench.step import TimedStep
 from mv2mae.config import ComputeConfig, PretrainConfig
-from mv2mae.devices import device_type
+from mv2mae.devices import best_device, device_type
 from mv2mae.errors import InputError
 from mv2mae.files import write_json
 from mv2mae.model.flops import step_flops
@@ -181,12 +181,7 @@ def write_figures(figures: StepFigures, path: Path) -> None:
 
 
 def _device(compute: ComputeConfig) -> torch.device:
-    accelerator = compute.accelerator
-    there = torch.cuda.is_available()
-    if accelerator not in ("auto", "cpu") and not (accelerator in ("gpu", "cuda") and there):
-        also = " or gpu" if there else ""
-        raise InputError(f"compute.accelerator={accelerator}: no such device here; choose cpu{also}")
-    return torch.device(device_type(compute))
+    return torch.device(best_device(device_type(compute)))
 
 
 def _peak_memory(device: torch.device) -> int | None:

@@ -97,7 +97,7 @@ class ComputeConfig:
     """What changes speed and memory, not results (but for rounding)."""
 
     accelerator: str = "auto"
-    """Lightning's: auto, cpu, gpu."""
+    """auto, cpu, or gpu (also called cuda; NVIDIA's). auto = gpu where there is one."""
     devices: int | str = "auto"
     """Devices a node, or auto."""
     num_nodes: int = 1
@@ -129,6 +129,8 @@ class ComputeConfig:
 
     def __post_init__(self) -> None:
         size, threads = self.device_batch_size, self.num_threads
+        known = ("auto", "cpu", "gpu", "cuda")
+        require(self.accelerator in known, f"accelerator={self.accelerator} is unknown; choose auto, cpu or gpu")
         require(size is None or size >= 1, f"device_batch_size={size} must be at least 1, or null")
         require(threads is None or threads >= 1, f"num_threads={threads} must be at least 1, or null")
         for name in ("num_workers", "profile_steps"):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mv2mae.config import ComputeConfig
-from mv2mae.devices import device_type
+from mv2mae.devices import device_type, why_no_gpu
 from mv2mae.errors import InputError
 from mv2mae.model.layers import checkpoint_activations
 from mv2mae.model.precision import multiplies_bf16
@@ -48,21 +48,6 @@ def check_device(compute: ComputeConfig) -> None:
             f"compute.precision=bf16-mixed: {name} has no bfloat16 (capability {major}.{minor}, it begins with 8.0); "
             "choose 16-mixed or 32-true"
         )
-
-
-def why_no_gpu() -> str:
-    """In words, and what to do, where PyTorch finds no GPU."""
-    if torch.version.cuda is None:
-        return (
-            f"this PyTorch ({torch.__version__}) is built for CPUs alone; install one with CUDA "
-            "(https://pytorch.org/get-started/locally)"
-        )
-    try:
-        torch.cuda.init()
-    except (RuntimeError, AssertionError) as error:
-        said = str(error).split(". ")[0].splitlines()[0].rstrip(".")
-        return f"PyTorch {torch.__version__} with CUDA {torch.version.cuda} finds no GPU that it can use: {said}"
-    return "PyTorch sees no GPU; see `nvidia-smi` and CUDA_VISIBLE_DEVICES"
 
 
 def speed_up(model: nn.Module, compute: ComputeConfig) -> None:

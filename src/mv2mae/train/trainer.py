@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mv2mae.config import ComputeConfig, LogConfig
 from mv2mae.data.datamodule import worker_deaths_told
+from mv2mae.devices import device_type
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.files import LEFTOVERS, sweep
 from mv2mae.model.precision import precision_of
@@ -56,9 +57,10 @@ def num_devices(compute: ComputeConfig) -> int:
 
 
 def _hardware(compute: ComputeConfig) -> dict[str, Any]:
-    names = ("accelerator", "devices", "num_nodes")
-    chosen = {"strategy": strategy_of(compute), "precision": precision_of(compute)}
-    return {**chosen, **{name: getattr(compute, name) for name in names}}
+    # by name: Lightning's own auto takes Apple's GPUs too, on which nothing else here counts
+    accelerator = {"cuda": "gpu", "cpu": "cpu"}[device_type(compute)]
+    chosen = {"accelerator": accelerator, "strategy": strategy_of(compute), "precision": precision_of(compute)}
+    return {**chosen, "devices": compute.devices, "num_nodes": compute.num_nodes}
 
 
 def fit(
