@@ -87,7 +87,7 @@ class SynthConfig:
         difficulty: "easy", "normal", "hard" or "crowded": noise, flicker, shake and compression of the videos, changes
             of light, things that move on their own, furniture before the person; crowded: three people more.
         crf: H.264 quality, 0 (lossless) to 51; the difficulty's own (23, 28, 33) if not given.
-        truth: ground truth to write beside each video, any of "depth", "parts", "joints", "flow" (`truth.py`).
+        truth: ground truth to write beside each video, any of "depth", "parts", "joints", "flow", "poses".
         seed: all draws follow from it.
     """
 

@@ -93,6 +93,7 @@ def read_cameras(path: str | Path) -> dict[int, dict[int, Camera]]:
     +y. `rotation` [3, 3] takes the world to the camera: `x_camera = rotation @ (x_world - position_m)`, x right, y
     down, z forward. A point is seen at `focal_px * x_camera[:2] / x_camera[2] + principal_point_px`, in pixels from the
     corner of the frame (the centre of the first pixel is at 0.5, 0.5). No distortion; slight shake is not included.
+    Cameras that move are told where they are on average.
     The azimuth is NaN where the file does not say it.
 
     Raises:
