@@ -72,6 +72,16 @@ def cameras() -> Image.Image:
     return grid(rows)
 
 
+def moving() -> Image.Image:
+    """One performance before a camera that stands still, is held by hand, is carried about."""
+    rows = []
+    for motion in ("none", "handheld", "moving"):
+        config = replace(LOOK, camera_motion=motion, difficulty="easy", num_frames=6, fps=3)
+        video = generate_frames(config, group("walk_across", 3, 2), (2,))[2]
+        rows.append([named(frame, f"{motion}, {k / 3:.1f} s") for k, frame in enumerate(video)])
+    return grid(rows)
+
+
 def truth() -> Image.Image:
     """A frame and its ground truth: depth, parts, flow, joints."""
     config = replace(LOOK, truth=("depth", "parts", "flow", "joints"))
@@ -107,7 +117,8 @@ def to_rgb(values: np.ndarray) -> np.ndarray:
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     assert len(PARTS) <= 20
-    for name, draw in {"actions": actions, "levels": levels, "cameras": cameras, "truth": truth}.items():
+    pictures = {"actions": actions, "levels": levels, "cameras": cameras, "moving": moving, "truth": truth}
+    for name, draw in pictures.items():
         path = out / f"synthetic-{name}.jpg"
         draw().save(path, quality=82, optimize=True)
         print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
