@@ -39,6 +39,7 @@ demo: .venv/base
 # Warnings are errors: a link that leads nowhere, a name that is not there.
 docs: .venv/docs
 	COLUMNS=110 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html, or with its search: $(BIN)/python -m http.server --directory site --bind 127.0.0.1"
 
 check: lint types
 	$(BIN)/python -m pytest -q -m "not slow" --numprocesses logical --maxprocesses 8 --durations=0 --durations-min=2

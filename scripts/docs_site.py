@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,32 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Links to files outside docs/ become links to their pages.
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
+    """Links to files outside docs/ become links to their pages, and files' names the titles of their pages.
 
     Raises:
         KeyError: a file outside docs/ that has no page.
     """
     linked = re.sub(r"\]\((\.\./[^)\s#]+)", lambda match: f"]({COPIED[match[1].rstrip('/')]}", markdown)
-    return re.sub(r"(?<!\[)`docs/([\w-]+\.md)`", r"[`\1`](\1)", linked) if "/" not in page.file.src_uri else linked
+    if "/" in page.file.src_uri:
+        return linked
+    titles = {file: title for section in config.nav or [] for title, file in _leaves(section)}
+
+    def titled(match: re.Match[str]) -> str:
+        return f"[{titles[match[1]]}]({match[1]}{match[2] or ''})" if match[1] in titles else match[0]
+
+    linked = re.sub(r"(?<!\[)`docs/([\w-]+\.md)`", r"[`\1`](\1)", linked)
+    return re.sub(r"\[`?(?:docs/)?[\w-]+\.md`?\]\(([\w-]+\.md)(#[^)\s]*)?\)", titled, linked)
+
+
+def _leaves(section: Any) -> Iterator[tuple[str, str]]:
+    """Titles and files of a part of the navigation."""
+    for title, inside in section.items():
+        if isinstance(inside, str):
+            yield title, inside
+        else:
+            for part in inside:
+                yield from _leaves(part)
 
 
 def _outside(source: str) -> str:
@@ -106,8 +125,18 @@ def _settings() -> str:
 
 
 def _python() -> str:
-    """The public names, and what else pages show."""
-    intro = "# Python\n\nThe names of `import mv2mae`.\n"
-    public = "".join(f"\n::: mv2mae.{home}.{name}\n" for name, home in mv2mae._HOME.items())
+    """The public names, and what else pages show; configurations have a page of their own."""
+    intro = "# Python\n\nThe names of `import mv2mae`; its configurations stand under [Settings](settings.md).\n"
+    order = (
+        "pretrain",
+        "finetune",
+        "evaluate_run",
+        "load_encoder",
+        "load_classifier",
+        "read_manifest",
+        "motion_weights",
+    )
+    names = [*order, *(name for name in mv2mae._HOME if name not in order and not name.endswith("Config"))]
+    public = "".join(f"\n::: mv2mae.{mv2mae._HOME[name]}.{name}\n" for name in names)
     more = [f"\n## {title}\n" + "".join(f"\n::: {name}\n" for name in names) for title, names in MORE_PYTHON.items()]
     return intro + public + "".join(more)

@@ -30,4 +30,6 @@ mv2mae pretrain --recipe sample-pretrain --data made/manifest.csv --data.split "
 mv2mae extract run --data made/manifest.csv --out features.parquet
 test -s run/report.html
 test -s features.parquet
+mv2mae demo --minutes 0.1 --out demo  # the short form at its fewest steps
+test -s demo/report.html
 echo "the wheel works on its own"

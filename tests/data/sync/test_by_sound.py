@@ -37,6 +37,14 @@ def test_a_drift_is_found() -> None:
     assert pair.offset == pytest.approx(1.0, abs=0.004)
 
 
+def test_a_clock_that_is_far_off_needs_more_to_be_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = recorded(SCENE, 5, 20, seed=1), recorded(SCENE, 4, 20, seed=2, drift=0.001)
+    pair = compare(a, b, max_offset=2)
+    assert 0.0005 < pair.drift < 0.002
+    monkeypatch.setattr("mv2mae.data.sync.by_sound._RARE_DRIFT", 0.01)
+    assert compare(a, b, max_offset=2).confidence == pytest.approx(1.25 * pair.confidence)
+
+
 @pytest.mark.parametrize("kind", ["another sound", "beats", "noise"])
 def test_what_cannot_be_told_is_not_believed(kind: str) -> None:
     rng = np.random.default_rng(3)

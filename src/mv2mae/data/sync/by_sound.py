@@ -26,6 +26,8 @@ _PLAIN = 12.0
 _OFF_LINE_SECONDS = 0.003
 _MIN_DRIFT_SECONDS = 0.002
 """Over half a recording; less is no drift that matters."""
+_RARE_DRIFT, _RARE_NEEDS = 0.0005, 1.25
+"""No two clocks differ by so much, unless one's rate is wrong: a line that steep needs more to be believed."""
 MIN_HEIGHT, MAX_RIVAL = 10.0, 0.7
 """What a pair needs to be believed: the line's height, and the height of its rival as a share of it."""
 
@@ -73,6 +75,8 @@ def compare_sounds(a: Sound, b: Sound, *, max_offset: float) -> SoundPair | None
     place = _loudest(pooled, times, line, half, step)
     offset, drift = _refined(found, times, first_lag, replace(line, lag=float(lags[place])))
     evidence = min(line.height / MIN_HEIGHT, (1 - line.rival / max(line.height, 1e-9)) / (1 - MAX_RIVAL))
+    if abs(drift) > _RARE_DRIFT:
+        evidence /= _RARE_NEEDS
     return SoundPair(offset, drift, max(0.0, evidence), lags, line.curve)
 
 
