@@ -13,7 +13,7 @@ import mv2mae
 SOURCE = Path(mv2mae.__file__).parent
 
 KNOWN = {"config", "errors", "wording"}
-COMMON = {*KNOWN, "files", "seals"}
+COMMON = {*KNOWN, "files", "seals", "records"}
 MAY_IMPORT = {
     # single files, from the ground up
     "errors": set(),
@@ -23,8 +23,9 @@ MAY_IMPORT = {
     "weights_check": {"config", "errors"},
     "ranks": set(),
     "devices": {"config", "errors"},
-    "results": {"errors", "files"},
-    "runs": {"errors", "files", "ranks", "seals"},
+    "records": {"errors", "files", "seals"},
+    "results": {"errors", "records"},
+    "runs": {"errors", "files", "ranks", "seals", "records"},
     "weights": {*COMMON, "model", "weights_check", "interop"},  # which reads what others wrote
     "settings": {"errors", "runs", "weights"},
     "notebook": {

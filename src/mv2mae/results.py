@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from itertools import repeat
@@ -12,7 +11,7 @@ from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from mv2mae.errors import InputError
-from mv2mae.files import write_json
+from mv2mae.records import read_record, write_record
 
 LEFT_OUT = {"left out": True}
 """Metadata of a field that stands in the file only where it is not None; other fields that are None are null there."""
@@ -61,14 +60,15 @@ class Result:
             OSError: it cannot be read.
         """
         path = Path(path)
+        values = read_record(path)
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (InputError, ValueError) as error:
+            return cls.from_json(values)
+        except InputError as error:
             raise InputError(f"{path.name} cannot be read: {error}") from error
 
     def write(self, path: str | Path) -> None:
-        """As JSON, atomically."""
-        write_json(Path(path), self.to_json())
+        """As JSON, atomically, with a checksum."""
+        write_record(Path(path), self.to_json())
 
 
 def html_table(rows: Iterable[Sequence[str]]) -> str:

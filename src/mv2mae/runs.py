@@ -19,7 +19,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 from mv2mae import files
 from mv2mae.errors import InputError
 from mv2mae.ranks import first_only, is_first
+from mv2mae.records import write_record
 from mv2mae.seals import SEAL, DamagedError, check_seal, sealed
 
 CONFIG_NAME, LOG_NAME, SUMMARY_NAME = "config.yaml", "log.csv", "summary.json"
@@ -85,9 +86,9 @@ def run_lock(run: Path, patience: float = 20.0) -> Iterator[None]:
 
 
 @first_only
-def write_once(path: Path, values: Any) -> None:
-    """JSON of a run, which its first process alone writes."""
-    files.write_json(path, values)
+def write_once(path: Path, values: Mapping[str, Any]) -> None:
+    """A record of a run, which its first process alone writes."""
+    write_record(path, values)
 
 
 def settled(config: Any) -> dict[str, Any]:

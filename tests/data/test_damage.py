@@ -120,6 +120,33 @@ def test_joined_recordings_are_read_to_their_end(tmp_path: Path, codec: str, end
     assert kinds_of_findings(path) == {"clock_jumps": "warning"}
 
 
+def test_avis_joined_by_cat_are_read_to_their_end(tmp_path: Path) -> None:
+    parts = [
+        write_video(tmp_path / f"{i}.avi", even_times(30, 30), shown=even_times(30, 30, start=i), codec="mpeg4")
+        for i in range(2)
+    ]
+    path = tmp_path / "v.avi"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert (probe(path).num_frames, probe(path).duration) == (60, pytest.approx(2))
+    assert len(decode_video(path).times) == 60
+    np.testing.assert_allclose(time_of(read_frames(path, [0.5, 1.5])), [0.5, 1.5], atol=0.02)
+    assert kinds_of_findings(path) == {}
+
+
+@pytest.mark.parametrize("rate", [30, 50])
+def test_a_stream_without_a_container_has_the_rate_of_its_own_headers(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "v.h264"
+    with av.open(str(path), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for time in even_times(30, rate):
+            pixels = np.full((48, 64, 3), level(time), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    assert (probe(path).fps, probe(path).duration) == (rate, pytest.approx(30 / rate))
+    np.testing.assert_allclose(time_of(read_frames(path, [10 / rate])), [10 / rate], atol=0.02)
+
+
 def with_jump(path: Path, jump: float, num: int = 30) -> Path:
     times = [*even_times(num, 30), *even_times(num, 30, start=num / 30 + jump)]
     return write_video(path, times, shown=even_times(2 * num, 30))

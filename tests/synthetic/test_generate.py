@@ -18,6 +18,7 @@ from mv2mae.cli import main
 from mv2mae.data.manifest import COLUMNS, read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
+from mv2mae.records import read_record
 from mv2mae.synthetic import SynthConfig, contact_sheet, generate, generate_frames, read_cameras
 from mv2mae.synthetic import encode as encoding
 from mv2mae.synthetic.generate import build_setup, make_group
@@ -89,7 +90,7 @@ def test_with_rooms_of_their_own_performances_share_no_room_and_people_take_turn
 
 
 def test_a_folder_of_before_a_setting_existed_goes_on(written: Path, tmp_path: Path) -> None:
-    recorded = json.loads((written / "synth.json").read_text())
+    recorded = read_record(written / "synth.json")
     del recorded["config"]["own_rooms"]
     (tmp_path / "synth.json").write_text(json.dumps(recorded))
     generate(tmp_path, SMALL, progress=False)

@@ -20,7 +20,7 @@ from mv2mae.config import (
 from mv2mae.data.labels import class_names
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.errors import InputError
-from mv2mae.evaluate.evaluate import evaluate, print_result
+from mv2mae.evaluate.evaluate import evaluate, print_result, training_videos
 from mv2mae.evaluate.predict import load_classifier
 from mv2mae.model.classifier import Classifier
 from mv2mae.train.ema import averaged_copy, update_average
@@ -284,7 +284,7 @@ def test_labels_with_gaps_have_an_output_each_and_keep_their_numbers(config, tmp
     assert about["labels"] == [5, 7]
     assert about["classes"] == class_names("sample", [5, 7])
     assert tensors(run)["head.bias"].shape == (2,)
-    seen = json.loads((run / "training_videos.json").read_text())
+    seen = training_videos(run)
     data = DataConfig(test_query=f"path in {seen}", frame_stride=8)
     result = evaluate(run, data, EvalConfig(num_clips=1, num_crops=1), tmp_path / "out", progress=False)
     assert set(result.single_view.per_class) == {5, 7}

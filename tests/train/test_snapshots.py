@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig
+from mv2mae.records import write_record
 from mv2mae.runs import read_log
 from mv2mae.train.pretrain import pretrain
-from mv2mae.train.snapshots import Snapshots, snapshot_steps
+from mv2mae.train.snapshots import Snapshots, _steps_in, snapshot_steps
 from mv2mae.weights import read_weights
 
 
@@ -55,6 +56,15 @@ def test_snapshots_are_written_and_change_nothing_of_the_training(config, tmp_pa
     parts = given[32:64].reshape(4, 8, 8, 8, 3).astype(int)  # the visible tubelets of the target on grey
     is_grey = (np.abs(parts - 128).mean(axis=(1, 3, 4)) < 4).sum()
     assert is_grey == config.model.num_masked
+
+
+def test_a_damaged_note_of_earlier_pictures_ends_no_training(tmp_path, caplog):
+    write_record(tmp_path / "snapshots.json", {"steps": {"0": {"self": [1.0]}}})
+    assert _steps_in(tmp_path / "snapshots.json") == {"0": {"self": [1.0]}}
+    for text in ("\0" * 9, "{}", '{"steps": 3}'):
+        (tmp_path / "snapshots.json").write_text(text)
+        assert _steps_in(tmp_path / "snapshots.json") == {}
+    assert "the pictures before this step are left out of it" in caplog.text
 
 
 def speeds(log):

@@ -25,11 +25,23 @@ _BLIND_SEEK_SECONDS = 3.0
 """Without an index of key frames a jump is tried only over gaps longer than this."""
 _JUMPS = 0x200
 """FFmpeg's flag (AVFMT_TS_DISCONT) of formats whose clock may jump: MPEG transport and program streams."""
+_NO_STAMPS = 0x80
+"""FFmpeg's flag (AVFMT_NOTIMESTAMPS) of formats without a clock."""
 _FORWARD, _BACKWARD = 10.0, 0.1
 """Seconds by which such a clock jumps ahead or back before FFmpeg's program takes it for another clock."""
 _BACKWARD_ELSEWHERE = 1.0
 _APART = 5.0
 """Seconds between decoding and showing of a frame that no order of frames explains."""
+
+
+def stated_rate(stream: VideoStream) -> Fraction:
+    """Frames a second by the file; 0 if it does not say.
+
+    Streams without a container (H.264 as cameras send it) carry no time stamps: of them FFmpeg's average is always 25,
+    and what their own headers say counts.
+    """
+    by_headers = stream.guessed_rate if stream.container.format.flags & _NO_STAMPS else None
+    return Fraction(by_headers or stream.average_rate or 0)
 
 
 class Clock:
@@ -43,7 +55,7 @@ class Clock:
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self.base = Fraction(stream.time_base or Fraction(1, 90000))
-        self.step = round(1 / (Fraction(stream.average_rate or 25) * self.base)) or 1
+        self.step = round(1 / (Fraction(stated_rate(stream) or 25) * self.base)) or 1
         self.seconds = float(self.base)
         self.may_jump = bool(container.format.flags & _JUMPS)
         self.is_needed = self.may_jump or not 0 < stream.frames == len(stream.index_entries)  # an index is one clock
@@ -131,7 +143,7 @@ class Frames:
 
     def _rising(self) -> Iterator[tuple[float, VideoFrame]]:
         counted = counts_frames(self.container, self.stream)
-        rate, last = float(self.stream.average_rate or 25), -math.inf
+        rate, last = float(stated_rate(self.stream) or 25), -math.inf
         aspect, base = pixel_aspect(self.stream.codec_context.sample_aspect_ratio), self.stream.time_base
         stamps: deque[float] = deque()
         for index, frame in enumerate(timed_items("decode", self._decoded(stamps))):
@@ -218,7 +230,7 @@ class Cursor:
         if not self._pays(time):
             return
         assert self.stream.time_base is not None
-        margin = (1 + self.stream.codec_context.reorder_depth) / float(self.stream.average_rate or 25)
+        margin = (1 + self.stream.codec_context.reorder_depth) / float(stated_rate(self.stream) or 25)
         try:
             self.container.seek(int((time - margin) / self.stream.time_base), stream=self.stream)
         except av.FFmpegError as error:
@@ -232,7 +244,7 @@ class Cursor:
         """Whether a jump to `time` skips frames, by the file's index where there is one."""
         start = float((self.stream.start_time or 0) * (self.stream.time_base or 0))
         position = self.here[0] if self.here else start
-        entries, rate = self.stream.index_entries, float(self.stream.average_rate or 25)
+        entries, rate = self.stream.index_entries, float(stated_rate(self.stream) or 25)
         if len(entries) <= 1 or self.stream.time_base is None:
             return time - position > _BLIND_SEEK_SECONDS
         margin = (1 + self.stream.codec_context.reorder_depth) / rate

@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from jaxtyping import Float64
 
-from mv2mae.data.frames import Clock, shown_packets
+from mv2mae.data.frames import Clock, shown_packets, stated_rate
 from mv2mae.data.media import MAX_FRAMES, VideoError
 
 _IRREGULAR_SHARE = 0.25
@@ -82,12 +82,13 @@ def find_holes(times: Sequence[float] | np.ndarray) -> tuple[tuple[float, float]
 def layout_from_index(path: str | Path, stream: VideoStream, start: float) -> Layout | None:
     """The layout of a file whose first frame is shown at `start`; None if it has no whole index.
 
-    Matroska, MPEG-TS, fragmented and unfinished files have none, or one that cannot be believed.
+    Matroska, MPEG-TS, fragmented and unfinished files have none, or one that cannot be believed; that of AVIs joined
+    by `cat` is the first one's.
 
     Raises:
         VideoError: not one frame is there.
     """
-    if not stream.frames == len(stream.index_entries) > 1:
+    if not stream.frames == len(stream.index_entries) > 1 or _is_joined_avi(path, stream):
         return None
     base, size = float(stream.time_base or 0), os.path.getsize(path)
     entries = [entry for entry in stream.index_entries if not entry.is_discard and entry.size > 0]
@@ -172,8 +173,18 @@ def is_joined(path: str | Path) -> bool:
 # ---------------------------------------------------------------------------------------------------------
 
 
+def _is_joined_avi(path: str | Path, stream: VideoStream) -> bool:
+    if stream.container.format.name != "avi":
+        return False
+    with open(path, "rb") as file:
+        head = file.read(8)
+        file.seek(8 + int.from_bytes(head[4:], "little"))
+        behind = file.read(12)
+    return head[:4] == b"RIFF" == behind[:4] and behind[8:] == b"AVI "  # parts of one large AVI are called AVIX
+
+
 def _rate(stream: VideoStream) -> float:
-    return float(stream.average_rate or stream.guessed_rate or 0)
+    return float(stated_rate(stream) or stream.guessed_rate or 0)
 
 
 def _promise(container: InputContainer, stream: VideoStream, start: float, end: float) -> float:

@@ -191,7 +191,9 @@ def check_repeats(frame: pd.DataFrame, name: str) -> None:
         if double.any():
             row = frame[double].iloc[0]
             said = ", ".join(f"{key} {row[key]}" for key in keys if not pd.isna(row[key]))
-            raise InputError(f"{name}: {said} {what} ({double.sum()} such rows); remove the duplicates")
+            alike = (frame["group"] == row["group"]) & (frame["view"] == row["view"])
+            files = " and ".join(frame.loc[alike, "path"].astype(str).unique()[:2])
+            raise InputError(f"{name}: {said} {what} ({double.sum()} such rows; {files}); remove the duplicates")
 
 
 def check_synchronised(frame: pd.DataFrame) -> None:

@@ -11,7 +11,6 @@ on several views, and the packaged one.
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import time
 from pathlib import Path
@@ -30,8 +29,8 @@ from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME, evaluate
 from mv2mae.evaluate.results import TestResult
 from mv2mae.evaluate.scores import SCORES_NAME
-from mv2mae.files import write_json
 from mv2mae.recipes import load_recipe
+from mv2mae.records import read_record, write_record
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
 from mv2mae.weights import read_weights
@@ -216,6 +215,6 @@ def _print_summary(contenders: list[Tested], console: Console) -> None:
 def _add_seconds(out: Path, seconds: float) -> float:
     """Time that the demo took, the parts before it was stopped among it."""
     file = out / SECONDS
-    before = json.loads(file.read_text(encoding="utf-8"))["seconds"] if file.exists() else 0.0
-    write_json(file, {"seconds": before + seconds})
+    before = read_record(file)["seconds"] if file.exists() else 0.0
+    write_record(file, {"seconds": before + seconds})
     return before + seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +11,9 @@ from torch import Tensor
 
 from mv2mae.bench.step import TimedStep
 from mv2mae.config import FinetuneConfig, ModelConfig, PretrainConfig
-from mv2mae.files import write_json
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.records import read_record, write_record
 
 _NUM_CLASSES = 10
 _PRETRAIN_SHARE = 0.15
@@ -79,10 +78,10 @@ class Plan:
 def planned(file: Path, seconds: float, measure: Callable[[], Speed], recipe_steps: int) -> Plan:
     """The plan of a demo's folder; a demo that goes on keeps the one that it began with."""
     if file.exists():
-        return Plan(**json.loads(file.read_text(encoding="utf-8")))
+        return Plan(**read_record(file))
     plan = Plan.of(seconds, measure(), recipe_steps)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, asdict(plan))
+    write_record(file, asdict(plan))
     return plan
 
 

@@ -43,6 +43,7 @@ from mv2mae.evaluate.scoring import score_videos
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
 from mv2mae.files import make_writable, sweep
 from mv2mae.model.classifier import Classifier
+from mv2mae.records import read_record
 from mv2mae.runs import TRAINING_VIDEOS_NAME
 from mv2mae.weights import find_weights, load_classifier_model
 from mv2mae.wording import counted
@@ -52,9 +53,17 @@ Fusion = Literal["late", "attention"]
 
 
 def training_videos(run: str | Path) -> list[str] | None:
-    """Paths that a run was fine-tuned on; None where no list lies beside its weights (a weights file alone)."""
+    """Paths that a run was fine-tuned on; None where no list lies beside its weights (a weights file alone).
+
+    Raises:
+        InputError: the list is damaged.
+    """
     file = find_weights(run).with_name(TRAINING_VIDEOS_NAME)
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return None
+    if file.read_bytes()[:1] == b"[":  # of version 0.1: a list without a checksum
+        return [str(path) for path in json.loads(file.read_text(encoding="utf-8"))]
+    return [str(path) for path in read_record(file).get("paths", ())]
 
 
 def trained_on(run: str | Path, paths: list[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME
 from mv2mae.evaluate.results import Scored, TestResult
 from mv2mae.evaluate.tables import span
+from mv2mae.records import read_record
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, read_config
 from mv2mae.weights import CLASSIFIER, PRETRAINING, StoredWeights
 
@@ -148,10 +148,4 @@ def _test_videos(run: Path | None) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} cannot be read ({error}); make it again, or move it away") from error
-    return values if isinstance(values, dict) else {}
+    return read_record(file) if file.is_file() else {}

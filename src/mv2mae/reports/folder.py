@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME, fused_beside
 from mv2mae.evaluate.results import TestResult
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
+from mv2mae.records import read_record
 from mv2mae.results import Result
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_config, read_log
 from mv2mae.studies.geometry.results import GeometryResult
@@ -159,9 +159,9 @@ class _Reader:
         if not file.exists():
             return None
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            self.problems.append(f"{file.name} cannot be read: {error}")
+            return read_record(file)
+        except (OSError, InputError) as error:
+            self.problems.append(str(error))
             return None
 
     def result(self, kind: type[Found], file: Path) -> Found | None:

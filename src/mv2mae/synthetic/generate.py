@@ -20,6 +20,7 @@ from mv2mae.data.protocols.synthetic import PROTOCOL
 from mv2mae.data.videos import ProblemLog
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, write_json
+from mv2mae.records import read_record, write_record
 from mv2mae.synthetic.config import CAMERA, DISTRACTOR, FILM, MOTION, RIG, ROOM, Group, SynthConfig
 from mv2mae.synthetic.difficulty import DIFFICULTIES
 from mv2mae.synthetic.encode import room_on_disk, write_video
@@ -116,7 +117,7 @@ def generate(out: str | Path, config: SynthConfig, *, num_processes: int = 1, pr
     setups = dict.fromkeys(group.setup for group in groups)
     with room_on_disk(out / "synth.json"):
         (out / "videos").mkdir(parents=True, exist_ok=True)
-        write_json(out / "synth.json", {"config": config.to_json(), "versions": versions()})
+        write_record(out / "synth.json", {"config": config.to_json(), "versions": versions()})
         write_json(out / "classes.json", {str(k): name for k, name in config.class_names.items()})
         write_json(out / "cameras.json", {str(setup): _describe(config, setup) for setup in setups})
         if config.library is not None:
@@ -169,7 +170,7 @@ def _check_resumable(recorded: Path, config: SynthConfig) -> None:
     if not recorded.exists():
         return
     usual, new = (json.loads(json.dumps(each.to_json())) for each in (SynthConfig(), config))
-    old = usual | json.loads(recorded.read_text())["config"]  # settings that came later had their usual value
+    old = usual | read_record(recorded)["config"]  # settings that came later had their usual value
     for name in set(new) - {"actions", "subjects", "setups", "repetitions", "num_groups"}:
         if old.get(name) != new[name]:
             raise InputError(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mv2mae.config import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig
 from mv2mae.model.flops import classifier_flops, step_flops
+from mv2mae.records import read_record
 from mv2mae.tables.plan import Part, Plan
 from mv2mae.tables.sets import num_labelled, num_pairs, rows_for
 from mv2mae.wording import counted
@@ -97,7 +97,7 @@ def _parameters(model: ModelConfig, *, with_decoders: bool) -> float:
 def seconds_of(part: Part, parts: Path) -> float | None:
     """What a part took; None where it is not done."""
     file = part.folder(parts) / DONE_NAME
-    return float(json.loads(file.read_text(encoding="utf-8"))["seconds"]) if file.is_file() else None
+    return float(read_record(file)["seconds"]) if file.is_file() else None
 
 
 def speed_of(costs: Iterable[Cost], parts: Path) -> tuple[float, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from mv2mae.config import FinetuneConfig
 from mv2mae.evaluate.metrics import fuse_views, top1_hits
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
 from mv2mae.evaluate.seeds import LEVEL, Estimate, Trainings, compare_trainings, holm, mean_estimate, trainings_of
+from mv2mae.records import read_record
 from mv2mae.tables.cost import DONE_NAME, Cost, costs_of, seconds_of
 from mv2mae.tables.plan import Part, Plan, TableCell, Training
 from mv2mae.tables.retrieval import RANKS_NAME
@@ -175,7 +175,7 @@ def _measured(
                 used[part.name] = part
                 part = part.needs
     done = {name: part for name, part in used.items() if costs[name].done}
-    notes = [json.loads((part.folder(parts) / DONE_NAME).read_text(encoding="utf-8")) for part in done.values()]
+    notes = [read_record(part.folder(parts) / DONE_NAME) for part in done.values()]
     tests = {f"{p.test.num_clips} x {p.test.num_crops}" for p in used.values() if p.test is not None}
     return Measured(
         cell=cell,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from mv2mae.errors import InputError
+from mv2mae.records import read_record
 from mv2mae.runs import differences, plain, write_once
 from mv2mae.tables.plan import Plan
 from mv2mae.tables.spec import Column
@@ -43,11 +43,9 @@ def check_record(plan: Plan) -> None:
     file = plan.options.out / RECORD_NAME
     if not file.is_file():
         return
-    try:
-        before = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} cannot be read ({error}); give another folder as --out") from error
-    changed = [name for name in differences(before, plain(record_of(plan))) if not name.startswith("manifests.")]
+    changed = [
+        name for name in differences(read_record(file), plain(record_of(plan))) if not name.startswith("manifests.")
+    ]
     if changed:
         raise InputError(
             f"{plan.options.out} holds a table made with other settings ({', '.join(changed[:5])}); "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.files import make_writable, write_text
 from mv2mae.ranks import alone, is_first, launch, say
+from mv2mae.records import read_record
 from mv2mae.runs import check_run, environment, plain, processor, write_once
 from mv2mae.studies.probes.measure import probe
 from mv2mae.tables.cost import DONE_NAME
@@ -182,7 +182,7 @@ def _train(config: PretrainConfig | FinetuneConfig, folder: Path) -> None:
 def _timed(folder: Path) -> Iterator[Callable[[], float]]:
     """Adds the time inside to what the part has taken before, however it ends; gives the sum so far."""
     file = folder / SECONDS_NAME
-    before = float(json.loads(file.read_text(encoding="utf-8"))["seconds"]) if file.is_file() else 0.0
+    before = float(read_record(file)["seconds"]) if file.is_file() else 0.0
     begun = time.monotonic()
 
     def taken() -> float:

@@ -282,7 +282,7 @@ def finetune(config: FinetuneConfig, run: str | Path) -> Path:
     module = FinetuneModule(config, model, data, world_size)
     say("Fine-tuning", *(f"  {line}" for line in describe(config, data, module, origin)))
     start_run(run, config)
-    write_once(run / TRAINING_VIDEOS_NAME, data.train.paths)
+    write_once(run / TRAINING_VIDEOS_NAME, {"paths": data.train.paths})
     about = {
         "classes": classes,
         "labels": labels,

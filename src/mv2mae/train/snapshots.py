@@ -9,7 +9,6 @@ A picture has the rows of the first pair above those of the second; its columns 
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,13 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from mv2mae.files import atomic_write, write_json
+from mv2mae.errors import InputError
+from mv2mae.files import atomic_write
 from mv2mae.model.losses import token_errors
 from mv2mae.model.masking import Masks
 from mv2mae.model.pictures import filled, greyed
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.records import read_record, write_record
 from mv2mae.runs import SNAPSHOTS_FOLDER, SNAPSHOTS_NAME
 from mv2mae.train.callbacks import Measurement, in_eval_mode
 from mv2mae.train.forward import reconstruct
@@ -110,8 +111,8 @@ class Snapshots(Measurement):
 
     def _note(self, step: int, frames: list[int], errors: dict[str, list[float]], truth: Tensor) -> None:
         file = self.run / SNAPSHOTS_NAME
-        before = json.loads(file.read_text(encoding="utf-8"))["steps"] if file.exists() else {}
-        write_json(
+        before = _steps_in(file)
+        write_record(
             file,
             {
                 "frames": frames,
@@ -121,6 +122,15 @@ class Snapshots(Measurement):
                 "steps": {**before, str(step): errors},
             },
         )
+
+
+def _steps_in(file: Path) -> dict[str, Any]:
+    """What an earlier part of the run noted; a damaged note is no reason to end a training."""
+    try:
+        return dict(read_record(file)["steps"]) if file.exists() else {}
+    except (InputError, OSError, KeyError, TypeError, ValueError) as error:
+        _log.warning("%s; the pictures before this step are left out of it", error)
+        return {}
 
 
 def _errors(prediction: Float[Tensor, "b m d"], truth: Float[Tensor, "b m d"]) -> list[float]:

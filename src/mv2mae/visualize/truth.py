@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from mv2mae.data.manifest import beside
 from mv2mae.data.video import nearest_index
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
+from mv2mae.records import read_record
 from mv2mae.synthetic.config import SynthConfig
 from mv2mae.synthetic.generate import camera_path, film_group, plan_setup
 from mv2mae.synthetic.views import TRUTH, View, sees, view_of
@@ -80,7 +80,7 @@ def filmed_again(manifest: str | Path, group: str) -> Filmed | None:
     if file is None:
         return None
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))["config"]
+        stored = read_record(file)["config"]
         stored.pop("motions_digest", None)
         config = SynthConfig(**{**stored, "truth": TRUTH})
         performance = next((known for known in config.groups() if known.name == group), None)

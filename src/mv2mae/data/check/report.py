@@ -38,7 +38,8 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "hole": ("warning", "a second or more without frames"),
     "interlaced": (
         "warning",
-        "half pictures taken one after the other are interleaved; moving edges come out as combs",
+        "half pictures taken one after the other are interleaved; moving edges come out as combs "
+        "(`prepare --deinterlace true` makes whole ones)",
     ),
     "size_changes": ("warning", "frames change their size"),
     "variable_rate": ("warning", "intervals between frames vary"),

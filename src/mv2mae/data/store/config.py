@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from mv2mae.errors import InputError
-from mv2mae.files import write_json
+from mv2mae.records import read_record, write_record
 
 StoreCrop = Literal["none", "motion", "person", "boxes"]
 VERSION = 1
@@ -30,6 +29,8 @@ class StoreConfig:
     """Of `crop=person`: a folder or a name on the Hugging Face hub, of an object detector of transformers."""
     fps: float | None = None
     """Videos of a higher rate are thinned out to this many frames a second; null = all frames."""
+    deinterlace: bool = False
+    """Make whole pictures of the half pictures of interlaced videos (`check` tells of them)."""
     frame_stride: int = 4
     """Distance of the frames of the clips that will be read; other distances can be read too, more slowly."""
     crf: int = 18
@@ -68,8 +69,9 @@ def check_header(file: Path, config: StoreConfig) -> None:
     if config.crop != "person":
         del mine["detector"]  # it changes nothing, and older stores do not have it
     if not file.exists():
-        write_json(file, {"version": VERSION, "settings": mine})
+        write_record(file, {"version": VERSION, "settings": mine})
     theirs = read_header(file).get("settings", {})  # read back: another machine may have begun it in this moment
+    theirs = {"deinterlace": False, **theirs}  # older stores do not have it
     for name, value in mine.items():
         if theirs.get(name) != value:
             raise InputError(
@@ -85,7 +87,7 @@ def read_header(file: Path) -> dict[str, dict[str, object]]:
         InputError: it is damaged, or of another layout.
     """
     try:
-        header = json.loads(file.read_text(encoding="utf-8"))
+        header = read_record(file)
         version = header["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(

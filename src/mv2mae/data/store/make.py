@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from mv2mae.data.pixels import Converter, displayed_size
 from mv2mae.data.store.config import StoreConfig
 from mv2mae.data.store.crop import Edges, cut, motion_box
+from mv2mae.data.store.deinterlace import deinterlaced
 from mv2mae.data.store.detect import load_detector, person_box
 from mv2mae.data.store.index import Source
 from mv2mae.data.store.packets import BlockEncoder
@@ -77,6 +78,8 @@ def _make(source: Source, config: StoreConfig) -> Item:
     fps = min(info.fps, config.fps or info.fps)
     reach = min(math.inf if source.end is None else source.end, info.end - 1 / info.fps)
     frames = frames_between(source.path, source.start, source.end, reach=reach)
+    if config.deinterlace:
+        frames = deinterlaced(frames)
     encoder = BlockEncoder(stride=config.frame_stride, gop=config.gop, crf=config.crf)
     scale = _Scaler(source.path, box, config.short_side)
     end = info.end
