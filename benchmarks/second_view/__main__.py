@@ -47,13 +47,19 @@ def _trials_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=None, help="folder of the videos; by default OUT/data")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--only", default="", help="trials whose name contains one of these words")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="trials whose name contains one of these words (`why`, `against`: not run unless named)",
+    )
     parser.add_argument("--processes", type=int, default=2, help="trials at a time, a thread each")
 
 
 def _run_trials(args: argparse.Namespace) -> None:
     words, data = args.only.lower().split(","), args.data or args.out / "data"
-    chosen = [trial for trial in TRIALS if any(word in trial.name.lower() for word in words)]
+    chosen = [t for t in TRIALS if (any(word in t.name.lower() for word in words) if args.only else not t.extra)]
+    if not chosen:
+        raise SystemExit(f"--only {args.only} names none of the trials: {', '.join(trial.name for trial in TRIALS)}")
     for name in track(dict.fromkeys(trial.bank for trial in chosen), "videos"):
         for part in (TRAIN, TEST):
             make_bank(data, name, part, processes=args.processes)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from benchmarks.second_view.ceiling import ANGLES
+from mv2mae.data.calibration import CAMERAS_NAME
+from mv2mae.data.calibration_formats import load_mapping
 from mv2mae.data.manifest import read_manifest, write_manifest
+from mv2mae.files import write_json
 from mv2mae.synthetic import SynthConfig, generate
 
 TRAIN, TEST = "train", "test"
@@ -61,5 +66,11 @@ def as_own_source(manifest: Path) -> Path:
             first.assign(view=view, path=[str(out / "videos" / f"{view}-{Path(path).name}") for path in first["path"]])
             for view in (1, 2)
         ]
+        write_json(out / CAMERAS_NAME, _as_own_camera(load_mapping(manifest.with_name(CAMERAS_NAME))))
         write_manifest(pd.concat(copies, ignore_index=True), out / "manifest.csv")
     return out / "manifest.csv"
+
+
+def _as_own_camera(rigs: Mapping[str, Any]) -> dict[str, Any]:
+    """The cameras of each setup with that of view 1 in the place of view 2."""
+    return {setup: {**rig, "cameras": {view: rig["cameras"]["1"] for view in "12"}} for setup, rig in rigs.items()}
