@@ -64,7 +64,7 @@ def run_of(name: str, args: argparse.Namespace) -> Path:
         "sample-pretrain",
         PretrainConfig,
         seed=args.seed,
-        model=changes.get("model", {}),
+        model={"decoded_share": 1.0, **changes.get("model", {})},  # as the table was made
         data={**data, **changes.get("data", {})},
         optim={"steps": args.steps, **changes.get("optim", {})},
         compute={"num_threads": args.threads, **changes.get("compute", {})},

@@ -28,8 +28,8 @@ from mv2mae.runs import read_log
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.pretrain import pretrain
 
-BOTH: dict[str, Any] = {}
-SHOWN: dict[str, Any] = {"source_mask_ratio": 0.0, "directions": "one"}
+BOTH: dict[str, Any] = {"decoded_share": 1.0}
+SHOWN: dict[str, Any] = {**BOTH, "source_mask_ratio": 0.0, "directions": "one"}
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {  # name -> kind, what it changes of the model
     "both directions": ("both", BOTH),
     "both directions, share 1/2": ("both", {**BOTH, "decoded_share": 0.5}),
