@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from mv2mae.config import DataConfig, EvalConfig, FinetuneConfig, ModelConfig
+from mv2mae.config import EvalConfig, FinetuneConfig, ModelConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import make_frame, read_manifest
 from mv2mae.data.video import read_frames
@@ -63,7 +63,7 @@ def main() -> None:
 
     for _ in range(args.repeats):
         for index, path in enumerate(paths):
-            dataset = EvalDataset(frame[index : index + 1], DataConfig(), **shape, videos=Videos())  # type: ignore[arg-type]
+            dataset = EvalDataset(frame[index : index + 1], VideosConfig(), **shape, videos=Videos())  # type: ignore[arg-type]
             item = dataset[0]
             span = dataset.span(0)
             last = [span.first, span.last]

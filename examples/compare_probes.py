@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
+from mv2mae.config import FeatureConfig, ProbeConfig, VideosConfig
 from mv2mae.studies.probes.measure import probe
 
-data = DataConfig(
+data = VideosConfig(
     manifest="sample", frame_stride=4, train_query="view == 1 and subject < 4", test_query="view == 2 and subject == 5"
 )
 with tempfile.TemporaryDirectory() as out:  # probe.json and predictions.parquet

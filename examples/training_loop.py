@@ -3,7 +3,7 @@
 import torch
 
 import mv2mae
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.views import collate_pairs
 
@@ -11,7 +11,7 @@ config = mv2mae.ModelConfig(
     num_frames=8, image_size=32, tubelet_size=(2, 8, 8), encoder_width=96, encoder_depth=2, encoder_heads=3,
     decoder_width=48, decoder_depth=1, decoder_heads=3,
 )  # fmt: skip
-data = pretrain_data(DataConfig(manifest="sample", train_query="subject == 1"), num_frames=8, size=32, seed=0)
+data = pretrain_data(PairConfig(manifest="sample", train_query="subject == 1"), num_frames=8, size=32, seed=0)
 torch.manual_seed(0)
 model = mv2mae.MV2MAE(config)
 optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)

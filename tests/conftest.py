@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 
 SLOW = (
     *("bench/", "interop/", "reports/", "train/", "viewer/", "test_demo.py", "test_examples.py", "test_launch.py"),
-    *("data/check/test_check.py", "data/store/test_stops.py", "data/test_loader_processes.py", "model/test_compile.py"),
+    *("data/check/test_check.py", "data/store/test_stops.py", "data/test_loader.py", "model/test_compile.py"),
     *("evaluate/test_testing_cli.py", "synthetic/test_generate.py", "visualize/test_visualize.py", "test_run_files.py"),
     *("tables/test_table_runs.py", "tables/test_table_slurm.py"),
 )

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "devices": {"config", "errors"},
     "records": {"errors", "files", "seals"},
     "results": {"errors", "records"},
-    "runs": {"errors", "files", "ranks", "seals", "records"},
+    "runs": {"config", "errors", "files", "ranks", "seals", "records"},
     "weights": {*COMMON, "model", "weights_check", "interop"},  # which reads what others wrote
     "settings": {"errors", "runs", "weights"},
     "notebook": {

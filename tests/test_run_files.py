@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from mv2mae import runs
-from mv2mae.config import DataConfig, PretrainConfig
+from mv2mae.config import PairConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
 from mv2mae.runs import check_run, environment, git_state, read_config, run_lock, settled, start_run
@@ -123,7 +123,7 @@ def test_a_lock_goes_with_the_process_that_had_it(tmp_path):
 def test_a_run_remembers_its_files_from_any_folder(tmp_path, monkeypatch):
     (tmp_path / "m.csv").write_text("path,group,view\n")
     monkeypatch.chdir(tmp_path)
-    config = PretrainConfig(data=DataConfig(manifest="m.csv"))
+    config = PretrainConfig(data=PairConfig(manifest="m.csv"))
     start_run(tmp_path / "run", config)
     assert read_config(tmp_path / "run")["data"]["manifest"] == str(tmp_path / "m.csv")
     check_run(tmp_path / "run", config)

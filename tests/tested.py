@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from tiny_videos import even_times, write_video
 
-from mv2mae.config import DataConfig, ModelConfig
+from mv2mae.config import ModelConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import make_frame, write_manifest
 from mv2mae.data.videos import Videos
@@ -47,11 +47,11 @@ def make_videos(folder: Path) -> pd.DataFrame:
     return make_frame(rows)
 
 
-def make_manifest(folder: Path, frame: pd.DataFrame) -> DataConfig:
+def make_manifest(folder: Path, frame: pd.DataFrame) -> VideosConfig:
     """What tests all videos of a table; the names of its classes lie beside it."""
     manifest = write_manifest(frame, folder / "manifest.csv")
     (folder / "manifest.classes.json").write_text(json.dumps(CLASSES))
-    return DataConfig(manifest=str(manifest), test_query="view == view", frame_stride=2)
+    return VideosConfig(manifest=str(manifest), test_query="view == view", frame_stride=2)
 
 
 class DeadlyDataset(EvalDataset):
@@ -64,5 +64,5 @@ class DeadlyDataset(EvalDataset):
 
 
 def make_dataset(frame: pd.DataFrame, test, kind: type[EvalDataset] = EvalDataset) -> EvalDataset:
-    data = DataConfig(frame_stride=2)
+    data = VideosConfig(frame_stride=2)
     return kind(frame, data, num_frames=4, size=32, test=test, videos=Videos())

@@ -2,7 +2,16 @@
 
 import dataclasses
 
-from mv2mae.config import ComputeConfig, DataConfig, FinetuneConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig
+from mv2mae.config import (
+    ClipConfig,
+    ComputeConfig,
+    FinetuneConfig,
+    LogConfig,
+    ModelConfig,
+    OptimConfig,
+    PairConfig,
+    PretrainConfig,
+)
 
 _FEW = "subject in [1, 2] and label in [5, 7] and setup == 1"
 TINY = ModelConfig(
@@ -23,14 +32,14 @@ _OPTIM = OptimConfig(lr=1e-3, batch_size=4, steps=12, warmup_steps=2)
 
 PRETRAINING = PretrainConfig(
     model=_MODEL,
-    data=DataConfig(train_query=_FEW, cache="memory", frame_stride=8),
+    data=PairConfig(train_query=_FEW, cache="memory", frame_stride=8),
     optim=_OPTIM,
     compute=_COMPUTE,
     log=LogConfig(log_every=1, check_every=3, save_every=3, held_out_pairs=2),
 )
 FINETUNING = FinetuneConfig(  # with drop path and a running mean of the weights
     model=_MODEL,
-    data=DataConfig(train_query=_FEW, cache="memory", frame_stride=8),
+    data=ClipConfig(train_query=_FEW, cache="memory", frame_stride=8),
     num_repeats=2,
     ema_decay=0.9,
     optim=_OPTIM,

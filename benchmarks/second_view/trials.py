@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.second_view.bank import TEST, TRAIN, as_own_source, make_bank
 from benchmarks.second_view.ceiling import ANGLES
-from mv2mae.config import ComputeConfig, DataConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, LogConfig, ModelConfig, OptimConfig, PairConfig, PretrainConfig
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.videos import ProblemLog, Videos
@@ -128,7 +128,7 @@ def config_of(trial: Trial, data: Path, *, steps: int, seed: int) -> PretrainCon
     manifest = _manifest(trial, data, TRAIN)
     return PretrainConfig(
         model=trial.model,
-        data=DataConfig(
+        data=PairConfig(
             manifest=str(manifest),
             train_query=f"view in {list(trial.views)}" if trial.views and not trial.own_source else "",
             target_views=(1,) if trial.own_source else (),
@@ -183,14 +183,14 @@ def measure(model: MV2MAE, trial: Trial, data: Path, *, batch: int = 32) -> pd.D
     def asked() -> Iterator[Asked]:
         for angle, pairs in trial.tests().items():
             for target, source in pairs:
-                choice = DataConfig(
+                choice = PairConfig(
                     manifest=str(_manifest(trial, data, TEST)),
                     target_views=(target,),
                     source_views=(source,),
                     frame_stride=trial.stride,
                     crop=trial.crop,  # type: ignore[arg-type]
                 )
-                known = cameras_of(choice) if config.cameras == "rays" else None
+                known = cameras_of(choice.manifest, choice.cameras) if config.cameras == "rays" else None
                 shape: dict[str, Any] = {"num_frames": config.num_frames, "size": config.image_size}
                 items = PairDataset(frame, choice, **shape, seed=0, videos=videos, cameras=known)
                 for few in pairs_of(items, len(items), batch_size=batch, seed=0):

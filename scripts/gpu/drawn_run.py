@@ -25,7 +25,7 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 
-from mv2mae.config import ComputeConfig, DataConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, LogConfig, ModelConfig, OptimConfig, PairConfig, PretrainConfig
 from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.data.datamodule import PretrainData
 from mv2mae.data.manifest import make_frame
@@ -269,7 +269,7 @@ def configuration(name: str, size: Size, *, steps: int, init: Any) -> PretrainCo
     return PretrainConfig(
         init=init,
         model=replace(size.model, **VARIANTS[name]),
-        data=DataConfig(cache="device", frame_stride=2 if on_gpu else 1, augment_alike=True, min_crop=0.75),
+        data=PairConfig(cache="device", frame_stride=2 if on_gpu else 1, augment_alike=True, min_crop=0.75),
         optim=OptimConfig(
             **{"optimizer": "muon", "muon_lr": 0.02, "lr": 2e-3, "weight_decay": 0.1, "min_lr_share": 0.02},
             **{"batch_size": size.batch, "steps": steps, "warmup_steps": min(50, every)},

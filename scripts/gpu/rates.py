@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.render import rate, takes_of
 from mv2mae.bench.loading import bench_data
-from mv2mae.config import ComputeConfig, DataConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, LogConfig, ModelConfig, OptimConfig, PairConfig, PretrainConfig
 from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.video import available_cores
 from mv2mae.files import write_json
@@ -75,7 +75,7 @@ def settings(manifest: str, tiny: bool) -> PretrainConfig:
         model = replace(model, num_frames=4, image_size=32, encoder_depth=1, decoder_depth=1, **few)
     return PretrainConfig(
         model=model,
-        data=DataConfig(
+        data=PairConfig(
             manifest=manifest,
             frame_stride=2,
             train_query="subject in [1, 2] and label in [5, 7] and setup == 1" if tiny else "",

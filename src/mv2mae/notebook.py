@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mv2mae.config import DataConfig, EvalConfig, FinetuneConfig, PretrainConfig
+from mv2mae.config import EvalConfig, FinetuneConfig, PretrainConfig, VideosConfig
 from mv2mae.data.given import keep_videos
 from mv2mae.data.manifest import write_manifest
 from mv2mae.devices import best_device
@@ -181,8 +181,8 @@ def evaluate_run(
     if videos is not None:
         given = _with_data(videos, folder / "test-data", {}, labels=labels, fps=fps)["data"]
         values |= {**given, "train_query": "", "test_query": "", "test_manifest": None}
-    known = {name: values[name] for name in DataConfig.__dataclass_fields__ if name in values and name != "stream"}
-    figures = evaluate_files(folder, DataConfig(**known), EvalConfig(**{**test, **settings}), out,
+    known = {name: values[name] for name in VideosConfig.__dataclass_fields__ if name in values and name != "stream"}
+    figures = evaluate_files(folder, VideosConfig(**known), EvalConfig(**{**test, **settings}), out,
                              device=best_device(device))  # fmt: skip
     write_pages(out)
     return Tested(out, figures)

@@ -30,6 +30,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from mv2mae import files
+from mv2mae.config.tasks import of_own_task, task_of
 from mv2mae.errors import InputError
 from mv2mae.ranks import first_only, is_first
 from mv2mae.records import write_record
@@ -46,6 +47,7 @@ _FILES = ("data.manifest", "data.test_manifest", "data.cameras", "init", "log.pr
 _SECTIONS = ("model", "data", "optim", "compute", "log", "test")
 """Of a configuration; those that a run has hold settings of their own."""
 _told: set[Path] = set()
+_migrated: set[Path] = set()
 _log = logging.getLogger(__name__)
 
 
@@ -127,6 +129,10 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     # what is cut off within a section can be YAML still
     if cut := [name for name in _SECTIONS if not isinstance(values.get(name, {}), dict)]:
         raise InputError(f"{file} cannot be read: {cut[0]} holds no settings")
+    values, foreign = of_own_task(values, task_of(values))
+    if foreign and file not in _migrated:
+        _migrated.add(file)
+        _log.warning("%s: %s", file, "; ".join(foreign))
     return values
 
 

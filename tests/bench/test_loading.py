@@ -13,7 +13,7 @@ from tiny_videos import even_times, write_video
 
 from mv2mae.bench.loading import LoaderFigures, Memory, bench_data, print_figures, verdict
 from mv2mae.cli import main
-from mv2mae.config import ComputeConfig, DataConfig, ModelConfig, PretrainConfig, StreamConfig
+from mv2mae.config import ComputeConfig, ModelConfig, PairConfig, PretrainConfig, StreamConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.errors import InputError
@@ -27,7 +27,7 @@ RENDERED = {"animate", "render", "crop, augment", "collate", "other"}
 def config(**data: Any) -> PretrainConfig:
     return PretrainConfig(
         model=ModelConfig(num_frames=4, image_size=32, tubelet_size=(2, 8, 8)),
-        data=DataConfig(frame_stride=2, **data),
+        data=PairConfig(frame_stride=2, **data),
         compute=ComputeConfig(num_workers=0),
     )
 

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mv2mae.bench.model import StepFigures, bench_model, print_figures
 from mv2mae.cli import main
-from mv2mae.config import ComputeConfig, DataConfig, ModelConfig, OptimConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, ModelConfig, OptimConfig, PairConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.flops import classifier_flops, peer_flops, step_flops
@@ -69,7 +69,7 @@ def test_operations_of_a_classifier_are_those_that_torch_counts(tiny):
 def measured(model, pairs=2, num_steps=2, **compute):
     config = PretrainConfig(
         model=model,
-        data=DataConfig(num_sources=2),
+        data=PairConfig(num_sources=2),
         optim=OptimConfig(lr=1e-3, steps=10),
         compute=ComputeConfig(accelerator="cpu", num_threads=1, **compute),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.augment import (
     MULTI_SCALES,
     Box,
@@ -100,7 +100,7 @@ def test_draws_follow_the_generator_and_the_smallest_crop(crop: str) -> None:
 
 def test_unknown_crops_are_refused() -> None:
     with pytest.raises(InputError, match="choose multi-scale"):
-        draw_box("diagonal", 90, 70, np.random.default_rng(0), min_crop=DataConfig().min_crop)  # type: ignore[arg-type]
+        draw_box("diagonal", 90, 70, np.random.default_rng(0), min_crop=PairConfig().min_crop)  # type: ignore[arg-type]
 
 
 def test_eval_crops_stand_in_the_documented_order() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_runs import PRETRAINING
 
-from mv2mae.config import DataConfig, FinetuneConfig
+from mv2mae.config import PairConfig
 from mv2mae.data import bank
 from mv2mae.data.bank import FrameBank, PlannedPairs
 from mv2mae.data.datamodule import pretrain_data
@@ -74,8 +74,6 @@ def test_what_cannot_be_is_refused(monkeypatch):
     monkeypatch.setattr(bank, "free_bytes", lambda device: 1000)
     with pytest.raises(InputError, match=r"data.cache=device would take 0.0 GB of meta, where 0.0 GB are free; give"):
         FrameBank(pairs.videos, torch.device("meta"), 32)
-    with pytest.raises(InputError, match="data.cache=device is for pre-training; give memory"):
-        FinetuneConfig(data=DataConfig(cache="device"))
-    stream = DataConfig(manifest="synthetic-stream", cache="device")
+    stream = PairConfig(manifest="synthetic-stream", cache="device")
     with pytest.raises(InputError, match="synthetic-stream has none; compute.draw_on=device draws it there"):
         pretrain_data(stream, num_frames=4, size=32, seed=0)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mv2mae.config import DataConfig
 from mv2mae.data.calibration import cameras_of, read_calibration
 from mv2mae.data.calibration_formats import rotation_of_quaternion, rotation_of_vector
 from mv2mae.data.cameras import Cameras
@@ -183,12 +182,12 @@ def test_a_camera_model_with_another_projection_is_refused(tmp_path: Path) -> No
 
 def test_without_a_file_nothing_is_known_and_beside_the_manifest_it_is_found(tmp_path: Path) -> None:
     manifest = write_manifest(rows(), tmp_path / "m.csv")
-    assert cameras_of(DataConfig(manifest=str(manifest))) == Cameras()
+    assert cameras_of(str(manifest)) == Cameras()
     assert np.isnan(Cameras().vectors(rows())).all()
-    sample = cameras_of(DataConfig())
+    sample = cameras_of("sample")
     assert sample.name.endswith("cameras.json")
     (tmp_path / "cameras.json").write_text(Path(sample.name).read_text())
-    assert len(cameras_of(DataConfig(manifest=str(manifest))).rig) == len(sample.rig)
+    assert len(cameras_of(str(manifest)).rig) == len(sample.rig)
 
 
 def test_unit_quaternions_are_rotations() -> None:

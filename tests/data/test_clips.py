@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_videos import even_times, time_of, write_video
 
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import ClipConfig, EvalConfig
 from mv2mae.data.augment import cut_eval_crops, eval_short_side
 from mv2mae.data.clips import ClipDataset, EvalDataset, collate_clips
 from mv2mae.data.manifest import make_frame
@@ -21,14 +21,14 @@ from mv2mae.errors import InputError
 
 
 def clips(frame: pd.DataFrame, num_repeats: int = 3, seed: int = 0, **changes: Any) -> ClipDataset:
-    config = DataConfig(**{"frame_stride": 3, "flip": True, **changes})
+    config = ClipConfig(**{"frame_stride": 3, "flip": True, **changes})
     return ClipDataset(frame, config, num_frames=8, size=32, num_repeats=num_repeats, seed=seed, videos=Videos())
 
 
 def evaluation(frame: pd.DataFrame, videos: Videos | None = None, **changes: Any) -> EvalDataset:
     return EvalDataset(
         frame,
-        DataConfig(frame_stride=3),
+        ClipConfig(frame_stride=3),
         num_frames=8,
         size=32,
         test=EvalConfig(**changes),

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tiny_videos import even_times, level, time_of, write_video
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.check import check_manifest
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare
@@ -315,7 +315,7 @@ def test_no_clip_lies_across_six_tenths_of_a_second_without_frames(tmp_path: Pat
     path = str(write_video(tmp_path / "a.mp4", times, shown=[t / 2 for t in times]))
     assert probe(path).holes == ((pytest.approx(1.2), pytest.approx(1.8)),)
     rows = make_frame([{"path": path, "group": "g", "view": i, "start": 0.0, "end": 3.0 - i} for i in range(2)])
-    dataset = PairDataset(rows, DataConfig(frame_stride=2), num_frames=8, size=32, seed=0, videos=Videos())
+    dataset = PairDataset(rows, PairConfig(frame_stride=2), num_frames=8, size=32, seed=0, videos=Videos())
     for offset in np.linspace(0, 1, 9):
         shown = dataset.window([0, 1], offset)[0]
         assert shown.max() <= 1.21 or shown.min() >= 1.79

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import DataConfig, EvalConfig
-from mv2mae.data.datamodule import eval_data, finetune_data, held_out_batch, make_loader, pretrain_data
+from mv2mae.config import EvalConfig, PairConfig
+from mv2mae.data.datamodule import eval_data, finetune_data, held_out_batch, pretrain_data
 from mv2mae.data.held_out import describe_held_out
+from mv2mae.data.loader import make_loader
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.views import collate_pairs
@@ -31,7 +32,7 @@ def manifest(takes: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_held_out_groups_are_drawn_by_seed_and_left_out_of_training(manifest: Path) -> None:
-    data = pretrain_data(DataConfig(manifest=str(manifest), held_out_groups=2), **SHAPE, seed=0)
+    data = pretrain_data(PairConfig(manifest=str(manifest), held_out_groups=2), **SHAPE, seed=0)
     held, kept = set(data.held_out.frame["group"]), set(data.train.frame["group"])
     assert len(held) == 2
     assert held | kept == {f"g{g}" for g in range(1, 6)}
@@ -44,17 +45,17 @@ def test_held_out_groups_are_drawn_by_seed_and_left_out_of_training(manifest: Pa
         "held_out_groups": 2,
         "set_aside": 0,
     }
-    again = pretrain_data(DataConfig(manifest=str(manifest)), **SHAPE, seed=0)
+    again = pretrain_data(PairConfig(manifest=str(manifest)), **SHAPE, seed=0)
     assert set(again.held_out.frame["group"]) == held
     drawn = {
-        tuple(pretrain_data(DataConfig(manifest=str(manifest)), **SHAPE, seed=s).held_out.frame["group"])
+        tuple(pretrain_data(PairConfig(manifest=str(manifest)), **SHAPE, seed=s).held_out.frame["group"])
         for s in range(6)
     }
     assert len(drawn) > 1
 
 
 def test_no_group_at_all_may_be_held_out(manifest: Path) -> None:
-    data = pretrain_data(DataConfig(manifest=str(manifest), held_out_groups=0), **SHAPE, seed=0)
+    data = pretrain_data(PairConfig(manifest=str(manifest), held_out_groups=0), **SHAPE, seed=0)
     assert data.summary["held_out_groups"] == 0
     assert data.summary["groups"] == data.train.num_groups == read_manifest(manifest)["group"].nunique()
     assert "given_up_groups" not in data.summary
@@ -70,21 +71,21 @@ def test_groups_may_lack_a_view_that_others_have(takes: pd.DataFrame, tmp_path: 
         for view in ((1, 2, 3) if g == 1 else (1, 2))
     ]
     file = str(write_manifest(make_frame(rows), tmp_path / "m.csv"))
-    data = pretrain_data(DataConfig(manifest=file, target_views=(1, 2, 3), held_out_groups=2), **SHAPE, seed=0)
+    data = pretrain_data(PairConfig(manifest=file, target_views=(1, 2, 3), held_out_groups=2), **SHAPE, seed=0)
     assert data.summary["groups"] == data.summary["held_out_groups"] == 2
     with pytest.raises(InputError, match="data.target_views names 4; the manifest's views are 1, 2, 3"):
-        pretrain_data(DataConfig(manifest=file, target_views=(3, 4)), **SHAPE, seed=0)
+        pretrain_data(PairConfig(manifest=file, target_views=(3, 4)), **SHAPE, seed=0)
 
 
 def test_a_single_group_is_trained_on_and_looked_at(takes: pd.DataFrame, tmp_path: Path) -> None:
     file = write_manifest(takes[takes["group"] == "a"], tmp_path / "m.csv")
-    data = pretrain_data(DataConfig(manifest=str(file)), **SHAPE, seed=0)
+    data = pretrain_data(PairConfig(manifest=str(file)), **SHAPE, seed=0)
     assert data.summary["held_out_groups"] == 0
     assert len(data.train) == len(data.held_out) == 3
 
 
 def test_the_held_out_batch_is_fixed(manifest: Path) -> None:
-    data = pretrain_data(DataConfig(manifest=str(manifest)), **SHAPE, seed=0)
+    data = pretrain_data(PairConfig(manifest=str(manifest)), **SHAPE, seed=0)
     first, second = held_out_batch(data.held_out, 6), held_out_batch(data.held_out, 6)
     assert first["target"].shape == (6, 3, 4, 16, 16)
     assert torch.equal(first["sources"], second["sources"])
@@ -95,7 +96,7 @@ def test_the_held_out_batch_is_fixed(manifest: Path) -> None:
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_batches_do_not_depend_on_the_number_of_workers(manifest: Path, cache: str) -> None:
     data = pretrain_data(
-        DataConfig(manifest=str(manifest), cache=cache),  # type: ignore[arg-type]
+        PairConfig(manifest=str(manifest), cache=cache),  # type: ignore[arg-type]
         **SHAPE,
         seed=3,
         progress=False,
@@ -118,7 +119,7 @@ def test_workers_share_one_list_of_broken_videos(takes: pd.DataFrame, tmp_path: 
     frame = takes.copy()
     frame.loc[1, "path"] = str(bad)
     problems_file = tmp_path / "problems.jsonl"
-    config = DataConfig(manifest=str(write_manifest(frame, tmp_path / "m.csv")), held_out_groups=1)
+    config = PairConfig(manifest=str(write_manifest(frame, tmp_path / "m.csv")), held_out_groups=1)
     data = pretrain_data(config, **SHAPE, seed=0, problems_file=problems_file)
     whole = data.train if "a" in set(data.train.frame["group"]) else data.held_out
     sampler = StepSampler(len(whole), 3, 6, seed=0)
@@ -129,7 +130,7 @@ def test_workers_share_one_list_of_broken_videos(takes: pd.DataFrame, tmp_path: 
 
 def test_memory_is_filled_once_at_the_asked_size(manifest: Path) -> None:
     data = pretrain_data(
-        DataConfig(manifest=str(manifest), cache="memory", cache_size=24), **SHAPE, seed=0, progress=False
+        PairConfig(manifest=str(manifest), cache="memory", cache_size=24), **SHAPE, seed=0, progress=False
     )
     parts = [part for of_video in data.train.videos._decoded.values() for part in of_video]
     num_values = sum(part.frames.numel() for part in parts)
@@ -140,16 +141,16 @@ def test_files_that_are_not_there_are_set_aside(takes: pd.DataFrame, tmp_path: P
     frame = takes.copy()
     frame.loc[2, "path"] = str(tmp_path / "gone.mp4")
     file = write_manifest(frame, tmp_path / "m.csv")
-    data = pretrain_data(DataConfig(manifest=str(file)), **SHAPE, seed=0, problems_file=tmp_path / "problems.jsonl")
+    data = pretrain_data(PairConfig(manifest=str(file)), **SHAPE, seed=0, problems_file=tmp_path / "problems.jsonl")
     assert data.summary["set_aside"] == 1
     assert data.problems.items() == [(str(tmp_path / "gone.mp4"), "no such file")]
     gone = frame.assign(path=[str(tmp_path / f"{i}.mp4") for i in range(6)])
     with pytest.raises(InputError, match="none of the 6 videos can be read"):
-        pretrain_data(DataConfig(manifest=str(write_manifest(gone, file))), **SHAPE, seed=0)
+        pretrain_data(PairConfig(manifest=str(write_manifest(gone, file))), **SHAPE, seed=0)
 
 
 def test_finetuning_takes_the_parts_of_a_split(manifest: Path) -> None:
-    config = DataConfig(manifest=str(manifest), split="synthetic/xsub")
+    config = PairConfig(manifest=str(manifest), split="synthetic/xsub")
     data = finetune_data(config, **SHAPE, num_repeats=2, seed=0)
     assert data.summary == {"videos": 6, "groups": 3, "classes": 3, "set_aside": 0}
     test = eval_data(config, **SHAPE, test=EvalConfig(num_clips=2, num_crops=2))
@@ -159,8 +160,8 @@ def test_finetuning_takes_the_parts_of_a_split(manifest: Path) -> None:
 
 def test_evaluation_takes_the_test_part_or_everything(manifest: Path) -> None:
     test = EvalConfig(num_clips=1, num_crops=1)
-    assert len(eval_data(DataConfig(manifest=str(manifest)), **SHAPE, test=test)) == 10
-    config = DataConfig(manifest=str(manifest), test_query="subject == 5 and view == 2")
+    assert len(eval_data(PairConfig(manifest=str(manifest)), **SHAPE, test=test)) == 10
+    config = PairConfig(manifest=str(manifest), test_query="subject == 5 and view == 2")
     dataset = eval_data(config, **SHAPE, test=test)
     assert len(dataset) == 1
     loader = make_loader(dataset, None, device_batch_size=None, num_workers=0)
@@ -168,7 +169,7 @@ def test_evaluation_takes_the_test_part_or_everything(manifest: Path) -> None:
 
 
 def test_a_test_may_be_of_the_groups_of_some_videos(takes: pd.DataFrame, tmp_path: Path) -> None:
-    config = DataConfig(manifest=str(write_manifest(takes, tmp_path / "m.csv")))
+    config = PairConfig(manifest=str(write_manifest(takes, tmp_path / "m.csv")))
     test = EvalConfig(num_clips=1, num_crops=1)
     first, last = takes["group"].iloc[[0, -1]]
     assert takes["group"].nunique() > 2
@@ -180,7 +181,7 @@ def test_a_test_may_be_of_the_groups_of_some_videos(takes: pd.DataFrame, tmp_pat
 
 
 def test_device_batches_must_divide_the_step(manifest: Path) -> None:
-    data = pretrain_data(DataConfig(manifest=str(manifest)), **SHAPE, seed=0)
+    data = pretrain_data(PairConfig(manifest=str(manifest)), **SHAPE, seed=0)
     sampler = StepSampler(len(data.train), 4, 3, seed=3)
     with pytest.raises(InputError, match="device_batch_size=3 does not divide the 4 items"):
         make_loader(data.train, sampler, device_batch_size=3, num_workers=0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.manifest import with_media_info, write_manifest
 from mv2mae.data.protocols import build_index
@@ -28,7 +28,7 @@ def manifest(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_four_views_make_aligned_pairs(manifest: Path) -> None:
-    data = pretrain_data(DataConfig(manifest=str(manifest)), num_frames=16, size=64, seed=0)
+    data = pretrain_data(PairConfig(manifest=str(manifest)), num_frames=16, size=64, seed=0)
     frame = data.train.frame
     assert frame["view"].tolist() == ["cam01", "cam02", "cam03", "cam04"]
     assert frame["frames"].tolist() == [100] * 4
@@ -48,7 +48,7 @@ def test_four_views_make_aligned_pairs(manifest: Path) -> None:
 def test_memory_and_files_give_the_same_clips(manifest: Path, index: int) -> None:
     def target(**cache: Any) -> torch.Tensor:
         query = "view in ['cam01', 'cam02']"
-        config = DataConfig(manifest=str(manifest), train_query=query, crop="centre", **cache)
+        config = PairConfig(manifest=str(manifest), train_query=query, crop="centre", **cache)
         item = pretrain_data(config, num_frames=4, size=64, seed=0, progress=False).train[(0, index)]
         assert item is not None
         return item["target"]

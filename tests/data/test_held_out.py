@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.held_out import (
     HeldOut,
@@ -119,7 +119,7 @@ def crossed(takes: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_training_has_none_of_the_unseen_rooms_and_people(crossed: Path) -> None:
-    config = DataConfig(manifest=str(crossed), held_out_share=0.6, held_out_groups=2)
+    config = PairConfig(manifest=str(crossed), held_out_share=0.6, held_out_groups=2)
     data = pretrain_data(config, num_frames=4, size=16, seed=0)
     assert data.unseen is not None
     assert data.apart == {"held_out": (), "unseen": ("setup", "subject")}
@@ -132,20 +132,20 @@ def test_training_has_none_of_the_unseen_rooms_and_people(crossed: Path) -> None
 
 
 def test_the_part_that_a_query_leaves_out_is_looked_at_but_not_trained_on(crossed: Path) -> None:
-    config = DataConfig(manifest=str(crossed), train_query="subject < 4", held_out_groups=2)
+    config = PairConfig(manifest=str(crossed), train_query="subject < 4", held_out_groups=2)
     data = pretrain_data(config, num_frames=4, size=16, seed=0)
     assert data.unseen is not None
     assert set(data.unseen.frame["subject"]) <= {4, 5}
     assert data.apart["unseen"] == ("subject",)
     assert data.summary["groups"] + data.summary["held_out_groups"] == 12
     # a camera that is not trained on is no other performance
-    one_view = DataConfig(manifest=str(crossed), train_query="view == 1 or subject < 4")
+    one_view = PairConfig(manifest=str(crossed), train_query="view == 1 or subject < 4")
     assert set(pretrain_data(one_view, num_frames=4, size=16, seed=0).apart) == {"held_out"}
 
 
 def test_an_impossible_share_is_refused() -> None:
     with pytest.raises(InputError, match="held_out_share=1"):
-        DataConfig(held_out_share=1)
+        PairConfig(held_out_share=1)
 
 
 def test_sources_come_from_other_performances() -> None:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tiny_videos import level, time_of
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.check import CheckReport, check_manifest
 from mv2mae.data.images import is_sequence, short_name
 from mv2mae.data.indexing import index
@@ -109,7 +109,7 @@ def test_index_check_prepare_and_pairs(sequences, tmp_path, capsys, kind):
     assert {finding.kind for finding in report.findings} <= {"length_differs", "start_differs"}
     stored = read_manifest(prepare(manifest, tmp_path / "store", progress=False).manifest)
     for frame in (rows, stored):
-        pairs = PairDataset(frame, DataConfig(frame_stride=1), num_frames=4, size=32, seed=0, videos=Videos())
+        pairs = PairDataset(frame, PairConfig(frame_stride=1), num_frames=4, size=32, seed=0, videos=Videos())
         clips = pairs[0]
         assert clips["target"].shape == (3, 4, 32, 32)
         a, b = pairs.window([0, 1], 0.5)

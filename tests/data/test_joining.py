@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from mv2mae.cli import main
-from mv2mae.config import DataConfig
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.joining import join
 from mv2mae.data.labels import read_class_names
@@ -66,7 +65,7 @@ def test_each_video_keeps_its_camera(tmp_path):
     sets = [write_set(tmp_path / "a", ["wave"], focal=80), write_set(tmp_path / "b", ["wave"], setup=None, focal=120)]
     joined = join(sets, tmp_path / "both.csv")
     assert joined.knows_cameras
-    cameras = cameras_of(DataConfig(manifest=str(joined.manifest)))
+    cameras = cameras_of(str(joined.manifest))
     focal = [camera.focal[0] for camera in cameras.of_rows(read_manifest(joined.manifest))]
     assert focal == [80, 80, 120, 120]
     (tmp_path / "b" / "cameras.json").unlink()

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import DataConfig, StreamConfig
+from mv2mae.config import PairConfig, StreamConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize
 from mv2mae.data.calibration import cameras_of
@@ -76,9 +76,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pairs(manifest: Path, **changes: Any) -> PairDataset:
-    config = DataConfig(manifest=str(manifest), frame_stride=1, **changes)
+    config = PairConfig(manifest=str(manifest), frame_stride=1, **changes)
     frame = read_manifest(manifest)
-    return PairDataset(frame, config, num_frames=4, size=32, seed=0, videos=Videos(), cameras=cameras_of(config))
+    return PairDataset(
+        frame,
+        config,
+        num_frames=4,
+        size=32,
+        seed=0,
+        videos=Videos(),
+        cameras=cameras_of(config.manifest, config.cameras),
+    )
 
 
 def test_pairs_tell_the_cameras_of_target_and_sources(made: Path) -> None:
@@ -155,7 +163,7 @@ def test_what_an_augmentation_does() -> None:
 
 @pytest.mark.slow
 def test_the_stream_tells_its_cameras_and_augments_alike() -> None:
-    config = DataConfig(
+    config = PairConfig(
         manifest="synthetic-stream",
         stream=StreamConfig(num_rooms=2, pairs_per_room=4, pairs_per_epoch=12, actions=("wave",)),
         augment_alike=True,
@@ -178,21 +186,19 @@ def test_the_stream_tells_its_cameras_and_augments_alike() -> None:
 
 def test_a_store_hands_its_cameras_on(made: Path, tmp_path: Path) -> None:
     """Without a box they are those of the originals; a box moves them with the pixels."""
-    originals = cameras_of(DataConfig(manifest=str(made / "manifest.csv"))).vectors(
-        read_manifest(made / "manifest.csv")
-    )
+    originals = cameras_of(str(made / "manifest.csv")).vectors(read_manifest(made / "manifest.csv"))
     prepare(made / "manifest.csv", tmp_path / "plain", StoreConfig(short_side=48), progress=False)
-    kept = DataConfig(manifest=str(tmp_path / "plain" / "manifest.parquet"))
-    np.testing.assert_array_equal(cameras_of(kept).vectors(read_manifest(kept.manifest)), originals)
+    kept = PairConfig(manifest=str(tmp_path / "plain" / "manifest.parquet"))
+    np.testing.assert_array_equal(cameras_of(kept.manifest).vectors(read_manifest(kept.manifest)), originals)
     frame = read_manifest(made / "manifest.csv")
     frame[["group", "view"]].assign(left=10, top=4, right=50, bottom=44).to_csv(tmp_path / "boxes.csv", index=False)
     config = StoreConfig(short_side=40, crop="boxes", boxes=str(tmp_path / "boxes.csv"))
     prepare(made / "manifest.csv", tmp_path / "cut", config, progress=False)
-    cut = DataConfig(manifest=str(tmp_path / "cut" / "manifest.parquet"))
-    for mine, whole in zip(cameras_of(cut).vectors(read_manifest(cut.manifest)), originals, strict=True):
+    cut = PairConfig(manifest=str(tmp_path / "cut" / "manifest.parquet"))
+    for mine, whole in zip(cameras_of(cut.manifest).vectors(read_manifest(cut.manifest)), originals, strict=True):
         np.testing.assert_allclose(mine, crop_camera(whole, Box(4, 10, 40, 40), 64, 64), atol=1e-5)
     with pytest.raises(InputError, match=r"boxes were cut \(crop=boxes\), and .* knows the cameras of whole pictures"):
-        cameras_of(replace(cut, cameras=str(made / "cameras.json")))
+        cameras_of(cut.manifest, str(made / "cameras.json"))
 
 
 def test_cameras_that_do_not_fit_are_left_out_of_a_store_with_a_word(
@@ -212,7 +218,7 @@ def test_cameras_that_do_not_fit_are_left_out_of_a_store_with_a_word(
 
 
 def test_only_a_model_that_asks_gets_cameras(made: Path) -> None:
-    config = DataConfig(manifest=str(made / "manifest.csv"), frame_stride=1)
+    config = PairConfig(manifest=str(made / "manifest.csv"), frame_stride=1)
     with_cameras = pretrain_data(config, num_frames=4, size=32, seed=0, with_cameras=True, progress=False)
     without = pretrain_data(config, num_frames=4, size=32, seed=0, progress=False)
     assert with_cameras.summary == {**without.summary, "known_cameras": len(without.train.paths)}  # type: ignore[union-attr]
@@ -225,7 +231,7 @@ def test_what_is_only_looked_at_is_not_augmented(made: Path) -> None:
     """Or a source of another pair would be told by its colours."""
     shape: dict[str, Any] = {"num_frames": 4, "size": 32, "seed": 0, "progress": False}
     for manifest in (str(made / "manifest.csv"), "synthetic-stream"):
-        config = DataConfig(manifest=manifest, held_out_groups=0, frame_stride=1, stream=StreamConfig(num_rooms=2))
+        config = PairConfig(manifest=manifest, held_out_groups=0, frame_stride=1, stream=StreamConfig(num_rooms=2))
         plain, augmented = (
             pretrain_data(replace(config, augment_alike=flag), **shape, with_cameras=True) for flag in (False, True)
         )
@@ -256,7 +262,7 @@ def rows_of_a_rig(angles: tuple[float, ...]) -> tuple[pd.DataFrame, Cameras]:
 
 def test_sources_come_ever_further_from_the_target() -> None:
     frame, cameras = rows_of_a_rig((0.0, 5.0, 20.0, 90.0))
-    config = DataConfig(angle_curriculum=9, target_views=(1,))
+    config = PairConfig(angle_curriculum=9, target_views=(1,))
     dataset = PairDataset(frame, config, num_frames=4, size=32, seed=0, videos=Videos(), cameras=cameras)
     views = dataset.frame["view"].to_numpy()
     reach = {epoch: set(views[dataset._reachable(epoch, 0)]) for epoch in (0, 1, 2, 8, 9, 50)}
@@ -273,7 +279,7 @@ def test_sources_come_ever_further_from_the_target() -> None:
 
 def test_the_stream_begins_with_the_nearest_sources() -> None:
     stream = StreamConfig(azimuths=(0.0, 5.0, 40.0, 90.0), num_rooms=2, pairs_per_epoch=40, actions=("wave",))
-    config = DataConfig(manifest="synthetic-stream", stream=stream, angle_curriculum=2)
+    config = PairConfig(manifest="synthetic-stream", stream=stream, angle_curriculum=2)
     pairs = PairStream(config, num_frames=4, size=32, seed=0)
 
     def apart(number: int) -> float:

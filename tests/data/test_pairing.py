@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.manifest import make_frame
 from mv2mae.data.pairing import check_views, pair_views
 from mv2mae.errors import InputError
@@ -20,7 +20,7 @@ def groups(**views: str) -> pd.DataFrame:
 
 def pairs(frame: pd.DataFrame, **settings: object) -> dict[str, set[str]]:
     """Target -> possible sources, as group and view."""
-    config = DataConfig(**settings)  # type: ignore[arg-type]
+    config = PairConfig(**settings)  # type: ignore[arg-type]
     check_views(frame, config)
     found = pair_views(frame, config)
     name = [f"{g}{v}" for g, v in zip(found.frame["group"], found.frame["view"], strict=True)]
@@ -30,13 +30,13 @@ def pairs(frame: pd.DataFrame, **settings: object) -> dict[str, set[str]]:
 def test_every_view_is_rebuilt_from_every_other_of_its_group() -> None:
     found = pairs(groups(a="123", b="12", c="3"))
     assert found == {"a1": {"a2", "a3"}, "a2": {"a1", "a3"}, "a3": {"a1", "a2"}, "b1": {"b2"}, "b2": {"b1"}}
-    assert pair_views(groups(a="123", b="12", c="3"), DataConfig()).skipped_groups == 1
+    assert pair_views(groups(a="123", b="12", c="3"), PairConfig()).skipped_groups == 1
 
 
 def test_groups_with_too_few_views_are_skipped_and_counted() -> None:
     frame = groups(a="1234", b="123", c="12")
     assert set(pairs(frame, num_sources=3)) == {"a1", "a2", "a3", "a4"}
-    assert pair_views(frame, DataConfig(num_sources=3)).skipped_groups == 2
+    assert pair_views(frame, PairConfig(num_sources=3)).skipped_groups == 2
 
 
 def test_without_synchronisation_a_lone_view_is_paired_with_itself() -> None:
@@ -50,7 +50,7 @@ def test_fixed_targets_and_sources() -> None:
     only_target = pairs(frame, target_views=("1",))
     assert only_target == {"a1": {"a2", "a3", "a4"}, "b1": {"b4"}, "c1": {"c2"}}
     # a video that is neither is not read at all
-    assert pair_views(frame, DataConfig(target_views=("1",), source_views=("4",))).frame["view"].tolist() == [1, 4] * 2
+    assert pair_views(frame, PairConfig(target_views=("1",), source_views=("4",))).frame["view"].tolist() == [1, 4] * 2
 
 
 def test_nearest_views_go_round_the_circle() -> None:
@@ -77,4 +77,4 @@ def test_bad_choices_are_refused(settings: dict[str, object], message: str) -> N
 
 def test_fewer_near_views_than_sources_is_refused() -> None:
     with pytest.raises(InputError, match="nearest_sources=1 must be 0 or at least num_sources=2"):
-        DataConfig(nearest_sources=1, num_sources=2)
+        PairConfig(nearest_sources=1, num_sources=2)

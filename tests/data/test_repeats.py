@@ -12,9 +12,10 @@ import pytest
 import torch
 from tiny_videos import even_times, time_of, write_video
 
-from mv2mae.config import DataConfig, FinetuneConfig, OptimConfig, PretrainConfig
+from mv2mae.config import OptimConfig, PairConfig, PretrainConfig
 from mv2mae.data.augment import crop_resize, draw_box
-from mv2mae.data.datamodule import make_loader, pretrain_data
+from mv2mae.data.datamodule import pretrain_data
+from mv2mae.data.loader import make_loader
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.store import StoreConfig, prepare
@@ -39,7 +40,7 @@ class CountingVideos(Videos):
 
 
 def pairs(frame: pd.DataFrame, num_repeats: int, videos: Videos | None = None, **changes: Any) -> PairDataset:
-    config = DataConfig(frame_stride=2, num_repeats=num_repeats, **changes)
+    config = PairConfig(frame_stride=2, num_repeats=num_repeats, **changes)
     return PairDataset(frame, config, num_frames=8, size=SIZE, seed=SEED, videos=videos or Videos())
 
 
@@ -131,7 +132,7 @@ def test_a_broken_video_takes_all_its_repeats_with_it(takes: pd.DataFrame, tmp_p
 
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_batches_are_the_same_whatever_the_workers_and_ranks(takes: pd.DataFrame, tmp_path: Path, cache: str) -> None:
-    config = DataConfig(
+    config = PairConfig(
         manifest=str(write_manifest(takes, tmp_path / "m.csv")), num_repeats=2, held_out_groups=1, cache=cache  # type: ignore[arg-type]
     )  # fmt: skip
     data = pretrain_data(config, num_frames=4, size=16, seed=3, progress=False)
@@ -158,10 +159,8 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(
         InputError, match=r"optim.batch_size=6 counts pairs and must be a multiple of data.num_repeats=4"
     ):
-        PretrainConfig(data=DataConfig(num_repeats=4), optim=OptimConfig(lr=1, batch_size=6))
-    with pytest.raises(InputError, match=r"data.num_repeats=2 is for pre-training; fine-tuning has num_repeats"):
-        FinetuneConfig(data=DataConfig(num_repeats=2))
+        PretrainConfig(data=PairConfig(num_repeats=4), optim=OptimConfig(lr=1, batch_size=6))
     with pytest.raises(InputError, match=r"data.num_repeats=0 must be at least 1"):
-        DataConfig(num_repeats=0)
+        PairConfig(num_repeats=0)
     with pytest.raises(InputError, match=r"data.num_repeats=2 saves decoding, and synthetic-stream decodes nothing"):
-        pretrain_data(DataConfig(manifest=STREAM, num_repeats=2), num_frames=4, size=32, seed=0)
+        pretrain_data(PairConfig(manifest=STREAM, num_repeats=2), num_frames=4, size=32, seed=0)

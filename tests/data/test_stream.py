@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from mv2mae.config import DataConfig, StreamConfig
-from mv2mae.data.datamodule import make_loader, pretrain_data
+from mv2mae.config import PairConfig, StreamConfig
+from mv2mae.data.datamodule import pretrain_data
+from mv2mae.data.loader import make_loader
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.stream import STREAM, PairStream, ScriptedPairs
 from mv2mae.data.views import collate_pairs
@@ -21,7 +22,7 @@ SMALL = StreamConfig(num_rooms=2, pairs_per_room=4, pairs_per_epoch=12, actions=
 
 def stream(seed: int = 0, held_out: bool = False, **changes: Any) -> PairStream:
     settings: dict[str, Any] = {"manifest": STREAM, "stream": SMALL, "crop": "centre", "frame_stride": 4, **changes}
-    return PairStream(DataConfig(**settings), num_frames=4, size=32, seed=seed, held_out=held_out)
+    return PairStream(PairConfig(**settings), num_frames=4, size=32, seed=seed, held_out=held_out)
 
 
 def test_a_pair_follows_from_seed_and_number_alone() -> None:
@@ -127,11 +128,11 @@ def test_cameras_of_the_stream_may_move() -> None:
     assert not torch.equal(still["target"], moving["target"])
     with pytest.raises(InputError, match="cameras of moving views are not told to the model"):
         PairStream(
-            DataConfig(manifest=STREAM, stream=replace(SMALL, camera_motion="handheld")),
+            PairConfig(manifest=STREAM, stream=replace(SMALL, camera_motion="handheld")),
             num_frames=4, size=32, seed=0, cameras=True,
         )  # fmt: skip
 
 
 def test_a_stream_takes_no_split() -> None:
     with pytest.raises(InputError, match="takes no split and no query"):
-        pretrain_data(DataConfig(manifest=STREAM, split="synthetic/xsub"), num_frames=4, size=32, seed=0)
+        pretrain_data(PairConfig(manifest=STREAM, split="synthetic/xsub"), num_frames=4, size=32, seed=0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_videos import even_times, time_of, write_video
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.manifest import make_frame
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.views import PairDataset, collate_pairs, reading_size
@@ -21,7 +21,7 @@ from mv2mae.errors import InputError
 def pairs(frame: pd.DataFrame, videos: Videos | None = None, **changes: Any) -> PairDataset:
     settings: dict[str, Any] = {"num_frames": 8, "size": 32, "seed": 0, "frame_stride": 3, **changes}
     built = {key: settings.pop(key) for key in ("num_frames", "size", "seed")}
-    return PairDataset(frame, DataConfig(**settings), videos=videos or Videos(), **built)
+    return PairDataset(frame, PairConfig(**settings), videos=videos or Videos(), **built)
 
 
 def in_memory(frame: pd.DataFrame, size: int = 48) -> Videos:
@@ -180,8 +180,8 @@ def test_pairs_are_stacked(takes: pd.DataFrame) -> None:
 
 
 def test_frames_are_read_no_larger_than_crops_need() -> None:
-    assert reading_size(DataConfig(), 128) == 194
-    assert reading_size(DataConfig(crop="centre"), 128) == 128
+    assert reading_size(PairConfig(), 128) == 194
+    assert reading_size(PairConfig(crop="centre"), 128) == 128
 
 
 def test_batches_by_a_column_take_targets_of_one_value(takes: pd.DataFrame) -> None:

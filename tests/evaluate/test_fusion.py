@@ -8,7 +8,7 @@ import pytest
 import torch
 from tested import MODEL, make_manifest, make_run
 
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import EvalConfig, VideosConfig
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate, result_from, trained_on
 from mv2mae.evaluate.fusion import FUSION_NAME, GroupFuser, GroupTokens, ViewAttention, fit_view_attention
@@ -106,7 +106,7 @@ def test_a_run_learns_its_fusion_once_and_anew_for_other_weights(quickly, frame,
     data = make_manifest(tmp_path, frame)
     with pytest.raises(InputError, match="nothing says on which videos to learn the fusion"):
         evaluate(run, data, TEST, tmp_path / "out", progress=False, fusion="attention")
-    data = DataConfig(**{**vars(data), "train_query": "view == view"})
+    data = VideosConfig(**{**vars(data), "train_query": "view == view"})
     result = evaluate(run, data, TEST, tmp_path / "out", fusion="attention")
     assert "learned a fusion on 2 training groups" in capsys.readouterr().out
     assert (result.fused.num, result.late.num) == (3, 3)

@@ -12,7 +12,7 @@ from tiny_videos import even_times, write_video
 
 from mv2mae import load_classifier
 from mv2mae.cli import main
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import EvalConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import write_manifest
 from mv2mae.data.video import probe, read_frames
@@ -158,7 +158,7 @@ def test_windows_cover_the_whole_video():
 
 def test_a_window_s_clips_lie_within_it_on_frames(takes):
     span = video_span(probe(takes[0]))  # 25 frames a second, 6 s
-    data = DataConfig(frame_stride=2)
+    data = VideosConfig(frame_stride=2)
     times = clip_times(2.0, 3.0, span, data, num_frames=4, num_clips=3).reshape(3, 4)
     np.testing.assert_allclose(times[0], [2.0, 2.08, 2.16, 2.24], atol=1e-6)
     assert times[2][-1] == pytest.approx(2.96)  # the last frame before the window's end

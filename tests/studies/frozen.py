@@ -2,13 +2,13 @@
 
 import torch
 
-from mv2mae.config import DataConfig
+from mv2mae.config import VideosConfig
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.model.encoder import Encoder
 from mv2mae.weights import ENCODER, save_weights
 
 FEW = "subject in [1, 2, 3, 4, 5] and label in [5, 7] and setup == 1"
-DATA = DataConfig(frame_stride=8)
+DATA = VideosConfig(frame_stride=8)
 
 
 def tiny_weights(path, config, seed=7):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mv2mae.cli import main
-from mv2mae.config import DataConfig, SecondViewConfig
+from mv2mae.config import PairConfig, SecondViewConfig
 from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.studies.second_view.figure import second_view_figure
@@ -67,7 +67,7 @@ def test_a_camera_sees_all_of_its_own_view():
 
 
 def test_rows_add_up_and_the_kinds_of_tokens_too(weights):
-    rows = measure(weights, DataConfig(), SMALL)
+    rows = measure(weights, PairConfig(), SMALL)
     assert len(rows) == 2 * 2 * 3
     assert rows["group"].nunique() == 2
     wide = rows.pivot(index=["group", "angle"], columns="tokens", values=["weight", "self", "cross", "other_room"])
@@ -109,7 +109,7 @@ def test_figures_are_ratios_of_sums_with_intervals_over_performances():
 
 
 def test_videos_are_measured_with_their_cameras(weights):
-    data = DataConfig(split="synthetic/xsub", frame_stride=8)
+    data = PairConfig(split="synthetic/xsub", frame_stride=8)
     asked = list(video_pairs(weights, data, dataclasses.replace(SMALL, performances=6, batch_size=4)))
     assert sum(len(part.groups) for part in asked) == 6
     assert all(set(part.has) == {"other_room", "same_room"} for part in asked)
@@ -138,7 +138,7 @@ def test_the_command_prints_and_writes(weights, tmp_path, capsys):
 
 
 def test_the_picture_has_losses_with_every_source_and_gains_apart(weights):
-    result, _ = second_view(weights, DataConfig(), SMALL)
+    result, _ = second_view(weights, PairConfig(), SMALL)
     losses, gains = second_view_figure(result).axes
     labels = [text.get_text() for text in losses.get_legend().get_texts()]
     assert labels == [
@@ -174,4 +174,4 @@ def test_a_model_without_cross_view_decoder_is_refused(tiny, tmp_path):
     config = dataclasses.replace(tiny, cross_view_weight=0.0)
     save_weights(tmp_path / "m.safetensors", MV2MAE(config), PRETRAINING, config)
     with pytest.raises(InputError, match="no cross-view decoder"):
-        measure(tmp_path / "m.safetensors", DataConfig(), SMALL)
+        measure(tmp_path / "m.safetensors", PairConfig(), SMALL)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from filming import DEVICES, SHAKEN, STILL, bare_room, camera, carried, cuboid, take
 
-from mv2mae.config import DataConfig
 from mv2mae.data.calibration import cameras_of, told_cameras
 from mv2mae.errors import InputError
 from mv2mae.synthetic import SynthConfig, generate, read_cameras
@@ -165,7 +164,7 @@ def test_a_set_of_moving_cameras_differs_in_its_cameras_alone(tmp_path: Path) ->
     assert named[1].pop("camera_motion") == "handheld"
     assert named[0] == named[1], "they stand where they do on average"
     assert read_cameras(tmp_path / "handheld" / "cameras.json")[1][2].view == 2
-    data = DataConfig(manifest=str(tmp_path / "handheld" / "manifest.csv"))
+    data = str(tmp_path / "handheld" / "manifest.csv")
     assert len(cameras_of(data).rig) == 3
     with pytest.raises(InputError, match="cameras of moving views are not told to the model"):
         told_cameras(data)

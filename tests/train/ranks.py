@@ -15,13 +15,14 @@ import pytest
 
 from mv2mae.config import (
     AugmentConfig,
+    ClipConfig,
     ComputeConfig,
-    DataConfig,
     FinetuneConfig,
     HeadConfig,
     LogConfig,
     ModelConfig,
     OptimConfig,
+    PairConfig,
     PretrainConfig,
 )
 
@@ -35,14 +36,14 @@ STEPS = 4
 
 PRETRAIN = PretrainConfig(
     model=MODEL,
-    data=DataConfig(train_query=FEW, frame_stride=8, cache="memory"),
+    data=PairConfig(train_query=FEW, frame_stride=8, cache="memory"),
     optim=OptimConfig(lr=1e-3, batch_size=8, steps=STEPS, warmup_steps=2),
     compute=COMPUTE,
     log=LogConfig(log_every=1, check_every=2, save_every=2, held_out_pairs=4),
 )
 FINETUNE = FinetuneConfig(
     model=MODEL,
-    data=DataConfig(train_query=FEW, frame_stride=8, flip=True, cache="memory"),
+    data=ClipConfig(train_query=FEW, frame_stride=8, flip=True, cache="memory"),
     num_repeats=2,
     augment=AugmentConfig(rand_augment_ops=0),
     optim=OptimConfig(lr=1e-3, batch_size=8, steps=STEPS, warmup_steps=2),

@@ -8,10 +8,10 @@ from power_cut import power_cut
 
 from mv2mae.config import (
     ComputeConfig,
-    DataConfig,
     FinetuneConfig,
     LogConfig,
     OptimConfig,
+    PairConfig,
     PretrainConfig,
 )
 from mv2mae.errors import InputError
@@ -28,7 +28,7 @@ def contrastive(tiny):
     return PretrainConfig(
         objective="contrastive",
         model=dataclasses.replace(tiny, positions="sincos-3d"),
-        data=DataConfig(train_query=FEW, cache="memory", frame_stride=8),
+        data=PairConfig(train_query=FEW, cache="memory", frame_stride=8),
         optim=OptimConfig(lr=1e-3, batch_size=6, steps=6, warmup_steps=2),
         compute=ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1),
         log=LogConfig(log_every=2, check_every=3, save_every=2, held_out_pairs=4),
@@ -46,7 +46,7 @@ def test_a_run_keeps_the_encoder_from_which_a_classifier_starts(contrastive, tmp
     finetune(
         FinetuneConfig(
             init=str(run),
-            data=DataConfig(train_query=FEW, cache="memory", frame_stride=8),
+            data=PairConfig(train_query=FEW, cache="memory", frame_stride=8),
             num_repeats=1,
             optim=OptimConfig(lr=1e-3, batch_size=4, steps=1),
             compute=contrastive.compute,

@@ -5,19 +5,19 @@ import dataclasses
 import pytest
 from clips import moving_blobs
 
-from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, LogConfig, OptimConfig, PairConfig, PretrainConfig
 from mv2mae.train.describe import describe_data, describe_motion, describe_warmup
 from mv2mae.train.pretrain import pretrain
 
 
 def test_numbers_and_what_chose_the_videos():
-    data = DataConfig(manifest="m.csv", split="ntu60/xsub")
+    data = PairConfig(manifest="m.csv", split="ntu60/xsub")
     assert describe_data(data, {"groups": 1, "views": 3, "held_out_groups": 1, "set_aside": 0}) == (
         "1 group, 3 views, 1 held out group, 0 set aside; from m.csv, training part of ntu60/xsub"
     )
     query = dataclasses.replace(data, split="", train_query="view != 1")
     assert describe_data(query, {"classes": 1, "videos": 1200}) == "1 class, 1,200 videos; from m.csv, where view != 1"
-    assert describe_data(DataConfig(), {"rooms_at_a_time": 1}) == "1 room at a time; from sample"
+    assert describe_data(PairConfig(), {"rooms_at_a_time": 1}) == "1 room at a time; from sample"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_run_shorter_than_its_warm_up_is_told(steps, warmup, said):
 def test_a_run_names_the_split_in_use(tiny, tmp_path, capsys):
     config = PretrainConfig(
         model=tiny,
-        data=DataConfig(split="synthetic/xsub", frame_stride=8, held_out_groups=1),
+        data=PairConfig(split="synthetic/xsub", frame_stride=8, held_out_groups=1),
         optim=OptimConfig(lr=1e-3, batch_size=2, steps=1, warmup_steps=3),
         compute=ComputeConfig(accelerator="cpu", num_workers=0),
         log=LogConfig(held_out_pairs=2),

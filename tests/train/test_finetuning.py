@@ -9,8 +9,8 @@ from power_cut import power_cut
 
 from mv2mae.config import (
     AugmentConfig,
+    ClipConfig,
     ComputeConfig,
-    DataConfig,
     EvalConfig,
     FinetuneConfig,
     HeadConfig,
@@ -35,7 +35,7 @@ def config(tiny):
     """Twelve videos of two classes, four of each batch's eight clips held at a time."""
     return FinetuneConfig(
         model=dataclasses.replace(tiny, positions="sincos-3d"),
-        data=DataConfig(
+        data=ClipConfig(
             train_query="subject in [1, 2, 3] and label in [5, 7] and setup == 1 and view != 1",
             flip=True,
             cache="memory",
@@ -285,7 +285,7 @@ def test_labels_with_gaps_have_an_output_each_and_keep_their_numbers(config, tmp
     assert about["classes"] == class_names("sample", [5, 7])
     assert tensors(run)["head.bias"].shape == (2,)
     seen = training_videos(run)
-    data = DataConfig(test_query=f"path in {seen}", frame_stride=8)
+    data = ClipConfig(test_query=f"path in {seen}", frame_stride=8)
     result = evaluate(run, data, EvalConfig(num_clips=1, num_crops=1), tmp_path / "out", progress=False)
     assert set(result.single_view.per_class) == {5, 7}
     assert result.single_view.top1 == 1  # learnt by heart: each output stands for the right label
@@ -308,7 +308,7 @@ def test_a_test_on_training_videos_is_told(config, tmp_path, capsys):
     few = "subject in [1, 2, 3] and label in [5, 7] and setup == 1"
     test = EvalConfig(num_clips=1, num_crops=1)
     for query, known in ((few, 12), (f"{few} and view == 1", 0)):
-        data = DataConfig(test_query=query, frame_stride=8)
+        data = ClipConfig(test_query=query, frame_stride=8)
         result = evaluate(run, data, test, tmp_path / "out", progress=False)
         assert result.trained_on == known
         capsys.readouterr()

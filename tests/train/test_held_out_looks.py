@@ -8,7 +8,7 @@ import pytest
 import torch
 from clips import moving_blobs
 
-from mv2mae.config import DataConfig, LogConfig, OptimConfig, PretrainConfig
+from mv2mae.config import LogConfig, OptimConfig, PairConfig, PretrainConfig
 from mv2mae.config.training import ComputeConfig
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.second_view import emptied_memory, target_losses
@@ -100,7 +100,7 @@ def test_losses_of_tokens_add_up_to_those_of_the_model(model, literal):
 def test_a_run_looks_at_seen_and_unseen_and_says_which_is_which(tiny, tmp_path, capsys):
     config = PretrainConfig(
         model=tiny,
-        data=DataConfig(split="synthetic/xsub", frame_stride=8, held_out_groups=4),
+        data=PairConfig(split="synthetic/xsub", frame_stride=8, held_out_groups=4),
         optim=OptimConfig(lr=1e-3, batch_size=2, steps=2, warmup_steps=0),
         compute=ComputeConfig(accelerator="cpu", num_workers=0),
         log=LogConfig(held_out_pairs=4, check_every=2),
@@ -132,7 +132,7 @@ def test_a_run_with_rays_is_told_the_cameras_of_its_pairs_and_looks_with_them(ti
     monkeypatch.setattr(MV2MAE, "embedded_rays", embedding)
     config = PretrainConfig(
         model=dataclasses.replace(tiny, **RAYS),
-        data=DataConfig(split="synthetic/xsub", frame_stride=8, augment_alike=True),
+        data=PairConfig(split="synthetic/xsub", frame_stride=8, augment_alike=True),
         optim=OptimConfig(lr=1e-3, batch_size=2, steps=1, warmup_steps=0),
         compute=ComputeConfig(accelerator="cpu", num_workers=0),
         log=LogConfig(held_out_pairs=4, check_every=1),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from power_cut import power_cut
 
-from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, LogConfig, OptimConfig, PairConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.runs import read_log
 from mv2mae.train.checkpoints import _Patient
@@ -27,7 +27,7 @@ def config(tiny):
     return PretrainConfig(
         model=dataclasses.replace(tiny, positions="sincos-3d"),
         # in memory: its workers are forked, which takes no time
-        data=DataConfig(train_query=FEW, cache="memory", frame_stride=8, num_repeats=2),
+        data=PairConfig(train_query=FEW, cache="memory", frame_stride=8, num_repeats=2),
         optim=OptimConfig(lr=1e-3, batch_size=4, epochs=3, warmup_steps=2),
         compute=ComputeConfig(accelerator="cpu", num_workers=2, num_threads=1),
         log=LogConfig(log_every=1, check_every=100, save_every=3, held_out_pairs=4),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from power_cut import power_cut
 
-from mv2mae.config import ComputeConfig, DataConfig, LogConfig, ModelConfig, OptimConfig, PretrainConfig, StreamConfig
+from mv2mae.config import ComputeConfig, LogConfig, ModelConfig, OptimConfig, PairConfig, PretrainConfig, StreamConfig
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
@@ -23,7 +23,7 @@ FEW = "subject in [1, 2, 3, 4] and label in [5, 7] and setup == 1"
 def config(tiny):
     return PretrainConfig(
         model=dataclasses.replace(tiny, positions="sincos-3d"),
-        data=DataConfig(train_query=FEW, cache="memory", frame_stride=8),
+        data=PairConfig(train_query=FEW, cache="memory", frame_stride=8),
         optim=OptimConfig(lr=1e-3, batch_size=4, steps=8, warmup_steps=2),
         compute=ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1),
         log=LogConfig(log_every=1, check_every=4, save_every=3, held_out_pairs=4, probe_every=2, probe_clips=12),
@@ -55,7 +55,7 @@ def test_a_stopped_run_goes_on_with_the_same_looks(config, tmp_path, monkeypatch
 
 
 def test_queries_are_other_people_than_the_gallery(config):
-    sample = dataclasses.replace(config, data=DataConfig(split="synthetic/xsub"))
+    sample = dataclasses.replace(config, data=PairConfig(split="synthetic/xsub"))
     log = dataclasses.replace(config.log, probe_clips=90)
     rows = draw_rows(dataclasses.replace(sample, log=log))
     queries, gallery = rows[rows["is_query"]], rows[~rows["is_query"]]
@@ -86,7 +86,7 @@ def test_classes_that_look_different_are_told(tiny):
 def test_a_look_needs_labels(config, tmp_path):
     rows = read_manifest("sample").query(FEW, engine="python")
     bare = write_manifest(rows.assign(label=pd.NA), tmp_path / "bare.csv")
-    data = DataConfig(manifest=str(bare))
+    data = PairConfig(manifest=str(bare))
     with pytest.raises(InputError, match=r"probe_every=2 needs labels of two classes at least, and .*bare\.csv has 0"):
         pretrain(dataclasses.replace(config, data=data), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -95,6 +95,6 @@ def test_a_look_needs_labels(config, tmp_path):
 
 
 def test_a_stream_needs_a_manifest_for_it(config):
-    stream = DataConfig(manifest="synthetic-stream", stream=StreamConfig(num_rooms=1))
+    stream = PairConfig(manifest="synthetic-stream", stream=StreamConfig(num_rooms=1))
     with pytest.raises(InputError, match=r"give one as log\.probe_manifest"):
         draw_rows(dataclasses.replace(config, model=ModelConfig(), data=stream))

@@ -12,14 +12,15 @@ from power_cut import power_cut
 
 from mv2mae.config import (
     AugmentConfig,
+    ClipConfig,
     ComputeConfig,
-    DataConfig,
     EvalConfig,
     FinetuneConfig,
     HeadConfig,
     LogConfig,
     ModelConfig,
     OptimConfig,
+    PairConfig,
     PretrainConfig,
 )
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
@@ -42,7 +43,7 @@ COMPUTE = ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1)
 def pretraining(tiny):
     return PretrainConfig(
         model=dataclasses.replace(tiny, positions="sincos-3d"),
-        data=DataConfig(train_query=FEW, cache="memory", frame_stride=8),
+        data=PairConfig(train_query=FEW, cache="memory", frame_stride=8),
         optim=OptimConfig(lr=1e-3, batch_size=4, steps=12, warmup_steps=2),
         compute=COMPUTE,
         log=LogConfig(log_every=2, check_every=4, save_every=5, held_out_pairs=4),
@@ -53,7 +54,7 @@ def pretraining(tiny):
 def finetuning(tiny):
     return FinetuneConfig(
         model=dataclasses.replace(tiny, positions="sincos-3d"),
-        data=DataConfig(train_query=FEW + " and view != 1", test_query=FEW, flip=True, cache="memory", frame_stride=8),
+        data=ClipConfig(train_query=FEW + " and view != 1", test_query=FEW, flip=True, cache="memory", frame_stride=8),
         num_repeats=2,
         optim=OptimConfig(lr=1e-3, batch_size=8, steps=12, warmup_steps=2, layer_decay=0.9),
         compute=COMPUTE,
@@ -271,7 +272,7 @@ def test_broken_videos_are_set_aside_and_listed(pretraining, tmp_path, cache):
     broken.write_bytes(Path(frame["path"][0]).read_bytes()[:3000])
     frame.loc[0, "path"] = str(broken)
     manifest = write_manifest(frame, tmp_path / "manifest.csv")
-    data = DataConfig(manifest=str(manifest), cache=cache)
+    data = PairConfig(manifest=str(manifest), cache=cache)
     run = pretrain(dataclasses.replace(pretraining, data=data), tmp_path / "run")
     set_aside = json.loads((run / "summary.json").read_text())["set_aside"]
     assert [entry[0] for entry in set_aside] == [str(broken)]
@@ -284,7 +285,7 @@ def test_real_footage_drives_the_loss_under_the_mean_baseline(tiny, footage, tmp
         model=dataclasses.replace(
             tiny, num_frames=8, encoder_width=64, decoder_width=48, positions="sincos-3d", motion_temperature=None
         ),
-        data=DataConfig(manifest=str(manifest), cache="memory", crop="centre"),
+        data=PairConfig(manifest=str(manifest), cache="memory", crop="centre"),
         optim=OptimConfig(optimizer="muon", lr=3e-3, batch_size=4, steps=150, warmup_steps=10),
         compute=COMPUTE,
         log=LogConfig(check_every=150, held_out_pairs=8),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, LogConfig, OptimConfig, PairConfig, PretrainConfig
 from mv2mae.records import write_record
 from mv2mae.runs import read_log
 from mv2mae.train.pretrain import pretrain
@@ -20,7 +20,7 @@ from mv2mae.weights import read_weights
 def config(tiny):
     return PretrainConfig(
         model=dataclasses.replace(tiny, positions="sincos-3d"),
-        data=DataConfig(train_query="subject in [1, 2] and label == 5", cache="memory", frame_stride=8),
+        data=PairConfig(train_query="subject in [1, 2] and label == 5", cache="memory", frame_stride=8),
         optim=OptimConfig(lr=1e-3, batch_size=4, steps=6, warmup_steps=2),
         compute=ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1),
         log=LogConfig(log_every=1, check_every=3, save_every=6, held_out_pairs=4),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from power_cut import power_cut
 
-from mv2mae.config import ComputeConfig, DataConfig, LogConfig, OptimConfig, PretrainConfig, StreamConfig
+from mv2mae.config import ComputeConfig, LogConfig, OptimConfig, PairConfig, PretrainConfig, StreamConfig
 from mv2mae.runs import read_log
 from mv2mae.train.pretrain import PretrainModule, pretrain
 from mv2mae.weights import load_pretrained
@@ -18,7 +18,7 @@ def config(tiny):
     stream = StreamConfig(num_rooms=2, pairs_per_room=8, actions=("wave", "squat"))
     return PretrainConfig(
         model=dataclasses.replace(tiny, positions="sincos-3d"),
-        data=DataConfig(manifest="synthetic-stream", stream=stream, frame_stride=8),
+        data=PairConfig(manifest="synthetic-stream", stream=stream, frame_stride=8),
         optim=OptimConfig(lr=1e-3, batch_size=4, steps=6, warmup_steps=2),
         compute=ComputeConfig(accelerator="cpu", num_workers=0, num_threads=1),
         log=LogConfig(log_every=1, check_every=3, save_every=3, held_out_pairs=4),

@@ -6,7 +6,7 @@ import tiny_videos
 import torch
 from footage import write_groups, write_video
 
-from mv2mae.config import DataConfig, ModelConfig
+from mv2mae.config import ModelConfig, PairConfig
 from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.data.manifest import make_frame
 from mv2mae.data.videos import Videos
@@ -41,7 +41,7 @@ def test_the_frames_are_those_that_training_reads(tmp_path: Path, tiny: ModelCon
     target = tiny_videos.write_video(tmp_path / "a.mp4", tiny_videos.even_times(20, 10))
     source = tiny_videos.write_video(tmp_path / "b.mp4", tiny_videos.even_times(50, 25, start=0.12))
     rows = make_frame([{"path": str(path), "group": "g", "view": k} for k, path in enumerate((target, source))])
-    data = DataConfig(frame_stride=2)
+    data = PairConfig(frame_stride=2)
     videos = PairDataset(rows, data, num_frames=tiny.num_frames, size=32, seed=0, videos=Videos())
     for offset in (0.0, 0.6):
         wanted = videos.window([0, 1], offset)

@@ -20,7 +20,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mv2mae.config import PretrainConfig
-from mv2mae.data.datamodule import make_loader, pretrain_data, worker_deaths_told
+from mv2mae.data.datamodule import pretrain_data
+from mv2mae.data.loader import make_loader, worker_deaths_told
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.stopwatch import Stopwatch
 from mv2mae.data.stream import PairStream

@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import difflib
 import types
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
+from mv2mae.config.tasks import tasks_with
 from mv2mae.errors import InputError
 
-ALIASES = {"--data": "--data.manifest", "--from": "--init", "--profile": "--compute.profile_steps"}
+ALIASES = {
+    "--data": "--data.manifest",
+    "--from": "--init",
+    "--profile": "--compute.profile_steps",
+    "--labels_per_class": "--data.labels_per_class",
+    "--label_fraction": "--data.label_fraction",
+}
 """Short forms of the options that everyone types."""
-FINETUNE_ALIASES = {"--labels_per_class": "--data.labels_per_class", "--label_fraction": "--data.label_fraction"}
-"""Those of fine-tuning alone: pre-training has the options, but no use for them."""
 
 
 def normalised(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
@@ -27,14 +32,13 @@ def normalised(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
     take up a row of videos again that an option interrupts.
     """
     known = {option: action for action in parser._actions for option in action.option_strings}
-    aliases = _aliases(parser)
     arguments, places, rest = [], [], list(argv)
     while rest:
         if not rest[0].startswith("-"):
             places.append(rest.pop(0))
             continue
         option, equals, value = rest.pop(0).partition("=")
-        option = _known_form(option, known, aliases)
+        option = _known_form(option, known)
         action = known.get(option)
         if action is None or action.nargs is not None:
             arguments.append(option + equals + value)
@@ -52,7 +56,7 @@ def normalised(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
 def document_aliases(parser: ArgumentParser) -> None:
     """Name the short forms in the help of their options."""
     known = {option: action for action in parser._actions for option in action.option_strings}
-    for alias, option in _aliases(parser).items():
+    for alias, option in ALIASES.items():
         if option in known:
             known[option].help = f"{known[option].help} (short: {alias})"
             if alias in known:  # jsonargparse's own --data, a configuration file, gives way to the alias
@@ -85,6 +89,9 @@ def check_known(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         is_entry = get_origin(holder) is dict  # as `--data.camera_angles.left` is
         if not option.startswith("--") or option in known or is_entry:
             continue
+        section, _, name = ALIASES.get(option, option).rpartition(".")
+        if section == "--data" and (task := tasks_with(name.replace("-", "_"))):
+            raise InputError(f"{option} is an option of {task}, not of `{parser.prog}`; leave it out")
         close = closest(option, [name for name in known if name.startswith("--")])
         hint = f"did you mean {close}? " if close else ""
         raise InputError(f"{option} is no option; {hint}`{parser.prog} --help` lists all")
@@ -96,15 +103,11 @@ def closest(option: str, known: Collection[str]) -> str:
     return next(iter([*ends, *difflib.get_close_matches(option, known, n=1, cutoff=0.75)]), "")
 
 
-def _aliases(parser: ArgumentParser) -> dict[str, str]:
-    return {**ALIASES, **FINETUNE_ALIASES} if parser.prog.endswith(" finetune") else ALIASES
-
-
-def _known_form(option: str, known: Collection[str], aliases: Mapping[str, str]) -> str:
+def _known_form(option: str, known: Collection[str]) -> str:
     """The option that is meant by an argument: itself, a short form, either with hyphens; an unknown one as it is."""
     for argument in (option, f"--{option[2:].replace('-', '_')}"):
-        if aliases.get(argument) in known:
-            return aliases[argument]
+        if ALIASES.get(argument) in known:
+            return ALIASES[argument]
         if argument in known:
             return argument
     return option

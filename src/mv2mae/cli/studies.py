@@ -118,12 +118,13 @@ def _geometry(args: Any) -> None:
 
 
 def _second_view_options(parser: ArgumentParser) -> None:
-    from mv2mae.config import SecondViewConfig
+    from mv2mae.config import PairConfig, SecondViewConfig, VideosConfig
 
     parser.add_argument("weights", type=str, help="pre-training run, weights file or name of packaged weights")
     parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/second_view")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
-    data_options(parser, "cameras")
+    of_videos = set(VideosConfig.__dataclass_fields__) - {"cache", "cache_size"}
+    parser.add_class_arguments(PairConfig, "data", skip=set(PairConfig.__dataclass_fields__) - of_videos - {"cameras"})
     parser.add_class_arguments(SecondViewConfig)
 
 

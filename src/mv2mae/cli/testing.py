@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli.verb import Verb, data_options
+from mv2mae.cli.verb import Verb
 
 
 def _evaluate_options(parser: ArgumentParser) -> None:
-    from mv2mae.config import EvalConfig
+    from mv2mae.config import EvalConfig, VideosConfig
 
     parser.add_argument("weights", type=str, nargs="?", default="", help="fine-tuning run, or its model.safetensors")
     parser.add_argument("--out", type=str, default="", help="folder for the results; by default RUN/evaluation")
@@ -27,7 +27,7 @@ def _evaluate_options(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--pictures", type=bool, default=True, help="write confusion, reliability and views as PNG")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
-    data_options(parser, "cache", "cache_size")
+    parser.add_class_arguments(VideosConfig, "data")
     parser.add_class_arguments(EvalConfig, "test")
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser
-
-_OF_VIDEOS = {"manifest", "split", "train_query", "test_query", "test_manifest", "frame_stride", "fps"}
 
 
 @dataclass(frozen=True)
@@ -30,11 +27,11 @@ class Verb:
     """Whether, of several processes that torchrun or srun started, all are wanted, or the first one alone."""
 
 
-def data_options(parser: ArgumentParser, *more: str) -> None:
-    """`--data.*`: what of `DataConfig` says which videos and which clips, not how training goes; and `more` of it."""
-    from mv2mae.config import DataConfig
+def data_options(parser: ArgumentParser) -> None:
+    """`--data.*`: which videos and which clips, of a verb that reads each of them once."""
+    from mv2mae.config import VideosConfig
 
-    parser.add_class_arguments(DataConfig, "data", skip=set(DataConfig.__dataclass_fields__) - _OF_VIDEOS - {*more})
+    parser.add_class_arguments(VideosConfig, "data", skip={"cache", "cache_size"})
 
 
 def out_folder(args: Any, name: str) -> Path:
@@ -47,18 +44,16 @@ def out_folder(args: Any, name: str) -> Path:
     return where.parent / name if where.is_file() else Path("runs") / args.weights / name
 
 
-_HAS_BASE = re.compile("^base:", re.MULTILINE)
-
-
 class RecipeFile(ActionConfigFile):
     """`--recipe` takes the name of a packaged recipe or the path of a YAML file."""
 
     def __call__(self, parser: Any, namespace: Any, value: Any, option_string: str | None = None) -> None:
-        """Replace the name by its path, or by the text of the whole where it has a base."""
+        """Replace the name by the text of the whole, base and all, without settings of the other task."""
         import yaml
 
-        from mv2mae.recipes import find_recipe, read_recipe
+        from mv2mae.config import FinetuneConfig, PretrainConfig
+        from mv2mae.config.tasks import Task
+        from mv2mae.recipes import of_kind, read_recipe
 
-        path = find_recipe(value)
-        text = yaml.safe_dump(read_recipe(value)) if _HAS_BASE.search(path.read_text(encoding="utf-8")) else str(path)
-        super().__call__(parser, namespace, text, option_string)
+        kind: Task = FinetuneConfig if parser.prog.endswith(" finetune") else PretrainConfig
+        super().__call__(parser, namespace, yaml.safe_dump(of_kind(read_recipe(value), kind, value)), option_string)

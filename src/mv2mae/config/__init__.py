@@ -2,10 +2,18 @@
 
 Frozen, keyword-only dataclasses, one a topic. A recipe (``mv2mae recipes``) is a YAML file that fills
 `PretrainConfig` or `FinetuneConfig`; an unknown key is an error. What changes results (`ModelConfig`,
-`DataConfig`, `OptimConfig`, ...) stands apart from what changes speed alone (`ComputeConfig`).
+`PairConfig`, `ClipConfig`, `OptimConfig`, ...) stands apart from what changes speed alone (`ComputeConfig`).
 """
 
-from mv2mae.config.data import Crop, DataConfig, EvalConfig, StreamConfig
+from mv2mae.config.data import (
+    ClipConfig,
+    Crop,
+    EvalConfig,
+    PairConfig,
+    StreamConfig,
+    TrainingVideosConfig,
+    VideosConfig,
+)
 from mv2mae.config.features import FeatureConfig, Level, Probe, ProbeConfig
 from mv2mae.config.geometry import GeometryConfig
 from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, MotionScale, Pooling, Positions
@@ -23,9 +31,9 @@ from mv2mae.config.training import (
 __all__ = [
     "ENCODER_SIZES",
     "AugmentConfig",
+    "ClipConfig",
     "ComputeConfig",
     "Crop",
-    "DataConfig",
     "EvalConfig",
     "FeatureConfig",
     "FinetuneConfig",
@@ -38,6 +46,7 @@ __all__ = [
     "MotionScale",
     "OptimConfig",
     "Optimizer",
+    "PairConfig",
     "Pooling",
     "Positions",
     "PretrainConfig",
@@ -45,4 +54,6 @@ __all__ = [
     "ProbeConfig",
     "SecondViewConfig",
     "StreamConfig",
+    "TrainingVideosConfig",
+    "VideosConfig",
 ]

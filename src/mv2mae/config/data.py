@@ -47,13 +47,11 @@ class StreamConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which videos, and how a clip is drawn from one."""
+class VideosConfig:
+    """Which videos, and how clips lie in them: what every task needs, and all that a test needs."""
 
     manifest: str = "sample"
     """Path of a manifest (CSV or Parquet), `sample` for the set that comes with the package, or `synthetic-stream`."""
-    stream: StreamConfig = StreamConfig()
-    """What the synthetic stream shows."""
     split: str = ""
     """`PROTOCOL/SPLIT`, for instance `ntu60/xsub`: train on its training part, test on its test part."""
     train_query: str = ""
@@ -63,26 +61,48 @@ class DataConfig:
     test_manifest: str | None = None
     """Another manifest, of the test videos: for training and test folders that were indexed one by one. Classes are
     matched by name. null = they are in the one manifest."""
-    labels_per_class: int | None = None
-    """Use the labels of that many groups of each class, drawn by the seed (fine-tuning only); null = all."""
-    label_fraction: float | None = None
-    """The same as a share of the groups of each class, (0-1], at least one group; null = all."""
-    validation_groups: int = 0
-    """Groups kept out of fine-tuning for a validation curve, spread over the classes and drawn by the seed; the weights
-    of its lowest loss are kept as best.safetensors. 0 = none, as in the paper."""
     frame_stride: float = 4
     """Distance between the frames of a clip, in frames of a video at `fps` frames a second (Section 4.2)."""
     fps: float | None = None
     """Rate at which frame_stride counts; null = the target video's own rate."""
+    cache: Literal["none", "memory"] = "none"
+    """`memory`: decode each video once, scale it to `cache_size` and keep it (small data sets)."""
+    cache_size: int = 0
+    """Short side in pixels at which the cache keeps frames; 0 = the clip size / 0.875."""
+
+    def __post_init__(self) -> None:
+        require(self.cache_size >= 0, f"cache_size={self.cache_size} must not be negative")
+        require(self.frame_stride > 0, f"frame_stride={self.frame_stride} must be positive")
+        require(self.fps is None or self.fps > 0, f"fps={self.fps} must be positive, or null for the video's own")
+        require(
+            not (self.split and (self.train_query or self.test_query)),
+            "data.split and data.train_query / data.test_query exclude each other; give one",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingVideosConfig(VideosConfig):
+    """How clips are cut for training, with labels or without."""
+
     crop: Crop = "multi-scale"
     """How training clips are cropped (Table 15: multi-scale; scales 1, .875, .75, .66)."""
     min_crop: float = 0.66
     """Smallest side of a crop as a share of the frame's short side."""
-    flip: bool = False
-    """Mirror half of the training clips (Table 16; fine-tuning only)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.min_crop <= 1, f"min_crop={self.min_crop} must lie in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig(TrainingVideosConfig):
+    """Pairs of views for pre-training."""
+
+    stream: StreamConfig = StreamConfig()
+    """What the synthetic stream shows."""
     augment_alike: bool = False
     """Permute and invert the colours and mirror, alike in all views of a pair, against rooms learnt by heart
-    (pre-training only; the paper: none)."""
+    (the paper: none)."""
     cameras: str = ""
     """File or folder of known cameras, used where model.cameras asks for them: cameras.json, OpenCV's YAML or JSON,
     COLMAP's text or a plain table; empty = cameras.json beside the manifest, if there is one."""
@@ -90,7 +110,7 @@ class DataConfig:
     """Whether the clips of a pair show the same moments. Without, each is drawn on its own, where a group has one view
     from the same video again (Table 9's single-view model, and no other: it makes nothing of the other view)."""
     num_sources: int = 1
-    """Source views of a pair, 1 to 3 (Table 10; pre-training only)."""
+    """Source views of a pair, 1 to 3 (Table 10)."""
     target_views: tuple[int | str, ...] = ()
     """Views that are rebuilt (Table 11); empty = all."""
     source_views: tuple[int | str, ...] = ()
@@ -109,42 +129,50 @@ class DataConfig:
     """Share of the training groups that may be given up so that some performances are left whose rooms (setups) and
     people (subjects) are not trained on; 0 = only what costs none, such as the test part of a split, unlabelled."""
     batch_by: str = ""
-    """Column of the manifest whose equal values share batches (pre-training only): with `setup` a contrastive model
-    cannot tell performances apart by their rooms. Empty = batches from everywhere."""
+    """Column of the manifest whose equal values share batches: with `setup` a contrastive model cannot tell
+    performances apart by their rooms. Empty = batches from everywhere."""
     num_repeats: int = 1
-    """Pairs drawn from each decoded group, neighbours in the batch: each a moment and crops of its own (pre-training
-    only). Epochs count pairs: with 4 repeats each video is decoded in every fourth epoch, for 4 pairs."""
-    cache: Literal["none", "memory", "device"] = "none"
+    """Pairs drawn from each decoded group, neighbours in the batch: each a moment and crops of its own. Epochs count
+    pairs: with 4 repeats each video is decoded in every fourth epoch, for 4 pairs."""
+    cache: Literal["none", "memory", "device"] = "none"  # type: ignore[assignment]
     """`memory`: decode each video once, scale it to `cache_size` and keep it (small data sets). `device`: then move the
-    frames to the memory of the training device, where clips are cut (pre-training only)."""
-    cache_size: int = 0
-    """Short side in pixels at which the cache keeps frames; 0 = the clip size / 0.875."""
+    frames to the memory of the training device, where clips are cut."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        held_out, share, nearest = self.held_out_groups, self.held_out_share, self.nearest_sources
+        require(held_out is None or held_out >= 0, f"held_out_groups={held_out} must not be negative")
+        require(0 <= share < 1, f"data.held_out_share={share} must lie in [0, 1)")
+        require(self.num_repeats >= 1, f"data.num_repeats={self.num_repeats} must be at least 1")
+        require(
+            nearest == 0 or nearest >= self.num_sources,
+            f"nearest_sources={nearest} must be 0 or at least num_sources={self.num_sources}",
+        )
+        require(self.angle_curriculum >= 0, f"angle_curriculum={self.angle_curriculum} must not be negative")
+        require(1 <= self.num_sources <= 3, f"num_sources={self.num_sources} must be 1, 2 or 3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig(TrainingVideosConfig):
+    """Labelled clips for fine-tuning."""
+
+    labels_per_class: int | None = None
+    """Use the labels of that many groups of each class, drawn by the seed; null = all."""
+    label_fraction: float | None = None
+    """The same as a share of the groups of each class, (0-1], at least one group; null = all."""
+    validation_groups: int = 0
+    """Groups kept out of fine-tuning for a validation curve, spread over the classes and drawn by the seed; the weights
+    of its lowest loss are kept as best.safetensors. 0 = none, as in the paper."""
+    flip: bool = False
+    """Mirror half of the training clips (Table 16)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         few, share = self.labels_per_class, self.label_fraction
         require(few is None or few >= 1, f"data.labels_per_class={few} must be at least 1, or null for all")
         require(share is None or 0 < share <= 1, f"data.label_fraction={share} must lie in (0, 1], or be null for all")
         require(few is None or share is None, "data.labels_per_class and data.label_fraction exclude each other")
         require(self.validation_groups >= 0, f"validation_groups={self.validation_groups} must not be negative")
-        held_out = self.held_out_groups
-        require(held_out is None or held_out >= 0, f"held_out_groups={held_out} must not be negative")
-        share = self.held_out_share
-        require(0 <= share < 1, f"data.held_out_share={share} must lie in [0, 1)")
-        require(self.num_repeats >= 1, f"data.num_repeats={self.num_repeats} must be at least 1")
-        require(self.cache_size >= 0, f"cache_size={self.cache_size} must not be negative")
-        require(self.frame_stride > 0, f"frame_stride={self.frame_stride} must be positive")
-        require(self.fps is None or self.fps > 0, f"fps={self.fps} must be positive, or null for the video's own")
-        require(0 < self.min_crop <= 1, f"min_crop={self.min_crop} must lie in (0, 1]")
-        require(
-            self.nearest_sources == 0 or self.nearest_sources >= self.num_sources,
-            f"nearest_sources={self.nearest_sources} must be 0 or at least num_sources={self.num_sources}",
-        )
-        require(self.angle_curriculum >= 0, f"angle_curriculum={self.angle_curriculum} must not be negative")
-        require(1 <= self.num_sources <= 3, f"num_sources={self.num_sources} must be 1, 2 or 3")
-        require(
-            not (self.split and (self.train_query or self.test_query)),
-            "data.split and data.train_query / data.test_query exclude each other; give one",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mv2mae.config.check import require
-from mv2mae.config.data import DataConfig, EvalConfig
+from mv2mae.config.data import ClipConfig, EvalConfig, PairConfig
 from mv2mae.config.model import HeadConfig, ModelConfig
 from mv2mae.errors import InputError
 
@@ -190,7 +190,7 @@ class PretrainConfig:
     contrastive_temperature: float = 0.1
     """Of the contrastive objective: what cosines are divided by."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    data: PairConfig = field(default_factory=PairConfig)
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(base_lr=1e-3, epochs=1600, warmup_epochs=160))
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     log: LogConfig = field(default_factory=LogConfig)
@@ -275,7 +275,7 @@ class FinetuneConfig:
     """With `init`: frames in a clip, if other than the stored model's; positions are interpolated."""
     image_size: int | None = None
     """With `init`: pixels of a clip's side, if other than the stored model's; positions are interpolated."""
-    data: DataConfig = field(default_factory=lambda: DataConfig(flip=True))
+    data: ClipConfig = field(default_factory=lambda: ClipConfig(flip=True))
     num_repeats: int = 6
     """Augmented copies of each decoded clip in a batch (repeated augmentation, Table 16)."""
     batch_counts: Literal["clips", "videos"] = "clips"
@@ -317,11 +317,6 @@ class FinetuneConfig:
             self.batch_counts == "videos" or self.optim.batch_size % max(1, self.num_repeats) == 0,
             f"optim.batch_size={self.optim.batch_size} counts augmented clips and must be a multiple of "
             f"num_repeats={self.num_repeats}",
-        )
-        require(self.data.cache != "device", "data.cache=device is for pre-training; give memory")
-        require(
-            self.data.num_repeats == 1,
-            f"data.num_repeats={self.data.num_repeats} is for pre-training; fine-tuning has num_repeats of its own",
         )
 
     @property

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mv2mae.config import DataConfig
 from mv2mae.data.calibration_formats import Named, as_array, load_mapping, of_folder, of_mapping, of_table
 from mv2mae.data.cameras import Cameras, Pinhole, place_of, size_of
 from mv2mae.data.manifest import beside, read_table
@@ -28,32 +27,32 @@ def find_cameras(manifest: str | Path) -> Path | None:
     return beside(manifest, f"{Path(str(manifest)).stem}.{CAMERAS_NAME}") or beside(manifest, CAMERAS_NAME)
 
 
-def cameras_of(config: DataConfig) -> Cameras:
-    """The cameras of a configuration's videos: its `cameras`, or else those beside its manifest, or none.
+def cameras_of(manifest: str, given: str = "") -> Cameras:
+    """The cameras of a manifest's videos: those of a given file, or else those beside it, or none.
 
     Raises:
         InputError: there is no such file, or it holds something else.
     """
-    file = config.cameras or find_cameras(config.manifest)
+    file = given or find_cameras(manifest)
     if file is None:
         return Cameras()
-    cameras, store = read_calibration(file), beside(config.manifest, "store/store.json")
+    cameras, store = read_calibration(file), beside(manifest, "store/store.json")
     crop = load_mapping(store).get("settings", {}).get("crop", "none") if store is not None else "none"
     if crop != "none" and not cameras.takes:
         raise InputError(
-            f"{config.manifest} holds videos from which boxes were cut (crop={crop}), and {file} knows the cameras of "
+            f"{manifest} holds videos from which boxes were cut (crop={crop}), and {file} knows the cameras of "
             "whole pictures; give it to `mv2mae prepare --cameras`, which cuts the cameras too"
         )
     return cameras
 
 
-def told_cameras(config: DataConfig) -> Cameras:
+def told_cameras(manifest: str, given: str = "") -> Cameras:
     """`cameras_of` for a model that is told them.
 
     Raises:
         InputError: as `cameras_of`, or they move.
     """
-    return _standing(cameras_of(config))
+    return _standing(cameras_of(manifest, given))
 
 
 def _standing(cameras: Cameras) -> Cameras:

@@ -12,7 +12,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import ClipConfig, EvalConfig, VideosConfig
 from mv2mae.data.augment import crop_resize, cut_eval_crops, draw_box, eval_short_side, flip
 from mv2mae.data.manifest import parts_of, rates_of
 from mv2mae.data.sampling import ItemKey, fingerprint_of
@@ -58,7 +58,7 @@ class EvalItem(TypedDict):
 class _VideoRows:
     """Rows of a manifest as plain lists, and the frames of their windows."""
 
-    def __init__(self, frame: pd.DataFrame, config: DataConfig, num_frames: int, size: int, videos: Videos) -> None:
+    def __init__(self, frame: pd.DataFrame, config: VideosConfig, num_frames: int, size: int, videos: Videos) -> None:
         self.frame, self.config, self.num_frames, self.size, self.videos = frame, config, num_frames, size, videos
         self.paths: list[str] = frame["path"].tolist()
         self.labels: list[int] = frame["label"].fillna(-1).astype(int).tolist()
@@ -89,10 +89,12 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
         InputError: rows without a label, or with a negative one.
     """
 
+    config: ClipConfig
+
     def __init__(
         self,
         frame: pd.DataFrame,
-        config: DataConfig,
+        config: ClipConfig,
         *,
         num_frames: int,
         size: int,
@@ -145,7 +147,7 @@ class EvalDataset(_VideoRows, Dataset[EvalItem]):
     def __init__(
         self,
         frame: pd.DataFrame,
-        config: DataConfig,
+        config: VideosConfig,
         *,
         num_frames: int,
         size: int,

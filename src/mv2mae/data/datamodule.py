@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import logging
-import time
-import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import ClipConfig, EvalConfig, PairConfig, VideosConfig
 from mv2mae.data.augment import eval_short_side
 from mv2mae.data.calibration import cameras_of, told_cameras
 from mv2mae.data.clips import ClipDataset, EvalDataset
 from mv2mae.data.held_out import draw_held_out, kept_apart
 from mv2mae.data.labels import draw_validation, few_labels, match_labels
-from mv2mae.data.loader_processes import end_with_parent, worker_context
 from mv2mae.data.manifest import check_synchronised, parts_of, read_manifest
 from mv2mae.data.pairing import check_views, pair_views
-from mv2mae.data.protocols import select
-from mv2mae.data.sampling import StepSampler, TrainingItems
+from mv2mae.data.selection import manifest_of_part, rows_of_part, same_groups
 from mv2mae.data.stream import STREAM, PairStream
 from mv2mae.data.video import why_not_there
 from mv2mae.data.videos import ProblemLog, Videos
@@ -66,7 +58,7 @@ class FinetuneData:
 
 
 def pretrain_data(
-    config: DataConfig,
+    config: PairConfig,
     *,
     num_frames: int,
     size: int,
@@ -98,7 +90,8 @@ def pretrain_data(
     if config.synchronised:
         check_synchronised(frame)  # here too, before anything is decoded
     check_views(frame, config)
-    cameras = told_cameras(config) if with_cameras else cameras_of(config) if config.angle_curriculum else None
+    known = config.manifest, config.cameras
+    cameras = told_cameras(*known) if with_cameras else cameras_of(*known) if config.angle_curriculum else None
     if cameras is not None:
         cameras.vectors(frame)
     total = len(frame)
@@ -140,7 +133,7 @@ def pretrain_data(
 
 
 def finetune_data(
-    config: DataConfig,
+    config: ClipConfig,
     *,
     num_frames: int,
     size: int,
@@ -179,7 +172,7 @@ def finetune_data(
 
 
 def eval_data(
-    config: DataConfig,
+    config: VideosConfig,
     *,
     num_frames: int,
     size: int,
@@ -205,27 +198,12 @@ def eval_data(
     if classes is not None:
         rows, names = match_labels(rows, manifest_of_part(config, part), classes)
     if groups_of is not None:
-        rows = _groups_of(rows, groups_of)
+        rows = same_groups(rows, groups_of)
     _preload(rows, config, videos, progress)
     return EvalDataset(rows, config, num_frames=num_frames, size=size, test=test, videos=videos, class_names=names)
 
 
-def rows_of_part(config: DataConfig, part: str) -> pd.DataFrame:
-    """The training or the test videos that a configuration chooses, as rows of their manifest.
-
-    Raises:
-        InputError: no manifest, an unknown split, a query that cannot be, or nothing left.
-    """
-    query = config.train_query if part == "train" else config.test_query
-    return select(read_manifest(manifest_of_part(config, part)), split=config.split, part=part, query=query)
-
-
-def manifest_of_part(config: DataConfig, part: str) -> str:
-    """The manifest that holds the part `train` or `test`."""
-    return (config.test_manifest if part == "test" else None) or config.manifest
-
-
-def unaugmented(config: DataConfig) -> DataConfig:
+def unaugmented(config: PairConfig) -> PairConfig:
     """How pairs are drawn that are only looked at: as they are, at all angles from the beginning.
 
     Colours and sides changed alike within each pair, but not from pair to pair, would give a source of another pair
@@ -246,73 +224,10 @@ def held_out_batch(dataset: PairDataset | PairStream, num_pairs: int) -> PairBat
     return collate_pairs([dataset[key] for key in keys])
 
 
-def make_loader(
-    dataset: Dataset[Any] | TrainingItems,
-    sampler: Sampler[Any] | None,
-    *,
-    device_batch_size: int | None,
-    num_workers: int,
-    collate: Callable[[Sequence[Any]], Any] | None = None,
-) -> DataLoader[Any]:
-    """A loader whose batches depend on the sampler alone, not on the number of workers.
-
-    Args:
-        dataset: pairs, clips or tests.
-        sampler: the order; None = as they stand.
-        device_batch_size: items a batch; None = single items, not stacked (evaluation).
-        num_workers: reading processes; 0 reads in this process, best where videos are in memory.
-        collate: `collate_pairs` or `collate_clips`.
-
-    Raises:
-        InputError: the sampler's batch does not divide into such parts.
-    """
-    if isinstance(sampler, StepSampler) and device_batch_size and sampler.rank_batch_size % device_batch_size:
-        raise InputError(
-            f"device_batch_size={device_batch_size} does not divide the {sampler.rank_batch_size} items that "
-            "a device takes a step; choose a divisor"
-        )
-    return DataLoader(
-        cast(Dataset[Any], dataset),
-        batch_size=device_batch_size,
-        sampler=sampler,
-        num_workers=num_workers,
-        collate_fn=collate or _unchanged,
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=num_workers > 0,
-        prefetch_factor=4 if num_workers > 0 else None,
-        multiprocessing_context=worker_context(dataset) if num_workers > 0 else None,
-        worker_init_fn=end_with_parent if num_workers > 0 else None,
-    )
-
-
-@contextmanager
-def worker_deaths_told() -> Iterator[None]:
-    """Says in one line that a process of a loader has died, however torch notices it.
-
-    Raises:
-        InputError: instead of torch's RuntimeError, or an error of the connection to that process.
-    """
-    try:
-        try:
-            yield
-        except (ConnectionError, EOFError, FileNotFoundError) as error:
-            if "torch/multiprocessing/reductions" not in "".join(traceback.format_exception(error)):
-                raise
-            time.sleep(1)  # torch's signal handler raises a moment later, wherever the program is; here it does no harm
-            raise RuntimeError("DataLoader worker is gone") from error
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise InputError(
-            "a process that reads videos has died, most often because memory ran out (the system's log tells); "
-            "start again with fewer of them (compute.num_workers, in tests test.num_workers, for features num_workers)"
-        ) from error
-
-
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int, with_cameras: bool) -> PretrainData:
+def _stream_data(config: PairConfig, *, num_frames: int, size: int, seed: int, with_cameras: bool) -> PretrainData:
     """Pairs that are drawn as they are asked for, and others to look at."""
     if config.num_repeats > 1:
         raise InputError(
@@ -334,33 +249,18 @@ def _stream_data(config: DataConfig, *, num_frames: int, size: int, seed: int, w
     )
 
 
-def _unchanged(item: Any) -> Any:
-    return item
-
-
-def _videos(config: DataConfig, size: int, problems_file: str | Path | None, *, warns: bool = True) -> Videos:
+def _videos(config: VideosConfig, size: int, problems_file: str | Path | None, *, warns: bool = True) -> Videos:
     in_memory = config.cache != "none"
     cache_size = (config.cache_size or eval_short_side(size)) if in_memory else None
     return Videos(problems=ProblemLog(problems_file, warns=warns), cache_size=cache_size)
 
 
-def _groups_of(rows: pd.DataFrame, paths: Collection[str]) -> pd.DataFrame:
-    known = rows["group"][rows["path"].isin(list(paths))]
-    if known.empty:
-        raise InputError(
-            f"none of the {len(rows)} videos is among the {len(paths)} that the run was fine-tuned on (here "
-            f"{rows['path'].iloc[0]}, there {next(iter(paths), 'none')}); give the manifest that it was trained with, "
-            "or where its videos have moved since, correct its list of them (training_videos.json)"
-        )
-    return rows[rows["group"].isin(known)].reset_index(drop=True)
-
-
-def _preload(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> None:
+def _preload(frame: pd.DataFrame, config: VideosConfig, videos: Videos, progress: bool) -> None:
     if config.cache != "none":
         videos.preload(frame["path"], parts_of(frame), progress=progress)
 
 
-def _readable(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool) -> pd.DataFrame:
+def _readable(frame: pd.DataFrame, config: VideosConfig, videos: Videos, progress: bool) -> pd.DataFrame:
     """The rows whose file is there and, where videos are kept in memory, could be decoded; lists the others."""
     for path in frame["path"]:
         if why := why_not_there(path):
@@ -373,7 +273,7 @@ def _readable(frame: pd.DataFrame, config: DataConfig, videos: Videos, progress:
     return good.reset_index(drop=True)
 
 
-def _rest(config: DataConfig, train: pd.DataFrame) -> pd.DataFrame:
+def _rest(config: PairConfig, train: pd.DataFrame) -> pd.DataFrame:
     """Pairs of the manifest that a split or query leaves out: other groups, before cameras that are trained on."""
     none = train.iloc[:0]
     if not (config.split or config.train_query):
@@ -387,7 +287,11 @@ def _rest(config: DataConfig, train: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pairs_or_none(
-    pairs: Callable[[pd.DataFrame], PairDataset], rows: pd.DataFrame, config: DataConfig, videos: Videos, progress: bool
+    pairs: Callable[[pd.DataFrame], PairDataset],
+    rows: pd.DataFrame,
+    config: VideosConfig,
+    videos: Videos,
+    progress: bool,
 ) -> PairDataset | None:
     """Pairs of rows that are only looked at: what is wrong with them ends no training."""
     try:

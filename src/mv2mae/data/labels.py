@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mv2mae.config import DataConfig
+from mv2mae.config import ClipConfig
 from mv2mae.data.manifest import find_class_names
 from mv2mae.errors import InputError
 from mv2mae.wording import listed
@@ -155,7 +155,7 @@ def count_untrained(rows: pd.DataFrame, classes: Collection[int]) -> int:
     return int(unknown.sum())
 
 
-def few_labels(frame: pd.DataFrame, config: DataConfig, seed: int) -> pd.DataFrame:
+def few_labels(frame: pd.DataFrame, config: ClipConfig, seed: int) -> pd.DataFrame:
     """The rows of the groups whose labels are used; all views of a group stay together.
 
     The draw follows from the seed and the groups' names alone. Smaller draws are part of larger ones: the groups

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.errors import InputError
 
 _ROUNDING = 0.01
@@ -28,7 +28,7 @@ class Pairing:
     skipped_groups: int
 
 
-def pair_views(frame: pd.DataFrame, config: DataConfig) -> Pairing:
+def pair_views(frame: pd.DataFrame, config: PairConfig) -> Pairing:
     """Targets and their possible sources in each group, as the configuration chooses views.
 
     Args:
@@ -75,7 +75,7 @@ def pair_views(frame: pd.DataFrame, config: DataConfig) -> Pairing:
 
 
 def source_angles(
-    pairing: Pairing, config: DataConfig, cameras: Float32[np.ndarray, "n 16"] | None
+    pairing: Pairing, config: PairConfig, cameras: Float32[np.ndarray, "n 16"] | None
 ) -> list[Float[np.ndarray, " k"]]:
     """For each target the degrees between its camera and that of each source it may have.
 
@@ -112,7 +112,7 @@ def within(angles: Float[np.ndarray, " k"], limit: float, least: int) -> Int[np.
     return np.sort(order[: max(least, int((angles <= limit + _ROUNDING).sum()))])
 
 
-def check_views(frame: pd.DataFrame, config: DataConfig) -> None:
+def check_views(frame: pd.DataFrame, config: PairConfig) -> None:
     """Raises InputError if the configuration names a view that is not there, or a camera lacks its angle.
 
     `frame` is all of a selection: a few of its groups may lack a view that others have.
@@ -142,7 +142,7 @@ def _among(views: np.ndarray, chosen: list[str]) -> np.ndarray:
     return np.isin(views, chosen) if chosen else np.ones(len(views), bool)
 
 
-def _angles(views: np.ndarray, config: DataConfig) -> np.ndarray | None:
+def _angles(views: np.ndarray, config: PairConfig) -> np.ndarray | None:
     if not config.nearest_sources:
         return None
     known = {str(view): angle for view, angle in config.camera_angles.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mv2mae.config import DataConfig
+from mv2mae.config import VideosConfig
 from mv2mae.data.manifest import make_frame, sample_manifest, write_manifest
 from mv2mae.data.protocols import PROTOCOLS, select
 from mv2mae.data.stream import STREAM
@@ -17,7 +17,7 @@ _VIEWS = {"etri": 8, "synadl": 4}
 """Cameras of a made-up group, where they are not three. (SynADL has 28; few do as well here.)"""
 
 
-def is_made_up(data: DataConfig) -> bool:
+def is_made_up(data: VideosConfig) -> bool:
     """Whether a configuration names a split of a public data set, but no manifest of it."""
     return bool(data.manifest in ("sample", STREAM) and data.split and not data.split.startswith("synthetic/"))
 

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize, draw_box
 from mv2mae.data.cameras import crop_camera
@@ -115,7 +115,7 @@ class PairStream(Dataset[Pair]):
 
     def __init__(
         self,
-        config: DataConfig,
+        config: PairConfig,
         *,
         num_frames: int,
         size: int,

@@ -15,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig, TrainingVideosConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize, draw_box
 from mv2mae.data.cameras import Cameras, crop_camera
@@ -108,7 +108,7 @@ class PairDataset(Dataset[Pair]):
     def __init__(
         self,
         frame: pd.DataFrame,
-        config: DataConfig,
+        config: PairConfig,
         *,
         num_frames: int,
         size: int,
@@ -259,7 +259,7 @@ def tell_of_rate(videos: Videos, path: str, info: VideoInfo, fps: float | None, 
         )
 
 
-def reading_size(config: DataConfig, size: int) -> int:
+def reading_size(config: TrainingVideosConfig, size: int) -> int:
     """Short side at which training frames are read: the smallest at which no crop has to be enlarged."""
     return size if config.crop == "centre" else math.ceil(size / config.min_crop)
 

@@ -20,7 +20,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
+from mv2mae.config import FinetuneConfig, PretrainConfig, VideosConfig
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.demo.contender import Contender, Tested
@@ -192,7 +192,7 @@ def _finetune_and_test(contender: Contender, steps: int) -> Tested:
         result = TestResult.read(results / RESULTS_NAME)
     else:
         finetune(config, contender.run)
-        data = DataConfig(split=TEST_SPLIT, frame_stride=config.data.frame_stride, cache="memory")
+        data = VideosConfig(split=TEST_SPLIT, frame_stride=config.data.frame_stride, cache="memory")
         result = evaluate(contender.run, data, config.test, results)
     scores = pd.read_parquet(results / SCORES_NAME)
     return Tested(**vars(contender), result=result, scores=scores)

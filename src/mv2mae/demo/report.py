@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mv2mae.config import DataConfig
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
@@ -151,7 +150,7 @@ def _looking_section(own_run: Path, packaged: str, test_split: str) -> Section:
         _paths(shown), model.config, frame_stride=about["frame_stride"], fps=about["fps"]
     )
     (wrong, _), _ = read_views(_paths(other), model.config, frame_stride=about["frame_stride"], fps=about["fps"])
-    cameras = torch.from_numpy(cameras_of(DataConfig()).vectors(shown))[None]
+    cameras = torch.from_numpy(cameras_of("sample").vectors(shown))[None]
     size = model.config.tubelet_size
     pictures = [
         ReportFigure(

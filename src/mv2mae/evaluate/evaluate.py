@@ -12,10 +12,11 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import EvalConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.datamodule import eval_data, rows_of_part
+from mv2mae.data.datamodule import eval_data
 from mv2mae.data.labels import count_untrained
+from mv2mae.data.selection import rows_of_part
 from mv2mae.errors import InputError
 from mv2mae.evaluate.fusion import (
     TRAINING_CROPS,
@@ -73,7 +74,7 @@ def trained_on(run: str | Path, paths: list[str]) -> int:
 
 def evaluate(
     run: str | Path,
-    data: DataConfig,
+    data: VideosConfig,
     test: EvalConfig,
     out: str | Path,
     *,
@@ -133,7 +134,7 @@ def evaluate(
     return result
 
 
-def _check_choice(run: str | Path, data: DataConfig) -> None:
+def _check_choice(run: str | Path, data: VideosConfig) -> None:
     """Raises InputError where nothing says which videos to test on, and training ones may be among them."""
     if data.split or data.test_query or data.test_manifest:
         return
@@ -171,7 +172,7 @@ def _scored(
 
 
 def fusion_of(
-    run: str | Path, model: Classifier, classes: Mapping[int, str], data: DataConfig, *, progress: bool = True
+    run: str | Path, model: Classifier, classes: Mapping[int, str], data: VideosConfig, *, progress: bool = True
 ) -> ViewAttention:
     """The learned fusion of a run: the one saved beside it, or else one that is trained now and saved.
 
@@ -190,7 +191,7 @@ def fusion_of(
         )
     config, labels = model.config, list(classes)
 
-    def training_part(data: DataConfig) -> EvalDataset:
+    def training_part(data: VideosConfig) -> EvalDataset:
         return eval_data(
             data, num_frames=config.num_frames, size=config.image_size, test=TRAINING_CROPS, part="train",
             groups_of=training_videos(run), classes=classes, progress=progress,

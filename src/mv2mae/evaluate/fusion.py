@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from mv2mae.config import DataConfig, EvalConfig, ModelConfig
+from mv2mae.config import EvalConfig, ModelConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.errors import InputError
 from mv2mae.model.classifier import Classifier
@@ -229,7 +229,7 @@ def _held_out_nll(module: ViewAttention, groups: GroupTokens, held: list[int], l
     return total / len(held)
 
 
-def digest_of(frame: pd.DataFrame, data: DataConfig) -> str:
+def digest_of(frame: pd.DataFrame, data: VideosConfig) -> str:
     """A name for the labelled clips of a table's videos, whatever their order: what a fusion was learned from."""
     rows = frame[["path", "group", "view", "label"]].astype(str).itertuples(index=False, name=None)
     lines = [f"{data.frame_stride} {data.fps}", *sorted("\t".join(row) for row in rows)]

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import EvalConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.evaluate.inputs import one_performance
@@ -74,9 +74,9 @@ class ActionClassifier:
         self.model, self.classes, self.frame_stride, self.fps = model, classes, frame_stride, fps
 
     @property
-    def data(self) -> DataConfig:
+    def data(self) -> VideosConfig:
         """How clips are drawn."""
-        return DataConfig(frame_stride=self.frame_stride, fps=self.fps)
+        return VideosConfig(frame_stride=self.frame_stride, fps=self.fps)
 
     def predict(self, videos: Sequence[str | Path], *, num_clips: int = 5, num_crops: int = 10) -> Prediction:
         """The action in synchronised videos of one performance (or in a single one).

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import EvalConfig, VideosConfig
 from mv2mae.errors import InputError
 from mv2mae.evaluate.compare import compare, print_comparison
 from mv2mae.evaluate.evaluate import RESULTS_NAME, Fusion, evaluate, fused_beside, print_result, result_from
@@ -18,7 +18,7 @@ COMPARISON_NAME = "comparison.json"
 
 def run_test(
     run: str,
-    data: DataConfig,
+    data: VideosConfig,
     test: EvalConfig,
     *,
     scores: str = "",

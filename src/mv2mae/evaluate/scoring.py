@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from mv2mae.data.clips import EvalDataset, EvalItem
-from mv2mae.data.datamodule import make_loader, worker_deaths_told
+from mv2mae.data.loader import make_loader, worker_deaths_told
 from mv2mae.data.video import available_cores
 from mv2mae.errors import InputError
 from mv2mae.evaluate.fusion import WithTokens

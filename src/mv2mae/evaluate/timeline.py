@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from rich.progress import Progress
 from torch import Tensor
 
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import EvalConfig, VideosConfig
 from mv2mae.data.augment import cut_eval_crops, eval_short_side
 from mv2mae.data.manifest import parts_of
 from mv2mae.data.video import GapError, VideoError
@@ -141,7 +141,7 @@ def slide_over(
     model: Classifier,
     classes: list[str],
     rows: pd.DataFrame,
-    data: DataConfig,
+    data: VideosConfig,
     *,
     window: float,
     hop: float,
@@ -216,7 +216,7 @@ def _fill(
     path: str,
     span: Span,
     windows: Sequence[tuple[float, float]],
-    data: DataConfig,
+    data: VideosConfig,
     test: EvalConfig,
     videos: Videos,
     lost: list[GapError],
@@ -265,7 +265,7 @@ def _frames(
 
 
 def clip_times(
-    start: float, end: float, span: Span, data: DataConfig, num_frames: int, num_clips: int
+    start: float, end: float, span: Span, data: VideosConfig, num_frames: int, num_clips: int
 ) -> Float64[np.ndarray, " frames"]:
     """Times, on the file's clock, of the frames of all clips of a window; none where the view shows less than half."""
     grid = 1 / span.fps

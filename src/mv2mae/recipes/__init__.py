@@ -19,6 +19,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from mv2mae.config import FinetuneConfig, PretrainConfig
+from mv2mae.config.tasks import Task, of_own_task
 from mv2mae.errors import InputError
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
@@ -61,6 +62,18 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
         InputError: there is no such recipe or base, it is no table of settings, or bases go round in a circle.
     """
     return _read(name, ())
+
+
+def of_kind(values: Mapping[str, Any], kind: Task, name: str | Path) -> dict[str, Any]:
+    """Settings of a recipe without those of the other task at their default, as older files have them.
+
+    Raises:
+        InputError: one of them is not at its default.
+    """
+    own, foreign = of_own_task(values, kind)
+    if foreign:
+        raise InputError(f"recipe {name}: {foreign[0]}; leave it out")
+    return own
 
 
 def _read(name: str | Path, above: tuple[Path, ...]) -> dict[str, Any]:
@@ -106,7 +119,7 @@ def load_recipe(name: str | Path, kind: type[Config], **overrides: Any) -> Confi
     Raises:
         InputError: for an unknown recipe or key, or a value that does not fit.
     """
-    values = laid_over(read_recipe(name), overrides)
+    values = of_kind(laid_over(read_recipe(name), overrides), kind, name)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind)
     try:

@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mv2mae.config import DataConfig, FeatureConfig
-from mv2mae.data.datamodule import rows_of_part
+from mv2mae.config import FeatureConfig, VideosConfig
 from mv2mae.data.manifest import read_manifest
+from mv2mae.data.selection import rows_of_part
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write, make_writable, sweep, write_json
 from mv2mae.seals import SEAL, DamagedError, check_seal, seal
@@ -51,7 +51,7 @@ class Extraction:
 def extract(
     frozen: FrozenEncoder,
     rows: pd.DataFrame,
-    data: DataConfig,
+    data: VideosConfig,
     config: FeatureConfig,
     out: str | Path,
     *,
@@ -234,7 +234,7 @@ def _write_safetensors(file: Path, tables: Iterator[tuple[pd.DataFrame, Tensor]]
     save_file(tensors, file, metadata={HEADER: json.dumps({**about, "num_rows": len(table), "videos": listed})})
 
 
-def rows_to_extract(data: DataConfig, part: str) -> pd.DataFrame:
+def rows_to_extract(data: VideosConfig, part: str) -> pd.DataFrame:
     """The videos of a manifest: all, or the part `train` or `test`.
 
     Raises:

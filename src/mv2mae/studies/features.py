@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mv2mae import __version__
-from mv2mae.config import DataConfig, EvalConfig, FeatureConfig, ModelConfig
+from mv2mae.config import EvalConfig, FeatureConfig, ModelConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.datamodule import make_loader, worker_deaths_told
+from mv2mae.data.loader import make_loader, worker_deaths_told
 from mv2mae.data.remote import cache_folder, is_url
 from mv2mae.data.store.index import INDEX
 from mv2mae.data.video import available_cores
@@ -122,7 +122,7 @@ class Features:
 def extract_features(
     frozen: FrozenEncoder,
     rows: pd.DataFrame,
-    data: DataConfig,
+    data: VideosConfig,
     config: FeatureConfig,
     *,
     folder: Path | None = None,
@@ -166,7 +166,7 @@ class Parts:
         self,
         frozen: FrozenEncoder,
         rows: pd.DataFrame,
-        data: DataConfig,
+        data: VideosConfig,
         config: FeatureConfig,
         folder: Path | None = None,
     ) -> None:
@@ -251,7 +251,7 @@ Encoded = tuple[Tensor, Tensor] | str
 def encode_videos(
     encoder: Encoder,
     rows: pd.DataFrame,
-    data: DataConfig,
+    data: VideosConfig,
     config: FeatureConfig,
     device: str = "cpu",
     told: Callable[[], object] = lambda: None,
@@ -322,7 +322,7 @@ class _TimedClips(Dataset[dict[str, Any]]):
         return item
 
 
-def _digest(frozen: FrozenEncoder, rows: pd.DataFrame, data: DataConfig, config: FeatureConfig) -> str:
+def _digest(frozen: FrozenEncoder, rows: pd.DataFrame, data: VideosConfig, config: FeatureConfig) -> str:
     """Stands for all that the features depend on; a video counts with the state of its file, where that is known."""
     videos = [(*about, _state_of(about[0])) for about in zip(rows["path"], rows["start"], rows["end"], strict=True)]
     speed_only = {"batch_size", "num_workers"}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from mv2mae.config import DataConfig, FinetuneConfig, OptimConfig, PretrainConfig
+from mv2mae.config import ClipConfig, FinetuneConfig, OptimConfig, PretrainConfig
 from mv2mae.data.protocols import PROTOCOLS
 from mv2mae.errors import InputError
 from mv2mae.model.flops import step_flops
@@ -60,7 +60,7 @@ class Settings:
         config, data = self._on(config, block, column, f"row {row.name}")
         return _with_few_labels(config, data), data
 
-    def tested(self, column: Column, config: FinetuneConfig, data: DataSet) -> tuple[DataConfig, DataSet]:
+    def tested(self, column: Column, config: FinetuneConfig, data: DataSet) -> tuple[ClipConfig, DataSet]:
         """What a fine-tuned row is tested on: the test part of its own set, or of the one that the column names."""
         if not column.test_on:
             return config.data, data

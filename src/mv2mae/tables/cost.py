@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mv2mae.config import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig
+from mv2mae.config import FinetuneConfig, ModelConfig, PretrainConfig, VideosConfig
 from mv2mae.model.flops import classifier_flops, step_flops
 from mv2mae.records import read_record
 from mv2mae.tables.plan import Part, Plan
@@ -72,14 +72,14 @@ def _cost(part: Part, parts: Path, counted: dict[tuple[object, ...], int]) -> Co
 def _items(part: Part, counted: dict[tuple[object, ...], int]) -> int:
     """Counted once for parts on the same data."""
     config = part.config
-    data = config if isinstance(config, DataConfig) else config.data
-    seed = config.seed if isinstance(config, FinetuneConfig) and data.labels_per_class else 0
-    key = (part.stage, part.data.digest, seed, dataclasses.replace(data, camera_angles={}, manifest="").__repr__())
+    data = config if isinstance(config, VideosConfig) else config.data
+    seed = config.seed if isinstance(config, FinetuneConfig) and config.data.labels_per_class else 0
+    key = (part.stage, part.data.digest, seed, repr(dataclasses.replace(data, manifest="")))
     if key not in counted:
         if isinstance(config, PretrainConfig):
-            counted[key] = num_pairs(part.data, data)
+            counted[key] = num_pairs(part.data, config.data)
         elif isinstance(config, FinetuneConfig):
-            counted[key] = num_labelled(part.data, data, config.seed)
+            counted[key] = num_labelled(part.data, config.data, config.seed)
         else:
             whole = part.stage != "test" and bool(data.split or data.train_query)
             counted[key] = sum(len(rows_for(part.data, data, name)) for name in ("train", "test")[not whole :])

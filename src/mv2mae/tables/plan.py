@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mv2mae.config import DataConfig, EvalConfig, FinetuneConfig, PretrainConfig
+from mv2mae.config import EvalConfig, FinetuneConfig, PretrainConfig, VideosConfig
 from mv2mae.errors import InputError
 from mv2mae.runs import plain
 from mv2mae.tables.configs import Settings
@@ -35,7 +35,7 @@ class Part:
 
     stage: Stage
     name: str
-    config: PretrainConfig | FinetuneConfig | DataConfig
+    config: PretrainConfig | FinetuneConfig | VideosConfig
     data: DataSet
     needs: Part | None = None
     test: EvalConfig | None = None
@@ -178,7 +178,7 @@ class _Parts:
         # on the videos of the fine-tuning where the column has one, else on those of the pre-training
         if column.finetune:
             config, data = self.settings.finetuning(row, column, 0, 0)
-            tested: DataConfig = config.data
+            tested: VideosConfig = config.data
         else:
             tested, data = start.config.data, start.data  # type: ignore[union-attr]
         stage: Stage = "probe" if measure == "probe" else "retrieval"
@@ -187,7 +187,7 @@ class _Parts:
     def _part(
         self,
         stage: Stage,
-        config: PretrainConfig | FinetuneConfig | DataConfig,
+        config: PretrainConfig | FinetuneConfig | VideosConfig,
         data: DataSet,
         *,
         needs: Part | None = None,
@@ -212,9 +212,9 @@ def _training_of(test: Part) -> str:
     return test.needs.name
 
 
-def _tested_on(data: DataConfig) -> DataConfig:
+def _tested_on(data: VideosConfig) -> VideosConfig:
     """What `mv2mae evaluate RUN` takes over of a training's data settings."""
-    return DataConfig(manifest=data.manifest, **{name: getattr(data, name) for name in _TESTED})
+    return VideosConfig(manifest=data.manifest, **{name: getattr(data, name) for name in _TESTED})
 
 
 def part_named(plan: Plan, name: str) -> Part:
@@ -233,7 +233,7 @@ def part_named(plan: Plan, name: str) -> Part:
 
 def config_of(part: Part, parts: Path) -> PretrainConfig | FinetuneConfig:
     """A training's configuration with its start."""
-    assert not isinstance(part.config, DataConfig)
+    assert not isinstance(part.config, VideosConfig)
     if isinstance(part.config, FinetuneConfig) and part.needs is not None:
         return dataclasses.replace(part.config, init=str(part.needs.folder(parts)))
     return part.config

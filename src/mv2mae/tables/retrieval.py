@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mv2mae.config import DataConfig, FeatureConfig
-from mv2mae.data.datamodule import manifest_of_part
+from mv2mae.config import FeatureConfig, VideosConfig
+from mv2mae.data.selection import manifest_of_part
 from mv2mae.evaluate.scores import write_table
 from mv2mae.studies.features import extract_features, frozen_encoder
 from mv2mae.studies.view_robustness.measure import rows_of_all_views, with_azimuths
@@ -18,7 +18,7 @@ _MOST = 500
 """Test performances to look among."""
 
 
-def retrieval(source: str | Path, data: DataConfig, out: Path, *, device: str = "cpu") -> None:
+def retrieval(source: str | Path, data: VideosConfig, out: Path, *, device: str = "cpu") -> None:
     """Look for each test performance of one view among those of another, and write the ranks of the right ones.
 
     Args:

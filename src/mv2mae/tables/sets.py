@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mv2mae.config import DataConfig
+from mv2mae.config import ClipConfig, PairConfig, VideosConfig
 from mv2mae.data.labels import class_key, few_labels, read_class_names
 from mv2mae.data.manifest import beside, find_class_names, read_manifest, sample_manifest, write_manifest
 from mv2mae.data.pairing import pair_views
@@ -90,7 +90,7 @@ def check_is(name: str, data: DataSet) -> None:
         )
 
 
-def rows_for(data: DataSet, config: DataConfig, part: str) -> pd.DataFrame:
+def rows_for(data: DataSet, config: VideosConfig, part: str) -> pd.DataFrame:
     """The rows for training or for the test.
 
     Raises:
@@ -101,17 +101,17 @@ def rows_for(data: DataSet, config: DataConfig, part: str) -> pd.DataFrame:
     )
 
 
-def num_pairs(data: DataSet, config: DataConfig) -> int:
+def num_pairs(data: DataSet, config: PairConfig) -> int:
     """Items of an epoch of pre-training, before some groups are held out."""
     return len(pair_views(rows_for(data, config, "train"), config).targets)
 
 
-def num_labelled(data: DataSet, config: DataConfig, seed: int) -> int:
+def num_labelled(data: DataSet, config: ClipConfig, seed: int) -> int:
     """Videos of an epoch of fine-tuning."""
     return len(few_labels(rows_for(data, config, "train"), config, seed))
 
 
-def scaled(data: DataSet, config: DataConfig, scale: float, folder: Path) -> DataSet:
+def scaled(data: DataSet, config: VideosConfig, scale: float, folder: Path) -> DataSet:
     """A share of the performances of each class, of training and test alike; one of each at least.
 
     Nothing is written: `write_set` does so.
@@ -174,8 +174,7 @@ def write_set(data: DataSet) -> None:
     write_manifest(data.frame, file)
 
 
-def fewest_labelled(data: DataSet, config: DataConfig) -> int:
+def fewest_labelled(data: DataSet, config: VideosConfig) -> int:
     """Performances of the class that has the fewest for training; 0 where there are no labels."""
-    plain = replace(config, labels_per_class=None, label_fraction=None)
-    counts = rows_for(data, plain, "train").groupby("label")["group"].nunique()
+    counts = rows_for(data, config, "train").groupby("label")["group"].nunique()
     return 0 if counts.empty else int(counts.min())

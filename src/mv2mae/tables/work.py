@@ -14,7 +14,7 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 
-from mv2mae.config import DataConfig, FeatureConfig, FinetuneConfig, PretrainConfig, ProbeConfig
+from mv2mae.config import FeatureConfig, FinetuneConfig, PretrainConfig, ProbeConfig, VideosConfig
 from mv2mae.devices import best_device, device_type
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate
@@ -47,7 +47,7 @@ def is_done(part: Part, parts: Path) -> bool:
 def check_parts(plan: Plan) -> None:
     """Raises InputError where a part's folder holds a run with other settings, before anything is done."""
     for part in plan.parts:
-        if not isinstance(part.config, DataConfig):
+        if not isinstance(part.config, VideosConfig):
             check_run(part.folder(plan.options.parts), config_of(part, plan.options.parts))
 
 
@@ -145,7 +145,7 @@ def carry_out(part: Part, plan: Plan, *, device: str = "auto") -> None:
 
 def _do(part: Part, parts: Path, device: str) -> None:
     folder = part.folder(parts)
-    if not isinstance(part.config, DataConfig):
+    if not isinstance(part.config, VideosConfig):
         _train(config_of(part, parts), folder)
     elif is_first():
         assert part.needs is not None
@@ -196,7 +196,7 @@ def _timed(folder: Path) -> Iterator[Callable[[], float]]:
 
 def _device_of(part: Part, device: str) -> str:
     """What a part ran on: the name of the GPU, or of the processor."""
-    if isinstance(part.config, DataConfig):
+    if isinstance(part.config, VideosConfig):
         on_gpu = best_device(device) != "cpu"
     else:
         on_gpu = device_type(part.config.compute) == "cuda"

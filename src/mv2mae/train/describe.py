@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mv2mae.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, OptimConfig
+from mv2mae.config import ComputeConfig, FinetuneConfig, ModelConfig, OptimConfig, VideosConfig
 from mv2mae.devices import device_type
 from mv2mae.model.motion import configured_weights, effective_number
 from mv2mae.model.precision import precision_of
@@ -28,7 +28,7 @@ _SINGULAR = {
 }
 
 
-def describe_data(config: DataConfig, summary: Mapping[str, int]) -> str:
+def describe_data(config: VideosConfig, summary: Mapping[str, int]) -> str:
     """Counts, the manifest, and by what its training videos were chosen."""
     plurals = {name: name.replace("_", " ") for name in summary}
     counts = [counted(value, _SINGULAR.get(name, plurals[name]), plurals[name]) for name, value in summary.items()]

@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import EvalConfig, PretrainConfig
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.datamodule import make_loader
+from mv2mae.data.loader import make_loader
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.stream import STREAM

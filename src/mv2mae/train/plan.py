@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from mv2mae.config import DataConfig, FinetuneConfig, ModelConfig, PretrainConfig
+from mv2mae.config import FinetuneConfig, ModelConfig, PretrainConfig, VideosConfig
 from mv2mae.data.datamodule import finetune_data, pretrain_data
 from mv2mae.data.protocols import published_size
 from mv2mae.data.rehearsal import is_made_up
@@ -83,7 +83,7 @@ def _finetuning(config: FinetuneConfig) -> list[str]:
     ]
 
 
-def _published(data: DataConfig) -> tuple[int, str]:
+def _published(data: VideosConfig) -> tuple[int, str]:
     """Training videos of a public data set that is not there, and a word about it; 0 where a manifest tells them."""
     if is_made_up(data):
         return published_size(data.split), f"(training part of {data.split} as published; here it is made up)"

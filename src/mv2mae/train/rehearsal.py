@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from mv2mae.config import DataConfig, FinetuneConfig, PretrainConfig
+from mv2mae.config import ClipConfig, FinetuneConfig, PairConfig, PretrainConfig
 from mv2mae.data.datamodule import eval_data
 from mv2mae.data.rehearsal import is_made_up, write_rehearsal
 from mv2mae.errors import InputError
@@ -70,14 +70,19 @@ def rehearsal_of(config: Config, folder: Path) -> Config:
     log = dataclasses.replace(
         config.log, log_every=1, check_every=STEPS, save_every=STEPS, held_out_pairs=2, trackers=()
     )
-    return dataclasses.replace(config, data=_data(config.data, folder), optim=optim, compute=compute, log=log)
+    changes: dict[str, Any] = {"data": _data(config.data, folder), "optim": optim, "compute": compute, "log": log}
+    return dataclasses.replace(config, **changes)
 
 
-def _data(data: DataConfig, folder: Path) -> DataConfig:
-    if is_made_up(data):  # with one group of each class, from which no labels can be drawn
-        manifest = str(write_rehearsal(data.split, folder / "data"))
-        data = dataclasses.replace(data, manifest=manifest, labels_per_class=None, label_fraction=None)
-    return dataclasses.replace(data, cache="none", held_out_groups=1, validation_groups=0)
+def _data(data: PairConfig | ClipConfig, folder: Path) -> PairConfig | ClipConfig:
+    made_up = is_made_up(data)
+    if made_up:
+        data = dataclasses.replace(data, manifest=str(write_rehearsal(data.split, folder / "data")))
+    if isinstance(data, PairConfig):
+        return dataclasses.replace(data, cache="none", held_out_groups=1)
+    if made_up:  # with one group of each class, from which no labels can be drawn
+        data = dataclasses.replace(data, labels_per_class=None, label_fraction=None)
+    return dataclasses.replace(data, cache="none", validation_groups=0)
 
 
 def _read_a_test_video(config: FinetuneConfig, run: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mv2mae.config import ComputeConfig, OptimConfig
-from mv2mae.data.datamodule import make_loader
+from mv2mae.data.loader import make_loader
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.data.slow_items import WatchedItems, paths_of
 from mv2mae.errors import InputError

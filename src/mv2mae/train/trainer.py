@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from mv2mae.config import ComputeConfig, LogConfig
-from mv2mae.data.datamodule import worker_deaths_told
+from mv2mae.data.loader import worker_deaths_told
 from mv2mae.devices import device_type
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.files import LEFTOVERS, sweep

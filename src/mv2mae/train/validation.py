@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.datamodule import make_loader
+from mv2mae.data.loader import make_loader
 from mv2mae.errors import InputError
 from mv2mae.train.callbacks import Measurement, in_eval_mode
 from mv2mae.train.forward import eager

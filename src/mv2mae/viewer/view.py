@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mv2mae.config import DataConfig, ModelConfig
+from mv2mae.config import ModelConfig
 from mv2mae.data.calibration import told_cameras
 from mv2mae.data.cameras import Cameras
 from mv2mae.data.manifest import read_manifest
@@ -73,7 +73,7 @@ def _cameras(config: ModelConfig, manifest: str, file: str) -> Cameras | None:
     refused where they are of no use.
     """
     try:
-        return told_cameras(DataConfig(manifest=manifest, cameras=file))
+        return told_cameras(manifest, file)
     except InputError:
         if file or config.cameras != "none":
             raise

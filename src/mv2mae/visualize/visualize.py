@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import Progress
 
-from mv2mae.config import DataConfig, ModelConfig
+from mv2mae.config import ModelConfig
 from mv2mae.data.calibration import read_calibration, told_cameras
 from mv2mae.data.cameras import Cameras
 from mv2mae.errors import InputError
@@ -132,7 +132,7 @@ def known_cameras(config: ModelConfig, manifest: str, file: str) -> Cameras | No
         return None
     if not manifest:
         return read_calibration(file) if file else None
-    return told_cameras(DataConfig(manifest=manifest, cameras=file))
+    return told_cameras(manifest, file)
 
 
 def _footage(

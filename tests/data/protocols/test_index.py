@@ -11,7 +11,7 @@ import pytest
 from public_names import touch
 
 from mv2mae.cli import main
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.indexing import index
@@ -112,7 +112,7 @@ def test_the_mark_of_unsynchronised_sets_is_said_and_stays(tmp_path: Path, capsy
     assert "not synchronised" in capsys.readouterr().out
     assert not read_manifest(out)["synchronised"].any()
     with pytest.raises(InputError, match="2 of 2 groups are not synchronised"):
-        pretrain_data(DataConfig(manifest=str(out), split="nucla/xview"), num_frames=4, size=16, seed=0)
+        pretrain_data(PairConfig(manifest=str(out), split="nucla/xview"), num_frames=4, size=16, seed=0)
 
 
 def test_names_of_classes_are_found_beside_the_manifest(tmp_path: Path) -> None:
@@ -186,13 +186,13 @@ def test_known_cameras_beside_the_videos_are_told_of(tmp_path: Path, capsys: pyt
     assert f"2 known cameras in {takes}/cameras.json, beside the manifest, where training looks" in said
     assert "calib.yml cannot be used as known cameras: " in said
     assert "rig " not in said
-    assert len(cameras_of(DataConfig(manifest=str(takes / "m.csv"))).rig) == 2
+    assert len(cameras_of(str(takes / "m.csv")).rig) == 2
 
     index("folder", takes, tmp_path / "m.csv", pattern="{group}/{view}.mp4", probe=False)
     told = re.search(
         r"2 known cameras in .*; for model.cameras=rays add --data.cameras '(.*)'", capsys.readouterr().out
     )
     assert told
-    config = DataConfig(manifest=str(tmp_path / "m.csv"), cameras=told[1])
-    assert len(cameras_of(config).rig) == 2
-    assert not cameras_of(DataConfig(manifest=str(tmp_path / "m.csv"))).rig
+    config = PairConfig(manifest=str(tmp_path / "m.csv"), cameras=told[1])
+    assert len(cameras_of(config.manifest, config.cameras).rig) == 2
+    assert not cameras_of(str(tmp_path / "m.csv")).rig

@@ -14,7 +14,7 @@ from tiny_runs import FINETUNING, PRETRAINING
 from tiny_videos import time_of
 
 from mv2mae.cli import main
-from mv2mae.config import DataConfig, EvalConfig
+from mv2mae.config import EvalConfig, PairConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.indexing import index
@@ -96,7 +96,7 @@ def test_prepared_and_paired_they_show_the_same_moments(version, sets, tmp_path)
         assert before["group"] == after["group"]
         np.testing.assert_allclose(shown(after), shown(before), atol=0.024)  # encoded twice; frames: 0.05
     for manifest in (tmp_path / "m.parquet", tmp_path / "prepared" / "manifest.parquet"):
-        config = DataConfig(manifest=str(manifest), frame_stride=1, cache="none", crop="centre")
+        config = PairConfig(manifest=str(manifest), frame_stride=1, cache="none", crop="centre")
         data = pretrain_data(config, num_frames=2, size=32, seed=0, problems_file=tmp_path / "p.jsonl")
         for i in range(len(data.train)):
             item = data.train[i]
@@ -106,7 +106,7 @@ def test_prepared_and_paired_they_show_the_same_moments(version, sets, tmp_path)
 def test_a_test_of_an_episode_takes_no_frame_of_its_neighbours(sets, tmp_path):
     frame = indexed(sets["v3.0"], tmp_path / "m.parquet")
     row = frame[(frame["group"] == "cubes/ep000001") & (frame["view"] == FRONT)]
-    config = DataConfig(manifest=str(tmp_path / "m.parquet"), frame_stride=2)
+    config = PairConfig(manifest=str(tmp_path / "m.parquet"), frame_stride=2)
     clips = EvalDataset(row, config, num_frames=4, size=32, test=EvalConfig(num_clips=2, num_crops=1), videos=Videos())
     times = time_of(clips[0]["clips"][0])
     assert times.min() > shown_at(1, 0) - 0.012
@@ -231,7 +231,7 @@ def test_from_robot_data_to_predicted_tasks(sets, tmp_path):
     indexed(sets["v3.0"], tmp_path / "m.parquet")
     prepare(tmp_path / "m.parquet", tmp_path / "prepared", StoreConfig(short_side=32), processes=1)
     manifest = str(tmp_path / "prepared" / "manifest.parquet")
-    data = DataConfig(manifest=manifest, split="lerobot/episodes", frame_stride=1, cache="memory")
+    data = PairConfig(manifest=manifest, split="lerobot/episodes", frame_stride=1, cache="memory")
     start = pretrain(dataclasses.replace(PRETRAINING, data=data), tmp_path / "pretrain")
     run = finetune(dataclasses.replace(FINETUNING, data=data, init=str(start)), tmp_path / "finetune")
     rows = select(read_manifest(manifest), split="lerobot/episodes", part="test")

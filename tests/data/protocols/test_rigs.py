@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from tiny_videos import write_video
 
-from mv2mae.config import DataConfig
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.indexing import index
 from mv2mae.data.manifest import read_manifest
@@ -116,7 +115,7 @@ def test_takes_know_their_cameras_and_parts(tmp_path: Path) -> None:
     manifest = index("egoexo4d", root, tmp_path / "egoexo.csv")
     frame = read_manifest(manifest)
     assert set(frame["part"]) == {"val"}
-    cameras = cameras_of(DataConfig(manifest=str(manifest)))
+    cameras = cameras_of(str(manifest))
     camera = cameras.of_rows(frame)[0]
     position, seen = np.array([1.691723, 0.545741, -0.116511]), np.array([0.3, -0.2, 2.0])
     np.testing.assert_allclose(camera.position, position, atol=1e-5)

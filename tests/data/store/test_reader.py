@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.datamodule import finetune_data, pretrain_data
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare, stream_shard
@@ -126,7 +126,7 @@ def test_a_streamed_shard_holds_what_the_index_finds(stored: Path) -> None:
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_training_sees_the_same_windows_as_on_the_files(files: Path, stored: Path, index: int) -> None:
     def data(manifest: Path) -> object:
-        config = DataConfig(manifest=str(manifest), crop="centre", frame_stride=2)
+        config = PairConfig(manifest=str(manifest), crop="centre", frame_stride=2)
         return pretrain_data(config, num_frames=4, size=48, seed=3, progress=False).train
 
     ours, theirs = data(stored), data(files)
@@ -147,7 +147,7 @@ def test_segments_give_the_same_windows_as_the_whole_file(tmp_path: Path) -> Non
     prepare(files, tmp_path / "out", progress=False)
     clips = []
     for manifest in (files, tmp_path / "out" / "manifest.parquet"):
-        config = DataConfig(manifest=str(manifest), frame_stride=2)
+        config = PairConfig(manifest=str(manifest), frame_stride=2)
         clips.append(finetune_data(config, num_frames=8, size=64, num_repeats=1, seed=0, progress=False).train)
     for index in range(4):
         for offset in (0.0, 0.37, 1.0):
@@ -158,7 +158,7 @@ def test_segments_give_the_same_windows_as_the_whole_file(tmp_path: Path) -> Non
 
 def test_memory_and_store_give_the_same_clips(stored: Path) -> None:
     def target(cache: str) -> torch.Tensor:
-        config = DataConfig(manifest=str(stored), crop="centre", frame_stride=2, cache=cache, cache_size=48)  # type: ignore[arg-type]
+        config = PairConfig(manifest=str(stored), crop="centre", frame_stride=2, cache=cache, cache_size=48)  # type: ignore[arg-type]
         return pretrain_data(config, num_frames=4, size=48, seed=0, progress=False).train[(0, 0)]["target"]
 
     assert torch.equal(target("none"), target("memory"))

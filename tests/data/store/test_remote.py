@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data import remote
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.manifest import read_manifest, write_manifest
@@ -50,7 +50,7 @@ def test_stores_behind_urls_are_read_through_the_cache(stored: Path, tmp_path: P
         assert torch.equal(read_frames(there, [0.2, 0.6]), read_frames(here, [0.2, 0.6]))
     kept = sorted(f.name.split("-", 1)[1] for f in cache.iterdir() if not f.name.startswith("."))
     assert kept == ["index.parquet", "manifest.parquet", "shard-000000.tar", "shard-000001.tar"]
-    config = DataConfig(manifest=f"{url}/manifest.parquet", frame_stride=2)
+    config = PairConfig(manifest=f"{url}/manifest.parquet", frame_stride=2)
     data = pretrain_data(config, num_frames=4, size=48, seed=0, progress=False)
     assert data.train[(0, 0)]["target"].shape == (3, 4, 48, 48)
 

@@ -11,7 +11,7 @@ import pytest
 from recordings import film, noises, recorded, walker
 
 from mv2mae.cli import main
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 
@@ -64,7 +64,7 @@ def test_offsets_and_a_drift_by_sound_make_clips_show_one_moment(heard: list, tm
     assert np.isnan(frame["rate"][0])
     assert frame["rate"][1] == pytest.approx(20 * 1.0005, abs=0.002)
     assert json.loads((tmp_path / "s.classes.json").read_text()) == ["walk"]
-    data = pretrain_data(DataConfig(manifest=str(tmp_path / "s.csv"), frame_stride=20), num_frames=16, size=32, seed=0)
+    data = pretrain_data(PairConfig(manifest=str(tmp_path / "s.csv"), frame_stride=20), num_frames=16, size=32, seed=0)
     times = data.train.window([0, 1], offset=1.0)
     true = 3 + times[0], 2.3 + times[1] / 1.0005
     np.testing.assert_allclose(*true, atol=0.01)

@@ -22,7 +22,6 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import Progress, TaskID
 
-from mv2mae.config import DataConfig
 from mv2mae.data.calibration import CAMERAS_NAME, cameras_of, prepared_cameras
 from mv2mae.data.cameras import Cameras
 from mv2mae.data.images import version_of
@@ -166,7 +165,7 @@ def _plan(frame: pd.DataFrame, config: StoreConfig) -> list[list[Source]]:
 def _known_cameras(manifest: str, file: str, frame: pd.DataFrame, out: Path, config: StoreConfig) -> Cameras:
     """The cameras of the originals. Those that were not asked for and do not fit are left out, with a word."""
     try:
-        known = cameras_of(DataConfig(manifest=manifest, cameras=file))
+        known = cameras_of(manifest, file)
         known.vectors(frame)
     except InputError as error:
         if file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mv2mae.config import DataConfig, FeatureConfig
+from mv2mae.config import FeatureConfig, VideosConfig
 from mv2mae.data.labels import class_names
 from mv2mae.errors import InputError
 from mv2mae.studies.embedding.figure import embedding_figure, require_package
@@ -33,7 +33,7 @@ def map_of_clips(
     require_package(config.method)
     rows = some_groups(manifest_rows(manifest, query), max_groups, seed=config.seed)
     stride, fps = clip_rate(load_subject(weights).about, config.frame_stride)
-    data = DataConfig(manifest=manifest, frame_stride=stride, fps=fps)
+    data = VideosConfig(manifest=manifest, frame_stride=stride, fps=fps)
     features = extract_features(frozen_encoder(weights), rows, data, FeatureConfig())
     labels = sorted(rows["label"].dropna().astype(int).unique())
     classes = dict(zip(labels, class_names(manifest, labels), strict=True))

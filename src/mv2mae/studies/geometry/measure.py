@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from rich.progress import track
 from torch import Tensor
 
-from mv2mae.config import DataConfig, GeometryConfig, ModelConfig
+from mv2mae.config import GeometryConfig, ModelConfig, VideosConfig
 from mv2mae.errors import InputError
 from mv2mae.model.attention_maps import CrossAttentionMaps, check_cross_view, cross_attention_layers
 from mv2mae.model.pretraining import MV2MAE
@@ -207,7 +207,7 @@ def drawing(weights: str | Path, config: GeometryConfig) -> SynthConfig:
     size = stored.config.image_size
     if size % 2 or not 32 <= size <= 480:
         raise InputError(f"{weights} takes clips of {size} pixels; only even sizes from 32 to 480 can be drawn")
-    stride = config.frame_stride or stored.about.get("frame_stride") or DataConfig().frame_stride
+    stride = config.frame_stride or stored.about.get("frame_stride") or VideosConfig().frame_stride
     return SynthConfig(
         cameras=config.cameras,
         num_cameras=config.num_cameras,

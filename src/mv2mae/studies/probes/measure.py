@@ -14,9 +14,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
-from mv2mae.data.datamodule import rows_of_part
+from mv2mae.config import FeatureConfig, ProbeConfig, VideosConfig
 from mv2mae.data.labels import class_names, count_untrained, match_labels
+from mv2mae.data.selection import rows_of_part
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import accuracy, fuse_views, top1_with_interval
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
@@ -58,7 +58,7 @@ class LabelledRows:
         return [self.names[label] for label in self.labels]
 
 
-def labelled(train: pd.DataFrame, test: pd.DataFrame, data: DataConfig) -> LabelledRows:
+def labelled(train: pd.DataFrame, test: pd.DataFrame, data: VideosConfig) -> LabelledRows:
     """Training and test rows with their classes' names; those of another manifest matched by name.
 
     Raises:
@@ -74,7 +74,7 @@ def labelled(train: pd.DataFrame, test: pd.DataFrame, data: DataConfig) -> Label
     return LabelledRows(train, test, {**names, **learnt})
 
 
-def check_divided(data: DataConfig, what: str) -> None:
+def check_divided(data: VideosConfig, what: str) -> None:
     """Raises InputError unless something tells training from test videos; `what` learns and is tested."""
     if not (data.split or data.test_manifest or (data.train_query and data.test_query)):
         raise InputError(
@@ -83,7 +83,7 @@ def check_divided(data: DataConfig, what: str) -> None:
         )
 
 
-def labelled_rows(data: DataConfig) -> LabelledRows:
+def labelled_rows(data: VideosConfig) -> LabelledRows:
     """The training and the test part of a split, or of two queries.
 
     Raises:
@@ -164,7 +164,7 @@ def score_of(scores: pd.DataFrame, settings: Mapping[str, Any]) -> ProbeScore:
 
 def probe(
     source: str | Path,
-    data: DataConfig,
+    data: VideosConfig,
     features: FeatureConfig,
     config: ProbeConfig,
     out: str | Path,

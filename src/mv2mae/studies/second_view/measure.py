@@ -13,7 +13,7 @@ from jaxtyping import Float
 from rich.progress import track
 from torch import Tensor
 
-from mv2mae.config import DataConfig, SecondViewConfig
+from mv2mae.config import PairConfig, SecondViewConfig
 from mv2mae.model.attention_maps import check_cross_view
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 from mv2mae.model.second_view import EMPTY, MASK_TOKENS, SourceLosses, compare_sources
@@ -32,7 +32,7 @@ _DRAWS = 2000
 
 
 def measure(
-    weights: str | Path, data: DataConfig, config: SecondViewConfig, *, device: torch.device | str = "cpu"
+    weights: str | Path, data: PairConfig, config: SecondViewConfig, *, device: torch.device | str = "cpu"
 ) -> pd.DataFrame:
     """A row for each pair and kind of tokens: `group`, `angle` in degrees, `at` (of `config.angles` the one it counts
     with, NaN where cameras are not known), `tokens`, and sums over its tokens: `weight`
@@ -163,7 +163,7 @@ def _relative(sums: pd.DataFrame, base: str, name: str, seed: int, *, below: boo
 
 
 def second_view(
-    weights: str | Path, data: DataConfig, config: SecondViewConfig, *, device: torch.device | str = "cpu"
+    weights: str | Path, data: PairConfig, config: SecondViewConfig, *, device: torch.device | str = "cpu"
 ) -> tuple[SecondViewResult, pd.DataFrame]:
     """Measure and summarise: what goes to second_view.json, and the rows behind it.
 

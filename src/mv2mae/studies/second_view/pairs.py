@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mv2mae.config import DataConfig, SecondViewConfig
+from mv2mae.config import PairConfig, SecondViewConfig
 from mv2mae.data.calibration import cameras_of, told_cameras
 from mv2mae.data.cameras import CAMERA_SIZE
 from mv2mae.data.datamodule import held_out_batch, unaugmented
@@ -73,7 +73,7 @@ def drawn_pairs(weights: str | Path, config: SecondViewConfig) -> Iterator[Asked
         num_groups=config.performances + 1,
         num_frames=stored.config.num_frames,
         fps=float(stored.about.get("fps") or FRAME_RATE)
-        / (stored.about.get("frame_stride") or DataConfig().frame_stride),
+        / (stored.about.get("frame_stride") or PairConfig().frame_stride),
         size=size,
         difficulty=config.difficulty,
         truth=TRUTH,
@@ -120,7 +120,7 @@ def co_visible(view: View, other: View, tubelet_size: Size3) -> Bool[np.ndarray,
     return np.asarray(shares.ravel() >= _SEEN)
 
 
-def video_pairs(weights: str | Path, data: DataConfig, config: SecondViewConfig) -> Iterator[Asked]:
+def video_pairs(weights: str | Path, data: PairConfig, config: SecondViewConfig) -> Iterator[Asked]:
     """Pairs of a manifest's test part (all of it without a split or query), spread evenly over its performances.
 
     Raises:
@@ -129,6 +129,7 @@ def video_pairs(weights: str | Path, data: DataConfig, config: SecondViewConfig)
     stored = read_weights(weights).config
     data = replace(unaugmented(data), crop="centre")
     rows = select(read_manifest(data.manifest), split=data.split, part="test", query=data.test_query)
+    told = stored.cameras != "none" and config.known_cameras
     pairs = PairDataset(
         rows,
         data,
@@ -136,7 +137,7 @@ def video_pairs(weights: str | Path, data: DataConfig, config: SecondViewConfig)
         size=stored.image_size,
         seed=config.seed,
         videos=Videos(),
-        cameras=cameras_of(data) if stored.cameras == "none" or not config.known_cameras else told_cameras(data),
+        cameras=(told_cameras if told else cameras_of)(data.manifest, data.cameras),
     )
     yield from pairs_of(pairs, config.performances, batch_size=config.batch_size, seed=config.seed)
 

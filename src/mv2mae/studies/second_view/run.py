@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from mv2mae.config import DataConfig, SecondViewConfig
+from mv2mae.config import PairConfig, SecondViewConfig
 from mv2mae.evaluate.tables import print_table
 from mv2mae.files import atomic_write, make_writable
 from mv2mae.studies.second_view.figure import RISES, cells, second_view_figure
@@ -25,7 +25,7 @@ _NOTES = (
 
 
 def run_second_view(
-    weights: str, data: DataConfig, config: SecondViewConfig, out: Path, *, device: str = "cpu"
+    weights: str, data: PairConfig, config: SecondViewConfig, out: Path, *, device: str = "cpu"
 ) -> None:
     """Measure, print, and write `second_view.json`, `second_view.png` and the rows, `second_view.csv`.
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
-from mv2mae.data.datamodule import manifest_of_part, rows_of_part
+from mv2mae.config import FeatureConfig, ProbeConfig, VideosConfig
 from mv2mae.data.manifest import read_manifest
+from mv2mae.data.selection import manifest_of_part, rows_of_part
 from mv2mae.errors import InputError
 from mv2mae.studies.features import Features, extract_features, frozen_encoder
 from mv2mae.studies.probes.measure import (
@@ -42,7 +42,7 @@ from mv2mae.synthetic.world.cameras import read_cameras
 from mv2mae.wording import counted
 
 
-def rows_of_all_views(data: DataConfig) -> LabelledRows:
+def rows_of_all_views(data: VideosConfig) -> LabelledRows:
     """Training and test performances, each with all of its views.
 
     A split (or two queries) says which performances are for training; the test ones are those of its test part
@@ -71,7 +71,7 @@ def rows_of_all_views(data: DataConfig) -> LabelledRows:
     return labelled(train, test, data)
 
 
-def _of_groups(data: DataConfig, part: str, groups: Collection[str]) -> pd.DataFrame:
+def _of_groups(data: VideosConfig, part: str, groups: Collection[str]) -> pd.DataFrame:
     frame = read_manifest(manifest_of_part(data, part))
     return frame[frame["group"].isin(groups)].reset_index(drop=True)
 
@@ -93,7 +93,7 @@ def with_azimuths(rows: pd.DataFrame, manifest: str, cameras: str = "") -> pd.Da
 
 def view_robustness(
     source: str | Path,
-    data: DataConfig,
+    data: VideosConfig,
     features: FeatureConfig,
     config: ProbeConfig,
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mv2mae.config import DataConfig, FeatureConfig, ProbeConfig
+from mv2mae.config import FeatureConfig, ProbeConfig, VideosConfig
 from mv2mae.files import make_writable
 from mv2mae.studies.view_robustness.figure import robustness_figure
 from mv2mae.studies.view_robustness.measure import view_robustness
@@ -13,7 +13,7 @@ from mv2mae.studies.view_robustness.tables import print_robustness, write_robust
 
 
 def run_robustness(
-    weights: str, data: DataConfig, features: FeatureConfig, config: ProbeConfig, out: Path, **options: Any
+    weights: str, data: VideosConfig, features: FeatureConfig, config: ProbeConfig, out: Path, **options: Any
 ) -> None:
     """Measure, print, and write `robustness.json`, `.csv` and `.png`.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mv2mae.config import DataConfig
+from mv2mae.config import PairConfig, VideosConfig
 from mv2mae.data.manifest import read_manifest, sample_manifest
 from mv2mae.data.pairing import pair_views
 from mv2mae.data.protocols import select
@@ -17,7 +17,7 @@ from mv2mae.errors import InputError
 from mv2mae.runs import CONFIG_NAME, read_config
 
 
-def views_of_training(source: str | Path, data: DataConfig) -> tuple[list[str], list[str]]:
+def views_of_training(source: str | Path, data: VideosConfig) -> tuple[list[str], list[str]]:
     """Views of this manifest that an encoder was trained on, in its last training and in those that it started from.
 
     Returns:
@@ -68,7 +68,7 @@ def _trained_rows(frame: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFr
     if "augment" in settings:  # a fine-tuning
         return rows
     choice = ("num_sources", "target_views", "source_views", "nearest_sources", "camera_angles")
-    return pair_views(rows, DataConfig(**{name: stored[name] for name in choice if name in stored})).frame
+    return pair_views(rows, PairConfig(**{name: stored[name] for name in choice if name in stored})).frame
 
 
 def _same_manifest(one: str, other: str) -> bool:

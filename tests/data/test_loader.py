@@ -18,8 +18,9 @@ import pandas as pd
 import pytest
 
 from mv2mae.bench.loading import resident_bytes
-from mv2mae.config import DataConfig
-from mv2mae.data.datamodule import make_loader, pretrain_data, worker_deaths_told
+from mv2mae.config import PairConfig
+from mv2mae.data.datamodule import pretrain_data
+from mv2mae.data.loader import make_loader, worker_deaths_told
 from mv2mae.data.manifest import write_manifest
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.views import PairBatch, collate_pairs
@@ -31,7 +32,7 @@ ENDLESS = 100_000
 @pytest.fixture
 def batches(takes: pd.DataFrame, tmp_path: Path) -> Callable[..., Iterator[PairBatch]]:
     def make(num_workers: int = 2, cache: str = "none") -> Iterator[PairBatch]:
-        config = DataConfig(
+        config = PairConfig(
             manifest=str(write_manifest(takes, tmp_path / "m.csv")), cache=cache, held_out_groups=1  # type: ignore[arg-type]
         )  # fmt: skip
         data = pretrain_data(config, num_frames=8, size=32, seed=0, progress=False)
@@ -102,13 +103,14 @@ def test_memory_of_workers_is_flat(batches: Callable[..., Iterator[PairBatch]]) 
 
 ORPHANS = """
 import multiprocessing, sys, time
-from mv2mae.config import DataConfig
-from mv2mae.data.datamodule import make_loader, pretrain_data
+from mv2mae.config import PairConfig
+from mv2mae.data.datamodule import pretrain_data
+from mv2mae.data.loader import make_loader
 from mv2mae.data.sampling import StepSampler
 from mv2mae.data.views import collate_pairs
 
 if __name__ == "__main__":
-    data = pretrain_data(DataConfig(manifest=sys.argv[1], held_out_groups=1), num_frames=8, size=32, seed=0)
+    data = pretrain_data(PairConfig(manifest=sys.argv[1], held_out_groups=1), num_frames=8, size=32, seed=0)
     sampler = StepSampler(len(data.train), 4, 100_000, seed=0)
     loader = make_loader(data.train, sampler, device_batch_size=4, num_workers=2, collate=collate_pairs)
     batches = iter(loader)

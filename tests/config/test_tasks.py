@@ -1,0 +1,65 @@
+"""Settings of the other task: old runs and recipes that name them, commands that give them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mv2mae.cli.main import main
+from mv2mae.config import FinetuneConfig, PretrainConfig
+from mv2mae.errors import InputError
+from mv2mae.recipes import load_recipe
+from mv2mae.runs import plain, read_config
+
+STORED = Path(__file__).parents[1] / "stored"
+"""Of the last version in which both tasks had all settings of the data; each sets one of the other task's."""
+OLD = {
+    "pretrain": (PretrainConfig, "flip", ("true", "false"), "fine-tuning (`mv2mae finetune`)", "pre-training"),
+    "finetune": (FinetuneConfig, "num_sources", ("2", "1"), "pre-training (`mv2mae pretrain`)", "fine-tuning"),
+}
+
+
+@pytest.mark.parametrize("task", OLD)
+def test_an_old_run_says_what_had_no_effect_and_keeps_the_rest(task, tmp_path, caplog):
+    kind, name, (value, default), other, own = OLD[task]
+    file = tmp_path / "config.yaml"
+    shutil.copy(STORED / f"{task}-config.yaml", file)
+    stored = read_config(tmp_path)["data"]
+    stored.pop("stream", None)  # to which a later version may add
+    assert set(stored) <= set(kind().data.__dataclass_fields__)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{file}: data.{name} is a setting of {other} and has no effect on {own}"
+    ]
+    as_recipe = tmp_path / "recipe.yaml"
+    as_recipe.write_text(file.read_text().replace(f"  {name}: {value}\n", f"  {name}: {default}\n"))
+    made = plain(load_recipe(as_recipe, kind).data)
+    assert stored == {part: made[part] for part in stored}
+    with pytest.raises(InputError, match=rf"config.yaml: data.{name} is a setting of {other[:11]}.*; leave it"):
+        load_recipe(file, kind)
+
+
+def test_old_settings_at_their_default_are_dropped_without_a_word(tmp_path, caplog):
+    text = (STORED / "finetune-config.yaml").read_text().replace("num_sources: 2", "num_sources: 1")
+    (tmp_path / "config.yaml").write_text("\n".join(text.splitlines()[1:]))  # without the seal of what was written
+    assert "stream" not in read_config(tmp_path)["data"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("command", "tasks"),
+    [
+        ("pretrain --data.flip true", "fine-tuning (`mv2mae finetune`)"),
+        ("finetune --data.num-repeats 2", "pre-training (`mv2mae pretrain`)"),
+        ("probe runs/x --data.crop centre", "pre-training (`mv2mae pretrain`) and fine-tuning (`mv2mae finetune`)"),
+    ],
+)
+def test_an_option_of_another_task_is_named(command, tasks, capsys):
+    verb, option = command.split()[0], next(word for word in command.split() if word.startswith("--"))
+    assert main(command.split()) == 1
+    said = capsys.readouterr().err
+    assert said == f"mv2mae {verb}: error: {option} is an option of {tasks}, not of `mv2mae {verb}`; leave it out\n"
+
+
+def test_a_recipe_of_another_task_is_told(capsys):
+    assert main(["finetune", "--recipe", "as-videomae"]) == 1
+    assert "recipe as-videomae: data.synchronised is a setting of pre-training" in capsys.readouterr().err
