@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import EvalConfig, PairConfig
+from mv2mae.config import ClipConfig, EvalConfig, PairConfig
 from mv2mae.data.datamodule import eval_data, finetune_data, held_out_batch, pretrain_data
 from mv2mae.data.held_out import describe_held_out
 from mv2mae.data.loader import make_loader
@@ -150,7 +150,7 @@ def test_files_that_are_not_there_are_set_aside(takes: pd.DataFrame, tmp_path: P
 
 
 def test_finetuning_takes_the_parts_of_a_split(manifest: Path) -> None:
-    config = PairConfig(manifest=str(manifest), split="synthetic/xsub")
+    config = ClipConfig(manifest=str(manifest), split="synthetic/xsub")
     data = finetune_data(config, **SHAPE, num_repeats=2, seed=0)
     assert data.summary == {"videos": 6, "groups": 3, "classes": 3, "set_aside": 0}
     test = eval_data(config, **SHAPE, test=EvalConfig(num_clips=2, num_crops=2))

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import PairConfig
+from mv2mae.config import ClipConfig, PairConfig
 from mv2mae.data.datamodule import finetune_data, pretrain_data
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.store import StoreConfig, prepare, stream_shard
@@ -147,7 +147,7 @@ def test_segments_give_the_same_windows_as_the_whole_file(tmp_path: Path) -> Non
     prepare(files, tmp_path / "out", progress=False)
     clips = []
     for manifest in (files, tmp_path / "out" / "manifest.parquet"):
-        config = PairConfig(manifest=str(manifest), frame_stride=2)
+        config = ClipConfig(manifest=str(manifest), frame_stride=2)
         clips.append(finetune_data(config, num_frames=8, size=64, num_repeats=1, seed=0, progress=False).train)
     for index in range(4):
         for offset in (0.0, 0.37, 1.0):
