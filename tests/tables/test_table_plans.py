@@ -1,6 +1,7 @@
 """How tables are laid out: what is shared, what it costs, on which videos. No video is read."""
 
 import dataclasses
+import json
 from functools import cache
 
 import pandas as pd
@@ -150,18 +151,29 @@ def test_equal_computation_is_counted_in_operations(tmp_path):
 def test_a_column_may_test_on_another_data_set(tmp_path):
     """Static and moving cameras: one fine-tuning, tested on both."""
     still = read_manifest(few_videos(tmp_path))
-    moving = write_manifest(still.assign(fps=still["fps"] + 1), tmp_path / "moving.csv")
-    options = StudyOptions(data=(str(tmp_path / "few.csv"), str(moving)), out=tmp_path, split="synthetic/xsub")
+    for name in ("static", "moving"):  # generated sets that differ in their cameras have the same manifest
+        (tmp_path / name).mkdir()
+        write_manifest(still, tmp_path / name / f"{name}.csv")
+        motion = {"static": "none", "moving": "moving"}[name]
+        (tmp_path / name / "synth.json").write_text(json.dumps({"config": {"camera_motion": motion}}))
+    data = tuple(str(tmp_path / name / f"{name}.csv") for name in ("static", "moving"))
+    options = StudyOptions(data=data, out=tmp_path, split="synthetic/xsub")
     plan = plan_table(load_table("moving"), options)
     stages = [part.stage for part in plan.parts]
     # per training: static and moving, with and without motion weights; seven fine-tunings, each tested twice
     assert [stages.count(stage) for stage in ("pretrain", "finetune", "test")] == [3 * 4, 3 * 7, 3 * 14]
     for cell in plan.cells:
         for test in (part for training in cell.trainings for part in training.parts):
-            assert test.data.manifest.endswith("few.csv" if cell.column.name == "static" else "moving.csv")
+            assert test.data.manifest.endswith("static.csv" if cell.column.name == "static" else "moving.csv")
             assert test.config.manifest == test.data.manifest
             tuned = test.needs
-            assert tuned.data.manifest.endswith("moving.csv" if cell.row.name == "all moving" else "few.csv")
+            assert tuned.data.manifest.endswith("moving.csv" if cell.row.name == "all moving" else "static.csv")
+    digests = {part.data.digest for part in plan.parts}
+    for name in ("static", "moving"):  # as of prepared stores
+        (tmp_path / name / "synth.json").unlink()
+    apart = {part.data.digest for part in plan_table(load_table("moving"), options).parts}
+    assert len(digests) == len(apart) == 2
+    assert digests != apart
     trained = write_manifest(still.query("subject in [1, 2]"), tmp_path / "trained.csv")
     options = dataclasses.replace(options, data=(options.data[0], str(trained)))
     with pytest.raises(InputError, match="the test part of synthetic/xsub .* picks none of 12 videos"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,15 @@ def open_sets(names: tuple[str, ...], given: tuple[str, ...]) -> dict[str, DataS
             f"give --data {wanted}"
         )
     by_name |= dict(zip(missing, others, strict=True))
-    return {name: _opened(by_name[name]) for name in names}
+    opened = {name: _opened(by_name[name]) for name in names}
+    return {name: _told_apart(data, opened.values()) for name, data in opened.items()}
+
+
+def _told_apart(data: DataSet, every: Iterable[DataSet]) -> DataSet:
+    """Manifests with the same rows in different places name different videos, for instance of two stores."""
+    if all(other.manifest == data.manifest or other.digest != data.digest for other in every):
+        return data
+    return replace(data, digest=digest_of(data.digest, data.manifest))
 
 
 def _opened(manifest: str) -> DataSet:
@@ -66,9 +75,21 @@ def _opened(manifest: str) -> DataSet:
     file = sample_manifest() if manifest == "sample" else Path(manifest)
     content = file.read_bytes() if file.is_file() else frame.to_csv().encode()
     names = sorted(read_class_names(manifest).items())
-    digest = digest_of(hashlib.sha256(content).hexdigest(), names)
+    digest = digest_of(hashlib.sha256(content).hexdigest(), names, *_generated_with(manifest))
     absolute = manifest if manifest == "sample" or "://" in manifest else str(file.absolute())
     return DataSet(manifest=absolute, digest=digest, frame=frame)
+
+
+def _generated_with(manifest: str) -> tuple[str, ...]:
+    """The settings of generated videos, which their manifest does not tell: moving cameras have the same names."""
+    file = None if manifest == "sample" else beside(manifest, "synth.json")
+    if file is None:
+        return ()
+    text = file.read_text(encoding="utf-8")
+    try:
+        return (json.dumps(json.loads(text)["config"], sort_keys=True),)
+    except (ValueError, KeyError, TypeError):
+        return (text,)
 
 
 def check_is(name: str, data: DataSet) -> None:
