@@ -20,6 +20,7 @@ from typing import Any
 
 from tiny_runs import FINETUNING, PRETRAINING
 
+from mv2mae import files
 from mv2mae.train import checkpoints
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
@@ -112,7 +113,7 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     in_the_file = kill_in_call(checkpoints._Patient, "write", 5)
     not_yet_renamed = kill_in_call(os, "replace", 0, lambda source, target: Path(target).suffix == ".ckpt")
-    renamed_not_synced = kill_in_call(checkpoints, "_sync_folder", 1)
+    renamed_not_synced = kill_in_call(files, "_sync_folder", 1, lambda folder: folder.name == "checkpoints")
     aims = [in_the_file, not_yet_renamed, renamed_not_synced]
     pretraining, finetuning = (
         dataclasses.replace(config, log=dataclasses.replace(config.log, save_every=1))

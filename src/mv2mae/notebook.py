@@ -97,9 +97,13 @@ class Tested:
 
 
 def pretrain(
-    videos: Any = None, run: str | Path = "runs/pretrain", *, recipe: str = "sample-pretrain", fps: float = 30.0,
+    videos: Any = None,
+    run: str | Path = "runs/pretrain",
+    *,
+    recipe: str = "sample-pretrain",
+    fps: float = 30.0,
     **settings: Any,
-) -> Trained:  # fmt: skip
+) -> Trained:
     """Learns from several views without labels, or goes on with a run that was stopped.
 
     Args:
@@ -124,9 +128,15 @@ def pretrain(
 
 
 def finetune(
-    videos: Any = None, run: str | Path = "runs/finetune", *, start: Any = None, recipe: str = "sample-finetune",
-    labels: Sequence[int | str] | None = None, fps: float = 30.0, **settings: Any,
-) -> Classifier:  # fmt: skip
+    videos: Any = None,
+    run: str | Path = "runs/finetune",
+    *,
+    start: Any = None,
+    recipe: str = "sample-finetune",
+    labels: Sequence[int | str] | None = None,
+    fps: float = 30.0,
+    **settings: Any,
+) -> Classifier:
     """Trains a classifier, or goes on with a run that was stopped.
 
     Args:
@@ -154,9 +164,14 @@ def finetune(
 
 
 def evaluate_run(
-    run: Any, videos: Any = None, *, labels: Sequence[int | str] | None = None, fps: float = 30.0, device: str = "auto",
+    run: Any,
+    videos: Any = None,
+    *,
+    labels: Sequence[int | str] | None = None,
+    fps: float = 30.0,
+    device: str = "auto",
     **settings: Any,
-) -> Tested:  # fmt: skip
+) -> Tested:
     """Tests a classifier, single views and fused.
 
     Args:
@@ -182,8 +197,9 @@ def evaluate_run(
         given = _with_data(videos, folder / "test-data", {}, labels=labels, fps=fps)["data"]
         values |= {**given, "train_query": "", "test_query": "", "test_manifest": None}
     known = {name: values[name] for name in VideosConfig.__dataclass_fields__ if name in values and name != "stream"}
-    figures = evaluate_files(folder, VideosConfig(**known), EvalConfig(**{**test, **settings}), out,
-                             device=best_device(device))  # fmt: skip
+    figures = evaluate_files(
+        folder, VideosConfig(**known), EvalConfig(**{**test, **settings}), out, device=best_device(device)
+    )
     write_pages(out)
     return Tested(out, figures)
 

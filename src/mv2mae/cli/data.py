@@ -100,8 +100,9 @@ def _sync_options(parser: ArgumentParser) -> None:
         "--out", type=str, required=True, help="manifest to write; STEM.sync.json and .png go beside it"
     )
     parser.add_argument("--evidence", type=str, default="both", help="sound, motion or both: motion without sound")
-    parser.add_argument("--untold", type=str, default="mark", help="views that cannot be told: mark as not "
-                        "synchronised, keep or drop")  # fmt: skip
+    parser.add_argument(
+        "--untold", type=str, default="mark", help="views that cannot be told: mark as not synchronised, keep or drop"
+    )
     parser.add_argument("--tolerance", type=float, default=0.05, help="seconds that motion cannot tell apart")
     parser.add_argument("--max_offset", type=float, default=10.0, help="largest offset looked for, in seconds")
     parser.add_argument("--num_workers", type=int, default=None, help="processes that decode; one a core by default")

@@ -86,8 +86,11 @@ def _parser(name: str) -> ArgumentParser:
     parser = ArgumentParser(prog=f"mv2mae {name}", description=summary, exit_on_error=False)
     verb.options(parser)
     document_aliases(parser)
-    places = [f"[{a.dest.upper()}]" if a.nargs in ("?", "*") else f"{a.dest.upper()}{' ...' * (a.nargs == '+')}"
-              for a in parser._actions if not a.option_strings]  # fmt: skip
+    places = [
+        f"[{a.dest.upper()}]" if a.nargs in ("?", "*") else f"{a.dest.upper()}{' ...' * (a.nargs == '+')}"
+        for a in parser._actions
+        if not a.option_strings
+    ]
     example = verb.example.replace("%", "%%")
     parser.usage = f"{' '.join(['mv2mae', name, *places])} [options]\n\nexample: {example}"
     return parser
@@ -114,14 +117,14 @@ def _list_verbs(arguments: Sequence[str]) -> int:
     if several and arguments[1:] in ([], ["-h"], ["--help"]):
         print(usage(arguments[0]))
         return 0
-    asked = " ".join(arguments[: 2 if several else 1])
+    given = " ".join(arguments[: 2 if several else 1])
     if arguments[0] in RENAMED:
         new = RENAMED[arguments[0]]
         print(f"mv2mae: {arguments[0]} is called {new} now: `mv2mae {new}`, with the same options", file=sys.stderr)
         return 1
-    close = difflib.get_close_matches(asked, VERBS, n=1)
+    close = difflib.get_close_matches(given, VERBS, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    print(f"mv2mae: {asked} is not a verb; {hint}`mv2mae --help` lists all", file=sys.stderr)
+    print(f"mv2mae: {given} is not a verb; {hint}`mv2mae --help` lists all", file=sys.stderr)
     return 1
 
 

@@ -12,9 +12,11 @@ from mv2mae.cli.verb import Verb
 def _options(parser: ArgumentParser) -> None:
     parser.add_argument("weights", type=str, help="fine-tuning run, or its model.safetensors")
     parser.add_argument(
-        "videos", type=str, nargs="+",
+        "videos",
+        type=str,
+        nargs="+",
         help="synchronised videos of one performance; or folders of videos, or a manifest: many performances",
-    )  # fmt: skip
+    )
     parser.add_argument("--each", type=bool, default=False, help="take each file for a performance of its own")
     parser.add_argument("--window", type=float, default=0, help="seconds of a sliding window (long videos); 0 = none")
     parser.add_argument("--hop", type=float, default=1, help="seconds from one window to the next")

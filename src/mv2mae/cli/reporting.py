@@ -12,9 +12,12 @@ from mv2mae.cli.verb import Verb
 def _report_options(parser: ArgumentParser) -> None:
     parser.add_argument("runs", type=str, nargs="+", help="a run, or several to compare; or tests (RUN/evaluation)")
     parser.add_argument(
-        "--out", type=str, default="", help="file to write; by default report.html in the run, or comparison.html "
+        "--out",
+        type=str,
+        default="",
+        help="file to write; by default report.html in the run, or comparison.html "
         "in the folder that the runs have in common",
-    )  # fmt: skip
+    )
 
 
 def _report(args: Any) -> None:

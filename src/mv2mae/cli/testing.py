@@ -18,13 +18,17 @@ def _evaluate_options(parser: ArgumentParser) -> None:
         "--scores", type=str, default="", help="instead of a run: its scores.parquet of an earlier test"
     )
     parser.add_argument(
-        "--against", type=str, default="",
+        "--against",
+        type=str,
+        default="",
         help="another run that was tested, or its scores.parquet: is it better? (The same: is attention?)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--fusion", type=Literal["late", "attention"], default="late",
+        "--fusion",
+        type=Literal["late", "attention"],
+        default="late",
         help="of views: their mean, or learned on the training part (saved beside the run)",
-    )  # fmt: skip
+    )
     parser.add_argument("--pictures", type=bool, default=True, help="write confusion, reliability and views as PNG")
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu or cuda")
     parser.add_class_arguments(VideosConfig, "data")

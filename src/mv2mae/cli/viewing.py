@@ -11,22 +11,31 @@ from mv2mae.cli.verb import Verb
 
 def _view_options(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "weights", type=str, nargs="?", default="second-view",
+        "weights",
+        type=str,
+        nargs="?",
+        default="second-view",
         help="pre-training run, weights file or name of packaged weights; by default second-view",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--data.manifest", type=str, default="",
+        "--data.manifest",
+        type=str,
+        default="",
         help="table of videos; by default that of the run, or else the sample set",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--data.cameras", type=str, default="",
+        "--data.cameras",
+        type=str,
+        default="",
         help="known cameras, a file or folder; by default cameras.json beside the manifest, if there is one",
-    )  # fmt: skip
+    )
     parser.add_argument("--port", type=int, default=8712, help="where to listen; 0 = any that is free")
     parser.add_argument(
-        "--host", type=str, default="127.0.0.1",
+        "--host",
+        type=str,
+        default="127.0.0.1",
         help="address to listen on; any but a loopback address opens the viewer to the network, without password",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--frame_stride", type=float, default=None, help="frames between those of a clip; null = as in the training"
     )

@@ -160,9 +160,14 @@ def _scored(
     with CropWriter(out / CROPS_NAME, test.num_crops, labels, names) as crops:
         if attention is None:
             return score_videos(
-                model, dataset, test.batch_size, num_workers=test.num_workers, progress=progress, labels=labels,
+                model,
+                dataset,
+                test.batch_size,
+                num_workers=test.num_workers,
+                progress=progress,
+                labels=labels,
                 crops=crops,
-            ), None  # fmt: skip
+            ), None
         fuser = GroupFuser(attention, labels, model.config.encoder_width)
         scores = score_videos(
             WithTokens(model), dataset, test.batch_size, num_workers=test.num_workers, progress=progress, labels=labels,
@@ -193,9 +198,15 @@ def fusion_of(
 
     def training_part(data: VideosConfig) -> EvalDataset:
         return eval_data(
-            data, num_frames=config.num_frames, size=config.image_size, test=TRAINING_CROPS, part="train",
-            groups_of=training_videos(run), classes=classes, progress=progress,
-        )  # fmt: skip
+            data,
+            num_frames=config.num_frames,
+            size=config.image_size,
+            test=TRAINING_CROPS,
+            part="train",
+            groups_of=training_videos(run),
+            classes=classes,
+            progress=progress,
+        )
 
     learned_from = digest_of(training_part(replace(data, cache="none")).frame, data)  # before anything is decoded
     if (module := load_fusion(run, learned_from)) is not None:
@@ -248,10 +259,16 @@ def print_result(result: TestResult, title: str) -> None:
     names = {"single_view": "single view", "fused": fused, "late": "fused by the mean"}
     rows = [_row(names[kind], scored) for kind, scored in result.kinds().items()]
     views = [
-        (f"view {view}", number(top1), interval(result.per_view_interval[view]), "", "",
-         f"{result.per_view_num[view]:,}")
+        (
+            f"view {view}",
+            number(top1),
+            interval(result.per_view_interval[view]),
+            "",
+            "",
+            f"{result.per_view_num[view]:,}",
+        )
         for view, top1 in result.per_view.items()
-    ]  # fmt: skip
+    ]
     print_table(console, title, ("", "top-1", "95 % interval", "top-5", "mean class", "number"), (rows, views))
     console.print(
         f"  chance {result.chance:.3f}; single views: calibration error {number(single.ece)}, negative log-likelihood "

@@ -181,12 +181,12 @@ def fit_view_attention(
     rng = np.random.default_rng(seed)
     order = rng.permutation(good)
     num_held = max(1, len(good) // _HELD_OUT)
-    held, train = order[:num_held].tolist(), order[num_held:]
+    held_out, train = order[:num_held].tolist(), order[num_held:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = ViewAttention(config, len(groups.labels))
     optimizer = torch.optim.AdamW(module.parameters(), lr=_RATE, weight_decay=_DECAY)
-    late = _held_out_nll(module, groups, held, labels)
+    late = _held_out_nll(module, groups, held_out, labels)
     best, best_epoch, best_state = late, 0, {k: v.clone() for k, v in module.state_dict().items()}
     num_batches = -(-len(train) // _BATCH)
     for epoch in range(1, (epochs or max(_EPOCHS, _LEAST_STEPS // num_batches)) + 1):
@@ -198,11 +198,11 @@ def fit_view_attention(
             optimizer.zero_grad()
             F.cross_entropy(out, labels[batch]).backward()
             optimizer.step()
-        nll = _held_out_nll(module, groups, held, labels)
+        nll = _held_out_nll(module, groups, held_out, labels)
         if nll < best:
             best, best_epoch, best_state = nll, epoch, {k: v.clone() for k, v in module.state_dict().items()}
     module.load_state_dict(best_state)
-    found = {"groups": len(train), "held_out": len(held), "epoch": best_epoch, "nll_late": late, "nll": best}
+    found = {"groups": len(train), "held_out": len(held_out), "epoch": best_epoch, "nll_late": late, "nll": best}
     return module.eval(), found
 
 
@@ -216,17 +216,17 @@ def _without_some(is_missing: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def _held_out_nll(module: ViewAttention, groups: GroupTokens, held: list[int], labels: Tensor) -> float:
+def _held_out_nll(module: ViewAttention, groups: GroupTokens, held_out: list[int], labels: Tensor) -> float:
     """Mean negative log-likelihood over groups and crops."""
     module.eval()
     total = 0.0
-    for begin in range(0, len(held), _BATCH):
-        part = held[begin : begin + _BATCH]
+    for begin in range(0, len(held_out), _BATCH):
+        part = held_out[begin : begin + _BATCH]
         logits, tokens, is_missing = groups.batch(part)
         for crop in range(logits.shape[2]):
             out = module(logits[:, :, crop], tokens[:, :, crop], is_missing)
             total += float(F.cross_entropy(out, labels[part], reduction="sum")) / logits.shape[2]
-    return total / len(held)
+    return total / len(held_out)
 
 
 def digest_of(frame: pd.DataFrame, data: VideosConfig) -> str:

@@ -105,8 +105,12 @@ def _write(timeline: Timeline, out: Path) -> list[str]:
     timeline.to_frame().to_csv(out / names[0], index=False)
     write_json(out / names[1], timeline.to_dict())
     figure = timeline_figure(
-        timeline.starts, timeline.ends, timeline.probabilities, timeline.classes, timeline.segments(),
+        timeline.starts,
+        timeline.ends,
+        timeline.probabilities,
+        timeline.classes,
+        timeline.segments(),
         title=timeline.name,
-    )  # fmt: skip
+    )
     figure.savefig(out / names[2], dpi=130, metadata={"Software": "mv2mae"})
     return names

@@ -72,10 +72,10 @@ def _together(
     yield from ((item, part if size else None) for item, part, size in zip(items, parts, sizes, strict=True))
 
 
-def num_workers_for(dataset: EvalDataset, asked: int | None) -> int:
+def num_workers_for(dataset: EvalDataset, wanted: int | None) -> int:
     """Reading processes: as many as asked for, or what suits the machine and the number of videos."""
-    if asked is not None:
-        return asked
+    if wanted is not None:
+        return wanted
     if dataset.videos.in_memory or len(dataset) <= _FEW_VIDEOS:
         return 0
     return min(_MOST_WORKERS, max(1, available_cores() - 1))

@@ -39,11 +39,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if path.name == INDEX_NAME:
         found = {name: tensor for part in _parts(path) for name, tensor in _safetensors(part).items()}
     elif path.suffix in PICKLED:
-        held = _unpickled(path)
-        if isinstance(held, Mapping):
-            arguments = held.get("args")
-            held = next((held[key] for key in _HOLDERS if isinstance(held.get(key), Mapping)), held)
-        named = held.items() if isinstance(held, Mapping) else ()
+        content = _unpickled(path)
+        if isinstance(content, Mapping):
+            arguments = content.get("args")
+            content = next((content[key] for key in _HOLDERS if isinstance(content.get(key), Mapping)), content)
+        named = content.items() if isinstance(content, Mapping) else ()
         found = {str(name): tensor for name, tensor in named if isinstance(tensor, Tensor)}
         if not found:
             raise InputError(f"{path}: no tensors by name in it; save model.state_dict() alone")

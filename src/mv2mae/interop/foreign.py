@@ -166,10 +166,15 @@ def _model_config(tensors: dict[str, Tensor], tubelet_size: Size3, facts: Facts,
         decoder_width, decoder_depth = len(tensors["mask_token"]), _depth(tensors, "self_decoder.blocks.")
         _check_feed_forward(tensors, "self_decoder", decoder_width, path)
         single_view = {
-            "decoder_width": decoder_width, "decoder_depth": decoder_depth, "decoder_heads": facts.decoder_heads,
-            "cross_view_weight": 0.0, "motion_temperature": None, "effective_tokens": None,
-            "mask_ratio": 0.9, "masking": "tube",
-        }  # fmt: skip
+            "decoder_width": decoder_width,
+            "decoder_depth": decoder_depth,
+            "decoder_heads": facts.decoder_heads,
+            "cross_view_weight": 0.0,
+            "motion_temperature": None,
+            "effective_tokens": None,
+            "mask_ratio": 0.9,
+            "masking": "tube",
+        }
     try:
         return ModelConfig(
             num_frames=facts.num_frames,

@@ -1,6 +1,6 @@
 """Where the cross-view decoder looks in the source view (Figure 5) and the encoder in its own, as they were trained.
 
-The model runs its fused attention as always. What goes into the asked layer is caught on the way, and that one
+The model runs its fused attention as always. What goes into the chosen layer is caught on the way, and that one
 layer's weights are written out from it: no second model, no slow attention anywhere else.
 """
 
@@ -106,8 +106,9 @@ def _maps(
     offsets = n * torch.arange(num_views - 1, device=order.device)[:, None]
     source_idx = (masks.shown_idx[:, 1:] + offsets).flatten(1)
     places = order[:, None, :, None]
-    return [CrossAttentionMaps(torch.empty_like(w).scatter_(2, places.expand_as(w), w), source_idx, masks)
-            for w in maps]  # fmt: skip
+    return [
+        CrossAttentionMaps(torch.empty_like(w).scatter_(2, places.expand_as(w), w), source_idx, masks) for w in maps
+    ]
 
 
 def check_cross_view(model: MV2MAE) -> None:
@@ -131,7 +132,7 @@ def encoder_attention_maps(
     *,
     layers: Sequence[int] = (-1,),
 ) -> Float[Tensor, "l b heads q n"]:
-    """The self-attention of some tokens over all tokens of their clip, nothing masked, in the asked blocks.
+    """The self-attention of some tokens over all tokens of their clip, nothing masked, in the chosen blocks.
 
     Args:
         clip: pixels in [0, 1], or uint8.
@@ -150,8 +151,8 @@ def encoder_attention_maps(
     for number, block, (x, *_) in zip(numbers, blocks, inputs, strict=True):
         assert isinstance(block, Block)
         q, k, _ = block.attention.project(block.norm1(x))
-        asked = queries[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3])
-        maps[number] = attention_maps(q.gather(2, asked), k)
+        wanted = queries[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3])
+        maps[number] = attention_maps(q.gather(2, wanted), k)
     return torch.stack([maps[place] for place in places])
 
 

@@ -1,7 +1,7 @@
 """Floating-point operations of a training step: those of its matrix products, two for each multiply and add.
 
 A backward pass costs twice the forward pass; the embedding has no gradient for pixels, so that it costs once. What
-is computed a second time (attention on the way back, checkpoints) does not count: it is the price of less memory.
+is computed a second time (attention in the backward pass, checkpoints) does not count: it is the price of less memory.
 """
 
 from __future__ import annotations

@@ -47,8 +47,11 @@ def position_table(
     # even widths, so that each axis has pairs of sine and cosine
     width_t = 2 * (width // 8)
     width_h = 2 * ((width - width_t) // 4)
-    axes = zip(torch.meshgrid(*(torch.arange(s) for s in grid), indexing="ij"),
-               (width_t, width_h, width - width_t - width_h), strict=True)  # fmt: skip
+    axes = zip(
+        torch.meshgrid(*(torch.arange(s) for s in grid), indexing="ij"),
+        (width_t, width_h, width - width_t - width_h),
+        strict=True,
+    )
     return torch.cat([sinusoid(axis.flatten(), part, longest=20.0) for axis, part in axes], dim=1)
 
 

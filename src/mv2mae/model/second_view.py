@@ -5,7 +5,7 @@ Pure functions of what `MV2MAE` returns; training looks at a few held-out pairs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import ModelConfig
+from mv2mae.model.calling import reconstruct
 from mv2mae.model.layers import CrossAttention
 from mv2mae.model.losses import token_errors
 from mv2mae.model.motion import configured_weights
@@ -82,24 +83,20 @@ MASK_TOKENS = "mask_tokens"
 
 
 def compare_sources(
-    model: MV2MAE,
-    run: Callable[[Mapping[str, Tensor]], PretrainOutput],
-    batch: Mapping[str, Tensor],
-    wrong: Mapping[str, Tensor],
+    model: MV2MAE, batch: Mapping[str, Tensor], wrong: Mapping[str, Tensor]
 ) -> tuple[PretrainOutput, SourceLosses]:
     """The same targets and masks with their own source, with mask tokens in its place, with none, and with wrong ones.
 
     Args:
-        run: calls the model on a batch and asks for its reconstructions.
-        batch: target [b, c, t, h, w], sources [b, s, c, t, h, w], cameras [b, 1 + s, 16] if they are to be told, and
-            what else `run` needs.
+        batch: target [b, c, t, h, w], sources [b, s, c, t, h, w], seed [b], and cameras [b, 1 + s, 16] if they are to
+            be told.
         wrong: by name other sources [b, s, c, t, h, w]; cameras stay those of the own ones.
 
     Returns:
         what the model says of the batch itself, and the losses.
     """
     target = batch["target"]
-    out = run(batch)
+    out = reconstruct(model, batch, with_reconstructions=True)
     own = target_losses(out, target, model.config)
     if own.cross_view is None:
         return out, SourceLosses(own, {})

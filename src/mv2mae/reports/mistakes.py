@@ -122,7 +122,13 @@ def moving_picture(path: str, start: float | None, end: float | None) -> tuple[b
 def _webp(frames: list[Image.Image]) -> bytes:
     file = io.BytesIO()
     frames[0].save(
-        file, format="webp", quality=_QUALITY, method=4, save_all=len(frames) > 1, append_images=frames[1:],
-        duration=round(1000 / _FPS), loop=0,
-    )  # fmt: skip
+        file,
+        format="webp",
+        quality=_QUALITY,
+        method=4,
+        save_all=len(frames) > 1,
+        append_images=frames[1:],
+        duration=round(1000 / _FPS),
+        loop=0,
+    )
     return file.getvalue()

@@ -245,8 +245,11 @@ def settings_section(run: RunFolder) -> list[Section]:
         return []
     values = flat(run.config)
     defaults = flat(plain(FinetuneConfig() if run.kind == "fine-tuning" else PretrainConfig()))
-    changed = [[name, shown(value), shown(defaults.get(name))] for name, value in values.items()
-               if shown(value) != shown(defaults.get(name))]  # fmt: skip
+    changed = [
+        [name, shown(value), shown(defaults.get(name))]
+        for name, value in values.items()
+        if shown(value) != shown(defaults.get(name))
+    ]
     tables = [
         Table(header=["setting", "this run", "default"], rows=changed),
         Table(

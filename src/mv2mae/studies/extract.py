@@ -83,8 +83,14 @@ def extract(
     make_writable(out.parent)
     sweep(out.parent, f".{out.name}.*.tmp")
     parts = Parts(frozen, rows, data, config, out.with_name(f"{out.name}.parts"))
-    about = {"digest": parts.digest, "encoder": frozen.name, "fused": fused, "frame_stride": data.frame_stride,
-             "fps": data.fps, **dataclasses.asdict(config)}  # fmt: skip
+    about = {
+        "digest": parts.digest,
+        "encoder": frozen.name,
+        "fused": fused,
+        "frame_stride": data.frame_stride,
+        "fps": data.fps,
+        **dataclasses.asdict(config),
+    }
     if not _is_finished(out, parts.digest, fused):
         parts.complete(device=device, progress=progress)
         write = _write_parquet if out.suffix == ".parquet" else _write_safetensors

@@ -217,8 +217,9 @@ class Parts:
         with worker_deaths_told(), Progress(transient=True, disable=not shown) as bar:
             done = len(self.rows) - len(wanted)
             task = bar.add_task(f"  features ({Path(self.frozen.name).name})", total=len(self.rows), completed=done)
-            found = encode_videos(self.frozen.encoder, wanted, self.data, self.config, device,
-                                  lambda: bar.advance(task))  # fmt: skip
+            found = encode_videos(
+                self.frozen.encoder, wanted, self.data, self.config, device, lambda: bar.advance(task)
+            )
             for piece in missing:
                 _write_part(self._file(piece), [next(found) for _ in range(piece.stop - piece.start)], self.shape)
 
@@ -267,11 +268,11 @@ def encode_videos(
         test=EvalConfig(num_clips=config.num_clips, num_crops=1),
         videos=Videos(problems=ProblemLog(warns=False)),
     )
-    held = max(1, config.batch_size // config.num_clips)
+    at_once = max(1, config.batch_size // config.num_clips)
     workers = config.num_workers
     if workers is None:
         workers = 0 if device == "cpu" else available_cores()
-    loader = make_loader(_TimedClips(clips), None, device_batch_size=held, num_workers=workers, collate=list)
+    loader = make_loader(_TimedClips(clips), None, device_batch_size=at_once, num_workers=workers, collate=list)
     for items in loader:
         good = [item for item in items if "clips" in item]
         found = iter(())

@@ -203,11 +203,15 @@ def _comparisons(plan: Plan, cells: Sequence[Measured]) -> tuple[Compared, ...]:
     corrected = holm({str(place): estimate.p for place, estimate in found})
     return tuple(
         Compared(
-            first=place[0], second=place[1], column=place[2], estimate=estimate, corrected=corrected[str(place)],
+            first=place[0],
+            second=place[1],
+            column=place[2],
+            estimate=estimate,
+            corrected=corrected[str(place)],
             paper=_paper_difference(by_place[place[0], place[2]], by_place[place[1], place[2]]),
         )
         for place, estimate in found
-    )  # fmt: skip
+    )
 
 
 def _paper_difference(first: Measured, second: Measured) -> float | None:

@@ -104,9 +104,11 @@ def plan_table(table: Table, options: StudyOptions) -> Plan:
     maker = _Parts(settings, seeds)
     cells = tuple(
         maker.cell(row, column)
-        for row in table.rows if row.name in rows
-        for column in table.columns if column.name in columns
-    )  # fmt: skip
+        for row in table.rows
+        if row.name in rows
+        for column in table.columns
+        if column.name in columns
+    )
     # the first training of every row before the second of any: a study that is stopped has whole tables
     ordered = sorted(maker.made.values(), key=lambda part: (maker.turn[part.name], STAGES.index(part.stage)))
     return Plan(
@@ -114,11 +116,11 @@ def plan_table(table: Table, options: StudyOptions) -> Plan:
     )
 
 
-def _chosen(what: str, asked: Sequence[str], known: Sequence[str]) -> Sequence[str]:
-    for name in asked:
+def _chosen(what: str, wanted: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    for name in wanted:
         if name not in known:
             raise InputError(f"{name!r} is no {what} of the table; {what}s: {', '.join(known)}")
-    return asked or known
+    return wanted or known
 
 
 def _lasts(cell: TableCell) -> Iterator[Part]:

@@ -27,10 +27,12 @@ def record_of(plan: Plan) -> dict[str, Any]:
             stage: {key: value for key, value in block.items() if key not in ("compute", "log")}
             for stage, block in options.settings.items()
         },
-        "rows": {row.name: plain({"pretrain": row.pretrain, "finetune": row.finetune, "small": row.small})
-                 for row in plan.table.rows},
+        "rows": {
+            row.name: plain({"pretrain": row.pretrain, "finetune": row.finetune, "small": row.small})
+            for row in plan.table.rows
+        },
         "columns": {column.name: plain(_column(column)) for column in plan.table.columns},
-    }  # fmt: skip
+    }
 
 
 def _column(column: Column) -> dict[str, Any]:

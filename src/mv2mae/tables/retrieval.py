@@ -31,11 +31,11 @@ def retrieval(source: str | Path, data: VideosConfig, out: Path, *, device: str 
     """
     rows = rows_of_all_views(data)
     frozen = frozen_encoder(source)
-    known, asked = (
+    known, tested_features = (
         extract_features(frozen, part, data, FeatureConfig(), device=device) for part in (rows.train, rows.test)
     )
     test = with_azimuths(rows.test, manifest_of_part(data, "test"))
     kept = sorted(set(test["group"]))[:_MOST]
-    good = asked.good & np.isin(test["group"].to_numpy(), kept)
-    seen = Seen(asked.of_videos()[good], test[good].reset_index(drop=True))
+    good = tested_features.good & np.isin(test["group"].to_numpy(), kept)
+    seen = Seen(tested_features.of_videos()[good], test[good].reset_index(drop=True))
     write_table(retrieve(seen, known.of_videos()[known.good].mean(dim=0)), out / RANKS_NAME)

@@ -14,8 +14,13 @@ from mv2mae.tables.record import keep_record
 from mv2mae.tables.work import check_parts, is_done
 
 FOLDER_NAME = "slurm"
-_LATER = {"pretrain": (), "finetune": ("pretrain",), "probe": ("pretrain",), "retrieval": ("pretrain",),
-          "test": ("finetune",)}  # fmt: skip
+_LATER = {
+    "pretrain": (),
+    "finetune": ("pretrain",),
+    "probe": ("pretrain",),
+    "retrieval": ("pretrain",),
+    "test": ("finetune",),
+}
 """Which stages a stage waits for."""
 _TRAININGS = ("pretrain", "finetune")
 """Stages that save when they are told that time is nearly over, and queue again; the signal would end the others."""

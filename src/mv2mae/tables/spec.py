@@ -23,8 +23,10 @@ Block = Mapping[str, Any]
 _OWN_KEYS = {"recipe", "data_set", "as_much_as", "times", "as_costly_as"}
 _SECTIONS = {"model", "data", "optim", "head", "augment", "test", "compute", "log"}
 _VALUES = {"num_frames", "image_size", "num_repeats", "batch_counts", "train_blocks", "lora_rank", "lora_scale"} | {
-    "ema_decay", "objective", "contrastive_temperature"
-}  # fmt: skip
+    "ema_decay",
+    "objective",
+    "contrastive_temperature",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,8 +80,9 @@ def work(plan: Plan, *, device: str = "auto", only: str = "") -> None:
         name, reason = next(iter(failed.items()))
         raise InputError(
             f"{len(failed)} of {len(chosen)} parts failed and {len(left)} more wait for them; {name}: {reason}"
-            if left else f"{len(failed)} of {len(chosen)} parts failed; {name}: {reason}"
-        )  # fmt: skip
+            if left
+            else f"{len(failed)} of {len(chosen)} parts failed; {name}: {reason}"
+        )
 
 
 def _any_of(ready: list[Part], plan: Plan, failed: dict[str, str], device: str) -> bool:

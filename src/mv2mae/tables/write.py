@@ -104,8 +104,10 @@ def lead_of(results: Results) -> list[str]:
     )
     lead = [f"{seeds_in_words(plan)}; {recipes}{share}. Data {sets}. {results.scope}"]
     if _elsewhere(results) and any(row.paper for row in plan.table.rows):
-        lead.append("Measured on other videos or at another size than the paper's: its values stand beside for their "
-                    "order, not for their height.")  # fmt: skip
+        lead.append(
+            "Measured on other videos or at another size than the paper's: its values stand beside for their "
+            "order, not for their height."
+        )
     if results.missing:
         lead.append(
             f"{len(results.missing)} of {len(plan.parts)} parts are not done ({', '.join(results.missing[:3])}"
@@ -150,11 +152,16 @@ def report_of(results: Results) -> Report:
     sections.append(
         Section(
             title="What it rests on, and what it cost",
-            tables=[PageTable(header=COST_HEADER, rows=cost_rows(results),
-                              caption="Parts that several rows share are counted in each of them.")],
+            tables=[
+                PageTable(
+                    header=COST_HEADER,
+                    rows=cost_rows(results),
+                    caption="Parts that several rows share are counted in each of them.",
+                )
+            ],
             notes=[f"All of it: {results.flops:.2g} operations (counted), {hours(results.seconds)}."],
         )
-    )  # fmt: skip
+    )
     return Report(title=table.title, lead=lead_of(results), highlights=_highlights(results), sections=sections)
 
 
@@ -182,8 +189,10 @@ def figure_of(results: Results) -> Figure:
             if done:
                 x = [_place(m) for m, _ in done]
                 y = [100 * e.value for _, e in done]
-                reach = [[100 * (e.value - e.interval[0]) for _, e in done],
-                         [100 * (e.interval[1] - e.value) for _, e in done]]  # fmt: skip
+                reach = [
+                    [100 * (e.value - e.interval[0]) for _, e in done],
+                    [100 * (e.interval[1] - e.value) for _, e in done],
+                ]
                 axis.errorbar(
                     x, y, yerr=reach, marker="o", capsize=3, color=COLOURS[0], label="measured, 95 % interval"
                 )
@@ -275,8 +284,9 @@ def _highlights(results: Results) -> list[tuple[str, str]]:
     done = [m for m in results.cells if m.estimate is not None]
     return [
         (_value(m), f"{m.cell.row.name}, {_title(results, m.cell.column)}; 95 % interval {_span(m.estimate)}")
-        for m in done[:6] if m.estimate is not None
-    ]  # fmt: skip
+        for m in done[:6]
+        if m.estimate is not None
+    ]
 
 
 def _page_figure(results: Results) -> ReportFigure:

@@ -17,6 +17,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from mv2mae.config import LogConfig
 from mv2mae.errors import InputError
+from mv2mae.files import atomic_write
 from mv2mae.ranks import first_only, is_first
 from mv2mae.runs import spared
 from mv2mae.train.callbacks import StepCallback
@@ -52,36 +53,16 @@ class _Patient:
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint in one piece: beside its place, down to the disk, and then renamed.
-
-    Whatever happens on the way, `path` is as it was before or holds all of the checkpoint.
+    """Write a checkpoint atomically and durably.
 
     Raises:
         OSError: it cannot be written; what was begun is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            patient = _Patient(file)
-            torch.save(checkpoint, cast(IO[bytes], patient))  # torch only writes and flushes
-            if patient.error is not None:
-                raise patient.error
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Carry a rename to the disk too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with atomic_write(path, durable=True) as temporary, temporary.open("wb") as file:
+        patient = _Patient(file)
+        torch.save(checkpoint, cast(IO[bytes], patient))  # torch only writes and flushes
+        if patient.error is not None:
+            raise patient.error
 
 
 def damage(path: Path) -> str | None:
@@ -257,10 +238,8 @@ def _warn(message: str, *values: Any) -> None:
 
 def _link(path: Path, name: Path) -> None:
     """The same file under a second name; the first one is replaced by others later, never written into."""
-    temporary = name.with_name(f".{name.name}.partial")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # a file system without links
-        shutil.copyfile(path, temporary)
-    os.replace(temporary, name)
+    with atomic_write(name) as temporary:
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, temporary)

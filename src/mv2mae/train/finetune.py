@@ -21,6 +21,7 @@ from mv2mae.data.datamodule import FinetuneData, finetune_data
 from mv2mae.data.labels import class_names
 from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError
+from mv2mae.model.calling import eager
 from mv2mae.model.classifier import Classifier
 from mv2mae.ranks import say
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_once
@@ -29,7 +30,6 @@ from mv2mae.train.describe import describe_augmentations, describe_data, describ
 from mv2mae.train.devices import speed_up
 from mv2mae.train.draws import draw_drop_paths
 from mv2mae.train.ema import averaged_copy, update_average
-from mv2mae.train.forward import eager
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.lora import add_adapters, merged
 from mv2mae.train.mixing import erase, mix

@@ -26,10 +26,9 @@ from mv2mae.data.datamodule import PretrainData, held_out_batch
 from mv2mae.data.held_out import other_performances
 from mv2mae.data.stream import PairStream
 from mv2mae.data.views import PairDataset
-from mv2mae.model.pretraining import MV2MAE, PretrainOutput
+from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.second_view import EMPTY, compare_sources
 from mv2mae.train.callbacks import Measurement, in_eval_mode
-from mv2mae.train.forward import reconstruct
 
 Batch = dict[str, Any]
 INPUTS = ("sources", "target", "seed", "cameras")
@@ -61,16 +60,13 @@ def held_out_metrics(model: MV2MAE, batch: Mapping[str, Tensor], chunk: int = 32
     """Losses on a batch of pairs and, if the model has a cross-view decoder, what their sources are worth.
 
     Args:
-        batch: as `reconstruct` takes it; other_room [b] and same_room [b]: for each item another one, of another
-            performance, -1 for none.
+        batch: as `model.calling.reconstruct` takes it; other_room [b] and same_room [b]: for each item another one, of
+            another performance, -1 for none.
         chunk: items that are computed at a time.
     """
     size = len(batch["target"])
     sums: dict[str, Tensor] = {}
     items: dict[str, list[Tensor]] = {}
-
-    def run(chosen: Mapping[str, Tensor]) -> PretrainOutput:
-        return reconstruct(model, chosen, with_reconstructions=True)
 
     for part in torch.arange(size, device=batch["target"].device).split(chunk):
         chosen = {name: batch[name][part] for name in INPUTS if name in batch}
@@ -78,9 +74,7 @@ def held_out_metrics(model: MV2MAE, batch: Mapping[str, Tensor], chunk: int = 32
         others = {
             name: torch.where(batch[name][part] >= 0, batch[name][part], part) for name in OTHERS if name in batch
         }
-        out, losses = compare_sources(
-            model, run, chosen, {name: batch["sources"][other] for name, other in others.items()}
-        )
+        out, losses = compare_sources(model, chosen, {name: batch["sources"][other] for name, other in others.items()})
         for name, value in out.scalars().items():
             sums[name] = sums.get(name, torch.zeros_like(value)) + value * len(part)
         if losses.own.cross_view is not None:

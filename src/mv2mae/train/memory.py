@@ -25,8 +25,8 @@ def too_large(module: StepModule, error: torch.OutOfMemoryError, device: torch.d
     traceback.clear_frames(error.__traceback__)  # whose variables are what the step has kept
     module.zero_grad(set_to_none=True)
     share = module.micro_batch * module.accumulate * module.num_repeats
-    held = module.micro_batch * module.num_repeats
-    said = f"a step on {held} items at a time does not fit into the memory of {_name(device)}"
+    at_once = module.micro_batch * module.num_repeats
+    said = f"a step on {at_once} items at a time does not fit into the memory of {_name(device)}"
     if module.compute.strategy == "fsdp":  # the shards cannot be computed with by one process alone
         return InputError(f"{said}; give a smaller compute.device_batch_size")
     try:

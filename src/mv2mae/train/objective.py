@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from mv2mae.config import PretrainConfig
 from mv2mae.errors import InputError
+from mv2mae.model.calling import eager, reconstruct
 from mv2mae.model.contrastive import ContrastiveModel
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.train.forward import eager, reconstruct
 from mv2mae.train.held_out import held_out_metrics
 from mv2mae.train.snapshots import Snapshots
 from mv2mae.train.take_over import take_over

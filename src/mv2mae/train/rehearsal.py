@@ -64,9 +64,15 @@ def rehearsal_of(config: Config, folder: Path) -> Config:
         config.optim, batch_size=size, steps=STEPS, epochs=None, warmup_steps=0, warmup_epochs=None
     )
     compute = dataclasses.replace(
-        config.compute, accelerator="cpu", devices=1, num_nodes=1, strategy="auto", precision="32-true",
-        device_batch_size=None, num_workers=0,
-    )  # fmt: skip
+        config.compute,
+        accelerator="cpu",
+        devices=1,
+        num_nodes=1,
+        strategy="auto",
+        precision="32-true",
+        device_batch_size=None,
+        num_workers=0,
+    )
     log = dataclasses.replace(
         config.log, log_every=1, check_every=STEPS, save_every=STEPS, held_out_pairs=2, trackers=()
     )

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
+from mv2mae.model.calling import reconstruct
 from mv2mae.model.losses import token_errors
 from mv2mae.model.masking import Masks
 from mv2mae.model.pictures import filled, greyed
@@ -28,7 +29,6 @@ from mv2mae.model.pretraining import MV2MAE
 from mv2mae.records import read_record, write_record
 from mv2mae.runs import SNAPSHOTS_FOLDER, SNAPSHOTS_NAME
 from mv2mae.train.callbacks import Measurement, in_eval_mode
-from mv2mae.train.forward import reconstruct
 from mv2mae.train.held_out import INPUTS
 
 NUM_PAIRS, NUM_FRAMES = 2, 2

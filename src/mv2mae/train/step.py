@@ -168,7 +168,7 @@ class StepModule(pl.LightningModule):
         checkpoint["layout"] = self._layout
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse other videos; and count parts of batches as they are now, if they are held in other parts.
+        """Refuse other videos; and count parts of batches as they are now, if a step has other parts.
 
         Raises:
             InputError: if the training videos are not those with which the run began.
@@ -209,11 +209,11 @@ def accumulation(items: int, compute: ComputeConfig, world_size: int, num_repeat
             f"a step of {items} items{each} (optim.batch_size) does not divide by the {world_size} devices of this run"
         )
     share, size = items // world_size, compute.device_batch_size
-    held = share if size is None else min(share, size // num_repeats)
-    if held == 0 or share % held:
-        fits = next(n for n in range(max(1, held), 0, -1) if share % n == 0) * num_repeats
+    micro_batch = share if size is None else min(share, size // num_repeats)
+    if micro_batch == 0 or share % micro_batch:
+        fits = next(n for n in range(max(1, micro_batch), 0, -1) if share % n == 0) * num_repeats
         raise InputError(
             f"compute.device_batch_size={size} does not divide the {share} items{each} a device has in a step; "
             f"try {fits}"
         )
-    return held, share // held
+    return micro_batch, share // micro_batch

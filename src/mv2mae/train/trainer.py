@@ -92,7 +92,7 @@ def fit(
     with run_lock(run):
         if is_first():
             for folder in (run, run / "checkpoints", run / SNAPSHOTS_FOLDER):  # nobody else writes here now
-                sweep(folder, LEFTOVERS, ".*.partial")
+                sweep(folder, LEFTOVERS, ".*.partial")  # the latter of earlier versions
         run_log = RunLog(run / LOG_NAME)
         resume = last_checkpoint(run)
         checkpoints = Checkpoints(run, log, VerifiedIO(), save)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.loader import make_loader
 from mv2mae.errors import InputError
+from mv2mae.model.calling import eager
 from mv2mae.train.callbacks import Measurement, in_eval_mode
-from mv2mae.train.forward import eager
 
 
 def middle_clips(dataset: EvalDataset, num_workers: int) -> tuple[UInt8[Tensor, "v 3 t h w"], Int[Tensor, " v"]]:

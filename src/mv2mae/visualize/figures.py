@@ -218,9 +218,15 @@ def attention_figure(
     weights = relative_to_uniform(maps, query, grid_of(target[None], tubelet_size), item=item)
     row = ("mean of heads", weights.mean(axis=0)) if head is None else (f"head {1 + head}", weights[head])
     return attention_strips(
-        sources, target, [row], tubelet_size, query=query, visible_idx=maps.masks.visible_idx[item, 0],
-        reconstruction=reconstruction, frame_seconds=frame_seconds,
-    ).still()  # fmt: skip
+        sources,
+        target,
+        [row],
+        tubelet_size,
+        query=query,
+        visible_idx=maps.masks.visible_idx[item, 0],
+        reconstruction=reconstruction,
+        frame_seconds=frame_seconds,
+    ).still()
 
 
 def true_words(true: TruePlace) -> str:

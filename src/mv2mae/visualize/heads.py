@@ -20,12 +20,12 @@ from mv2mae.visualize.style import Bar, FrameRow, colour_bar, frame_grid, overla
 def choose(
     weights: Float[np.ndarray, "l heads s t h w"], names: Sequence[str], *, layer: Choice, heads: Choice
 ) -> list[Row]:
-    """The asked layers and heads of an attention, each under its name.
+    """The chosen layers and heads of an attention, each under its name.
 
     Args:
         weights: of some layers (with `layer` a number: of that one alone), as `figures.Row` has them.
         names: of these layers.
-        layer, heads: what is asked for, counted from 1; these must exist.
+        layer, heads: the choice, counted from 1; these must exist.
     """
     by_layer = [("mean of layers", weights.mean(axis=0))] if layer == "mean" else list(zip(names, weights, strict=True))
     rows: list[Row] = []
@@ -35,7 +35,7 @@ def choose(
         elif heads == "mean":
             rows.append((f"{name}\nmean of heads", part.mean(axis=0)))
         else:
-            rows.append((f"{name}\nhead {heads}", part[heads - 1]))
+            rows.append((f"{name}\nhead {heads}", part[int(heads) - 1]))
     return rows
 
 
@@ -94,9 +94,7 @@ class Overview:
             for title, cell in zip(titles, line, strict=True)
         ]
         bar = self._bar(high, shown)
-        return Strips(
-            strips, self.tubelet_size, self.frame_seconds, self._note(), bar, columns=len(titles)
-        ).moving()  # fmt: skip
+        return Strips(strips, self.tubelet_size, self.frame_seconds, self._note(), bar, columns=len(titles)).moving()
 
     def _cells(self) -> tuple[list[list[np.ndarray]], list[str]]:
         cells = [[layer.mean(axis=0), *layer] for layer in self.weights]

@@ -11,8 +11,8 @@ from mv2mae.errors import InputError
 Format = Literal["png", "svg", "mp4", "gif"]
 Method = Literal["pca", "tsne", "umap"]
 """Of an embedding map."""
-Choice = int | Literal["mean", "all"]
-"""One layer or head by its number, their mean, or each by itself."""
+Choice = int | str
+"""One layer or head by its number, their `mean`, or `all`: each by itself."""
 Token = tuple[int, int, int]
 """Time, row and column."""
 
@@ -73,22 +73,6 @@ class PictureConfig:
             value = getattr(self, name)
             if not isinstance(value, int) and value not in ("mean", "all"):
                 raise InputError(f"{name}={value} is unknown; give a number, mean or all")
-
-
-def choice(name: str, word: str) -> Choice:
-    """A layer or head as written on the command line.
-
-    Raises:
-        InputError: neither a number nor `mean` nor `all`.
-    """
-    if word == "mean":
-        return "mean"
-    if word == "all":
-        return "all"
-    try:
-        return int(word)
-    except ValueError:
-        raise InputError(f"{name}={word} is unknown; give a number, mean or all") from None
 
 
 def token_of(word: str) -> Token | None:

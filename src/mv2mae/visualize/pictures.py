@@ -74,11 +74,11 @@ def load_subject(weights: str | Path) -> Subject:
     return Subject(str(weights), stored.kind, load_encoder(weights), None, stored.about)
 
 
-def applicable(subject: Subject, num_views: int, asked: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+def applicable(subject: Subject, num_views: int, chosen: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """Which pictures can be drawn of a performance, and why the others cannot.
 
     Args:
-        asked: names out of `PICTURES`; empty = all.
+        chosen: names out of `PICTURES`; empty = all.
 
     Raises:
         InputError: one that was asked for by name cannot be drawn.
@@ -95,10 +95,10 @@ def applicable(subject: Subject, num_views: int, asked: Sequence[str] = ()) -> t
         reason = f"{subject.name} was pre-trained on single views: it has no cross-view pictures"
         why |= dict.fromkeys(OF_PAIRS, reason)
     can = [name for name in every if name not in why]
-    for name in asked:
+    for name in chosen:
         if name in why:
             raise InputError(f"{name}: {why[name]}; what can be drawn: {', '.join(can)}")
-    return [name for name in can if not asked or name in asked], [] if asked else list(dict.fromkeys(why.values()))
+    return [name for name in can if not chosen or name in chosen], [] if chosen else list(dict.fromkeys(why.values()))
 
 
 def draw(
@@ -134,7 +134,7 @@ def _check_choices(subject: Subject, names: Sequence[str], config: PictureConfig
         wanted += [(name, blocks, heads, "the cross-view decoder", "layer") for name in OF_PAIRS]
     for name, blocks, heads, what, option in wanted:
         if name in names:
-            asked_layers(getattr(config, option), len(blocks), what, option)
+            chosen_layers(getattr(config, option), len(blocks), what, option)
             if isinstance(config.heads, int) and not 1 <= config.heads <= heads:
                 choices = f"choose 1 to {heads}, mean or all"
                 raise InputError(f"heads={config.heads}: {what} has {heads} heads; {choices}")
@@ -184,9 +184,15 @@ class _Looking:
             wrong = self.views.wrong[view] if view and self.views.wrong is not None else None
             for statistics, ending in _ENDINGS.items():
                 made = reconstruct(
-                    self.model, source, self.target, seed=self.config.seed, wrong_source=wrong,
-                    wrong_kind=self.views.wrong_kind, statistics=statistics, cameras=self._cameras(view),
-                )  # fmt: skip
+                    self.model,
+                    source,
+                    self.target,
+                    seed=self.config.seed,
+                    wrong_source=wrong,
+                    wrong_kind=self.views.wrong_kind,
+                    statistics=statistics,
+                    cameras=self._cameras(view),
+                )
                 names = (self.views.names[0], self.views.names[view])
                 strips = reconstruction_strips(made, self.size, names=names, frame_seconds=self.views.frame_seconds)
                 yield f"reconstruction{ending}{_suffix(view)}", strips
@@ -196,36 +202,51 @@ class _Looking:
         for view in self._sources():
             maps = self._maps_of(view)
             weights = [relative_to_uniform(each, self.query, grid) for each in maps]
-            layers = asked_layers(config.layer, len(maps), "the cross-view decoder", "layer")
-            rows = choose(torch.stack([torch.from_numpy(weights[i]) for i in layers]).numpy(),
-                          _layer_names(layers), layer=config.layer, heads=config.heads)  # fmt: skip
+            layers = chosen_layers(config.layer, len(maps), "the cross-view decoder", "layer")
+            rows = choose(
+                torch.stack([torch.from_numpy(weights[i]) for i in layers]).numpy(),
+                _layer_names(layers),
+                layer=config.layer,
+                heads=config.heads,
+            )
             source = self.views.clips[view]
             rebuilt = reconstruct(self.model, source, self.target, seed=config.seed, cameras=self._cameras(view))
             made = rebuilt.predictions["cross-view"].clip
             yield (
                 f"cross_attention{_suffix(view)}",
                 attention_strips(
-                    source[None], self.target, rows, self.size, query=self.query,
-                    visible_idx=maps[0].masks.visible_idx[0, 0], reconstruction=made,
-                    names=(self.views.names[0], self.views.names[view]), frame_seconds=self.views.frame_seconds,
+                    source[None],
+                    self.target,
+                    rows,
+                    self.size,
+                    query=self.query,
+                    visible_idx=maps[0].masks.visible_idx[0, 0],
+                    reconstruction=made,
+                    names=(self.views.names[0], self.views.names[view]),
+                    frame_seconds=self.views.frame_seconds,
                     true=self._true_place(view),
                 ),
-            )  # fmt: skip
+            )
             overview = torch.stack([torch.from_numpy(each[:, 0]) for each in weights]).numpy()
             yield (
                 f"cross_attention-heads{_suffix(view)}",
                 Overview(
-                    source, overview, _layer_names(range(len(maps))), self.size, self.query, "the source view",
+                    source,
+                    overview,
+                    _layer_names(range(len(maps))),
+                    self.size,
+                    self.query,
+                    "the source view",
                     self.views.frame_seconds,
                 ),
-            )  # fmt: skip
+            )
 
     def correspondences(self) -> Iterator[Drawn]:
         config = self.config
         for view in self._sources():
             every = self._maps_of(view)
             if isinstance(config.layer, int):
-                (layer,) = asked_layers(config.layer, len(every), "the cross-view decoder", "layer")
+                (layer,) = chosen_layers(config.layer, len(every), "the cross-view decoder", "layer")
                 maps, name = every[layer], f"layer {1 + layer}"
             else:
                 mean = torch.stack([each.weights for each in every]).mean(dim=0)
@@ -233,37 +254,47 @@ class _Looking:
             yield (
                 f"correspondences{_suffix(view)}",
                 Correspondences(
-                    self.target, self.views.clips[view], maps, self.size, name,
+                    self.target,
+                    self.views.clips[view],
+                    maps,
+                    self.size,
+                    name,
                     queries=() if config.token is None else (self.query,),
-                    names=(self.views.names[0], self.views.names[view]), frame_seconds=self.views.frame_seconds,
+                    names=(self.views.names[0], self.views.names[view]),
+                    frame_seconds=self.views.frame_seconds,
                     head=config.heads - 1 if isinstance(config.heads, int) else None,
                 ),
-            )  # fmt: skip
+            )
 
     def encoder_attention(self) -> Iterator[Drawn]:
         config, encoder = self.config, self.subject.encoder
         grid, depth = encoder.config.grid, len(encoder.blocks)
-        layers = asked_layers(config.encoder_layer, depth, "the encoder", "encoder_layer")
+        layers = chosen_layers(config.encoder_layer, depth, "the encoder", "encoder_layer")
         maps = encoder_attention_maps(
             encoder, self.target[None], torch.tensor([[self.query]]), layers=range(1, depth + 1)
-        )[:, 0, :, 0]  # fmt: skip
+        )[:, 0, :, 0]
         weights = (maps * maps.shape[-1]).unflatten(-1, grid).numpy()
-        rows = choose(weights[list(layers), :, None], _layer_names(layers), layer=config.encoder_layer,
-                      heads=config.heads)  # fmt: skip
+        rows = choose(
+            weights[list(layers), :, None], _layer_names(layers), layer=config.encoder_layer, heads=config.heads
+        )
         name, seconds = self.views.names[0], self.views.frame_seconds
         yield (
             "encoder_attention",
-            encoder_attention_strips(
-                self.target, rows, self.size, query=self.query, name=name, frame_seconds=seconds
-            ),
-        )  # fmt: skip
+            encoder_attention_strips(self.target, rows, self.size, query=self.query, name=name, frame_seconds=seconds),
+        )
         yield (
             "encoder_attention-heads",
             Overview(
-                self.target, weights, _layer_names(range(depth)), self.size, self.query, "its own view", seconds,
+                self.target,
+                weights,
+                _layer_names(range(depth)),
+                self.size,
+                self.query,
+                "its own view",
+                seconds,
                 marks_query=True,
             ),
-        )  # fmt: skip
+        )
 
     def pca(self) -> Iterator[Drawn]:
         views = self.views
@@ -314,7 +345,7 @@ def _layer_names(layers: Sequence[int]) -> list[str]:
     return [f"layer {1 + layer}" for layer in layers]
 
 
-def asked_layers(choice: Choice, depth: int, what: str, option: str) -> list[int]:
+def chosen_layers(choice: Choice, depth: int, what: str, option: str) -> list[int]:
     """The places of the layers that a choice needs; who chooses counts from 1, or from the end from -1.
 
     Raises:

@@ -127,8 +127,12 @@ class Strips:
             figure.text(x / full_width, (top - 0.02) / full_height, row.label, fontsize=9.5, weight="bold", va="top")
             figure.text(x / full_width, (top - 1.15 * _TEXT) / full_height, row.detail, fontsize=7.5, va="top",
                         color="#444", linespacing=1.2)  # fmt: skip
-            box = (x / full_width, (top - words[line] - cell_height) / full_height, _CELL / full_width,
-                   cell_height / full_height)  # fmt: skip
+            box = (
+                x / full_width,
+                (top - words[line] - cell_height) / full_height,
+                _CELL / full_width,
+                cell_height / full_height,
+            )
             axis = figure.add_axes(box)
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)

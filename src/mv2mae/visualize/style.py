@@ -155,9 +155,15 @@ def _row_label(axis: Axes, row: FrameRow) -> None:
     axis.annotate(row.label, (0, 0.5), xytext=(-8, 5.5 * lines), va="center", fontsize=9.5, weight="bold", **place)
     if row.detail:
         axis.annotate(
-            row.detail, (0, 0.5), xytext=(-8, 5.5 * lines - 9), va="top", fontsize=8, color="#444", linespacing=1.25,
+            row.detail,
+            (0, 0.5),
+            xytext=(-8, 5.5 * lines - 9),
+            va="top",
+            fontsize=8,
+            color="#444",
+            linespacing=1.25,
             **place,
-        )  # fmt: skip
+        )
 
 
 def chosen_times(num_times: int, *, keep: int | None = None) -> list[int]:

@@ -80,10 +80,10 @@ def visualize(
     subject = load_subject(weights)
     known = known_cameras(subject.config, manifest, cameras)
     footage, rows = _footage(videos, manifest, group, query, known)
-    asked = [name for name in config.pictures if name != "embedding"]
-    if config.pictures and not asked:
+    chosen = [name for name in config.pictures if name != "embedding"]
+    if config.pictures and not chosen:
         raise InputError("embedding: a map is of features, not of one performance; see `studies.embedding`")
-    names, notes = applicable(subject, len(footage.paths), asked)
+    names, notes = applicable(subject, len(footage.paths), chosen)
     for note in [*notes, *_said_of_cameras(subject, footage, names)]:
         print(f"  note: {note}")
     stride, fps = clip_rate(subject.about, config.frame_stride)
@@ -109,7 +109,7 @@ def clip_rate(about: Mapping[str, Any], frame_stride: float | None) -> tuple[flo
 
     Args:
         about: what a weights file says beside its model.
-        frame_stride: as asked, in the video's own frames; None = as the model was trained.
+        frame_stride: in the video's own frames; None = as the model was trained.
     """
     if frame_stride is not None:
         return frame_stride, None

@@ -49,8 +49,10 @@ def geometry_figure(result: GeometryResult) -> Figure:
         figure.legend(*part.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         drawn = result.drawn
         what = f"{result.tokens:,} masked tokens on the body, {result.performances} performances"
-        figure.suptitle(f"{short_name(result.weights)}, cross-attention: {what}, cameras {drawn['cameras']}, "
-                        f"{drawn['difficulty']}", fontsize=10.5)  # fmt: skip
+        figure.suptitle(
+            f"{short_name(result.weights)}, cross-attention: {what}, cameras {drawn['cameras']}, {drawn['difficulty']}",
+            fontsize=10.5,
+        )
         return figure
 
 

@@ -109,40 +109,40 @@ def _grid_places(grid: Size3) -> Float[Tensor, "n 3"]:
     return torch.stack([axis.flatten() for axis in axes], dim=-1).float()
 
 
-def score(weights: Float[Tensor, "*maps m k"], asked: Queries) -> Float[Tensor, "*maps m measures"]:
+def score(weights: Float[Tensor, "*maps m k"], queries: Queries) -> Float[Tensor, "*maps m measures"]:
     """What `MEASURES` says of attention maps; NaN where a token does not count.
 
     Of equal peaks each counts the same share, so that uniform weights score exactly what chance would.
     """
     peak = (weights == weights.amax(dim=-1, keepdim=True)).float()
     peak = peak / peak.sum(dim=-1, keepdim=True)
-    same, near = asked.same_part.float(), (asked.distance <= NEAR).float()
-    nearest = (asked.distance <= asked.distance.amin(dim=-1, keepdim=True) + _ROUNDING).float()
-    known = ~asked.distance.isnan().any(dim=-1)
+    same, near = queries.same_part.float(), (queries.distance <= NEAR).float()
+    nearest = (queries.distance <= queries.distance.amin(dim=-1, keepdim=True) + _ROUNDING).float()
+    known = ~queries.distance.isnan().any(dim=-1)
     nan = torch.tensor(float("nan"))
     found = [
         torch.where(same.any(dim=-1), (peak * same).sum(dim=-1), nan),
-        (peak * asked.on_person).sum(dim=-1),
+        (peak * queries.on_person).sum(dim=-1),
         torch.where(same.any(dim=-1), (weights * same).sum(dim=-1), nan),
-        (peak * asked.distance).sum(dim=-1),
+        (peak * queries.distance).sum(dim=-1),
         torch.where(known & near.any(dim=-1), (peak * near).sum(dim=-1), nan),
-        (peak * asked.same_moment).sum(dim=-1),
+        (peak * queries.same_moment).sum(dim=-1),
         torch.where(known, (peak * nearest).sum(dim=-1), nan),
-        torch.where(known & near.any(dim=-1) & (asked.shift > NEAR), (peak * near).sum(dim=-1), nan),
+        torch.where(known & near.any(dim=-1) & (queries.shift > NEAR), (peak * near).sum(dim=-1), nan),
     ]
     return torch.stack(found, dim=-1)
 
 
-def blind_lookers(asked: Queries) -> dict[str, Float[Tensor, "m k"]]:
+def blind_lookers(queries: Queries) -> dict[str, Float[Tensor, "m k"]]:
     """Maps to compare with: every visible token alike; those on the person; the one nearest to the token's own place
     in the grid; the one nearest to the true projection (same moment first). The last is what geometry can reach.
     """
-    everywhere = torch.ones_like(asked.gap)
-    person = asked.on_person.float().expand_as(everywhere)
-    person = person if asked.on_person.any() else everywhere
+    everywhere = torch.ones_like(queries.gap)
+    person = queries.on_person.float().expand_as(everywhere)
+    person = person if queries.on_person.any() else everywhere
     # among places equally near, the same moment
-    true = asked.distance.nan_to_num(0.0) + 1e-3 * (~asked.same_moment)
-    maps = {UNIFORM: everywhere, PERSON: person, PLACE: _nearest(asked.gap), TRUE_PLACE: _nearest(true)}
+    true = queries.distance.nan_to_num(0.0) + 1e-3 * (~queries.same_moment)
+    maps = {UNIFORM: everywhere, PERSON: person, PLACE: _nearest(queries.gap), TRUE_PLACE: _nearest(true)}
     return {name: weights / weights.sum(dim=-1, keepdim=True) for name, weights in maps.items()}
 
 
@@ -179,8 +179,11 @@ def measure(weights: str | Path, config: GeometryConfig, *, device: torch.device
     drawn = drawing(weights, config)
     untrained = [_first_weights(model.config, config.seed + k).to(device) for k in range(config.untrained)]
     models = {MODEL: [model], UNTRAINED: untrained}
-    parts = [part for number in track(range(config.performances), "measuring pairs", transient=True)
-             for part in _measured_pair(models, drawn, config, number, torch.device(device))]  # fmt: skip
+    parts = [
+        part
+        for number in track(range(config.performances), "measuring pairs", transient=True)
+        for part in _measured_pair(models, drawn, config, number, torch.device(device))
+    ]
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     if rows.empty:
         raise InputError(f"no masked token shows {config.min_share:.0%} of a body part; give a smaller min_share")
@@ -237,8 +240,7 @@ def _both_directions(
     device: torch.device,
 ) -> Iterator[Measured]:
     shape, (views, angle) = models[MODEL][0].config, pair
-    truths = [token_truth(view, other, shape.tubelet_size, config.min_share)
-              for view, other in (views, views[::-1])]  # fmt: skip
+    truths = [token_truth(view, other, shape.tubelet_size, config.min_share) for view, other in (views, views[::-1])]
     target = torch.stack([view.clip for view in views]).to(device)
     seeds = torch.from_numpy(np.random.default_rng((config.seed, number, _MASKS)).integers(2**60, size=2)).to(device)
     poses = torch.stack([torch.from_numpy(view.camera.pinhole().vector()) for view in views]).to(device)
@@ -251,15 +253,15 @@ def _both_directions(
     for item in range(2):
         any_maps = found[MODEL][0][0]
         masked, visible = any_maps.masks.masked_idx[item, 0].cpu(), any_maps.source_idx[item].cpu()
-        asked = ask(truths[item], truths[1 - item], masked, visible, shape.grid, shape.tubelet_size[1:])
-        rows = pd.DataFrame({"performance": number, "angle": angle, "at": at, "part": asked.part.numpy()})
-        blind = {name: score(weights, asked).numpy() for name, weights in blind_lookers(asked).items()}
-        maps = {name: np.stack([_of_heads(layers, item, asked) for layers in group]) for name, group in found.items()}
+        queries = ask(truths[item], truths[1 - item], masked, visible, shape.grid, shape.tubelet_size[1:])
+        rows = pd.DataFrame({"performance": number, "angle": angle, "at": at, "part": queries.part.numpy()})
+        blind = {name: score(weights, queries).numpy() for name, weights in blind_lookers(queries).items()}
+        maps = {name: np.stack([_of_heads(layers, item, queries) for layers in group]) for name, group in found.items()}
         yield Measured(rows, blind, maps)
 
 
 def _of_heads(
-    layers: list[CrossAttentionMaps], item: int, asked: Queries
+    layers: list[CrossAttentionMaps], item: int, queries: Queries
 ) -> Float[np.ndarray, "layers heads+1 m measures"]:
-    maps = torch.stack([layer.weights[item].cpu()[:, asked.tokens] for layer in layers])
-    return score(torch.cat([maps, maps.mean(dim=1, keepdim=True)], dim=1), asked).numpy()
+    maps = torch.stack([layer.weights[item].cpu()[:, queries.tokens] for layer in layers])
+    return score(torch.cat([maps, maps.mean(dim=1, keepdim=True)], dim=1), queries).numpy()

@@ -141,8 +141,12 @@ def _result(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> Looker
 def _against(looker: Looker, lookers: list[Looker], rows: pd.DataFrame) -> dict[str, Measures]:
     """A model's scores less those of the same map before training, less chance and less the same place; on the same
     tokens, those of `rows`."""
-    others = [other for other in lookers if other.name in (UNIFORM, PERSON, PLACE)
-              or (other.name, other.map, other.block) == (UNTRAINED, looker.map, looker.block)]  # fmt: skip
+    others = [
+        other
+        for other in lookers
+        if other.name in (UNIFORM, PERSON, PLACE)
+        or (other.name, other.map, other.block) == (UNTRAINED, looker.map, looker.block)
+    ]
     differences = {other.name: (looker.values - other.values)[rows.index] for other in others}
     return {name: Measures(**_means(values, rows)) for name, values in differences.items()}
 
@@ -171,8 +175,10 @@ def _of_best_head(
 def _best_heads(maps: np.ndarray, rows: pd.DataFrame) -> tuple[tuple[int, int], tuple[int, int]]:
     """(block, head) with the most hits on the same part in the even performances, and in the odd ones."""
     heads, odd = maps[:, :-1, :, list(MEASURES).index("part_hit")], rows["performance"].to_numpy() % 2 == 1
-    sums, counts = ([np.nansum(values[..., half], axis=-1) for half in (~odd, odd)]
-                    for values in (heads, (~np.isnan(heads)).astype(float)))  # fmt: skip
+    sums, counts = (
+        [np.nansum(values[..., half], axis=-1) for half in (~odd, odd)]
+        for values in (heads, (~np.isnan(heads)).astype(float))
+    )
     shares = [total / np.maximum(count, 1) for total, count in zip(sums, counts, strict=True)]
     even, uneven = (np.unravel_index(share.argmax(), share.shape) for share in shares)
     return (int(even[0]), int(even[1])), (int(uneven[0]), int(uneven[1]))
@@ -196,8 +202,11 @@ def print_geometry(result: GeometryResult) -> None:
     console, drawn = Console(), result.drawn
     said = counted(result.tokens, "masked token on the body", "masked tokens on the body")
     of = counted(result.performances, "performance")
-    console.print(f"{result.weights}: {said}, {of}, cameras {drawn['cameras']}, {drawn['difficulty']}",
-                  soft_wrap=True, highlight=False)  # fmt: skip
+    console.print(
+        f"{result.weights}: {said}, {of}, cameras {drawn['cameras']}, {drawn['difficulty']}",
+        soft_wrap=True,
+        highlight=False,
+    )
     rows = [_row(entry) for entry in result.lookers]
     models = sum(bool(entry.map) for entry in result.lookers)
     columns = ("where it looks", "part", "interval", *list(_COLUMNS)[1:])

@@ -38,8 +38,9 @@ class Labelled:
     def part(self, chosen: np.ndarray) -> Labelled:
         """Some of them, by their places or by a mask."""
         places = torch.from_numpy(np.arange(len(self.labels))[chosen])
-        return Labelled(self.values[places], self.labels[places], np.asarray(self.groups)[chosen].tolist(),
-                        self.num_classes)  # fmt: skip
+        return Labelled(
+            self.values[places], self.labels[places], np.asarray(self.groups)[chosen].tolist(), self.num_classes
+        )
 
 
 def held_out_groups(groups: Sequence[str], seed: int) -> np.ndarray:

@@ -69,8 +69,8 @@ def labelled(train: pd.DataFrame, test: pd.DataFrame, data: VideosConfig) -> Lab
     if data.test_manifest:
         test, names = match_labels(test, data.test_manifest, learnt)
     else:
-        asked = sorted(int(label) for label in test["label"].dropna().unique())
-        names = dict(zip(asked, class_names(data.manifest, asked), strict=True))
+        labels = sorted(int(label) for label in test["label"].dropna().unique())
+        names = dict(zip(labels, class_names(data.manifest, labels), strict=True))
     return LabelledRows(train, test, {**names, **learnt})
 
 
@@ -119,12 +119,12 @@ def run_probes(
     The attentive probe is left out unless the features are tokens.
     """
     made: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {}
-    known, asked = train.good, test.good
+    known, readable = train.good, test.good
     num_classes = len(rows.labels)
     labels = torch.tensor(np.searchsorted(rows.labels, rows.train["label"].to_numpy(np.int64)[known]), device=device)
     groups = rows.train["group"].to_numpy()[known].tolist()
     learn = Labelled(train.of_videos()[known].to(device), labels, groups, num_classes)
-    queries = test.of_videos()[asked].to(device)
+    queries = test.of_videos()[readable].to(device)
     for name in config.probes:
         settings: dict[str, Any] = {}
         if name == "linear":
@@ -132,16 +132,15 @@ def run_probes(
             scores, settings = model.logits(queries).softmax(dim=1), {"weight_decay": model.weight_decay}
         elif name == "knn":
             settings = {"k": min(config.k, len(labels)), "temperature": config.temperature}
-            scores = knn_scores(queries, learn.values, labels, num_classes, k=config.k,
-                                temperature=config.temperature)  # fmt: skip
+            scores = knn_scores(queries, learn.values, labels, num_classes, k=config.k, temperature=config.temperature)
         elif train.values.shape[2] > 1:
             tokens = Labelled(train.values[known].flatten(1, 2), labels.cpu(), groups, num_classes)
             head, epochs = fit_attentive(tokens, config, device)
-            scores = attentive_logits(head, test.values[asked].flatten(1, 2)).softmax(dim=1)
+            scores = attentive_logits(head, test.values[readable].flatten(1, 2)).softmax(dim=1)
             settings = {"epochs": epochs}
         else:
             continue
-        made[name] = score_table(rows.test, scores, asked, rows.labels), settings
+        made[name] = score_table(rows.test, scores, readable, rows.labels), settings
     return made
 
 
@@ -194,8 +193,10 @@ def probe(
     features, left_out = choose_level(encoders[0], features, config, len(rows.train) + len(rows.test))
     tables, results, broken = [], {}, {}
     for frozen in encoders:
-        train, test = (extract_features(frozen, part, data, features, device=device, progress=progress)
-                       for part in (rows.train, rows.test))  # fmt: skip
+        train, test = (
+            extract_features(frozen, part, data, features, device=device, progress=progress)
+            for part in (rows.train, rows.test)
+        )
         broken = {**broken_videos(rows.train, train), **broken_videos(rows.test, test)}
         made = run_probes(rows, train, test, config, device=device)
         results[frozen.name] = {name: score_of(table, chosen) for name, (table, chosen) in made.items()}
@@ -264,12 +265,17 @@ def print_probes(result: ProbeResult) -> None:
     title = f"{result.run} on {result.manifest} ({result.split})"
     parts = [
         [
-            (("untrained, " if encoder == UNTRAINED else "") + _named(name, found), number(found.top1),
-             interval(found.top1_interval), number(found.mean_class), number(found.fused_top1))
+            (
+                ("untrained, " if encoder == UNTRAINED else "") + _named(name, found),
+                number(found.top1),
+                interval(found.top1_interval),
+                number(found.mean_class),
+                number(found.fused_top1),
+            )
             for name, found in probes.items()
         ]
         for encoder, probes in result.encoders.items()
-    ]  # fmt: skip
+    ]
     print_table(console, title, ("", "top-1", "95 % interval", "mean class", "fused"), parts)
     console.print(
         f"  {result.num_train} training and {result.num_test} test videos; chance {result.chance:.3f}, "

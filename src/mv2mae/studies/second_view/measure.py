@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,12 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from rich.progress import track
-from torch import Tensor
 
 from mv2mae.config import PairConfig, SecondViewConfig
 from mv2mae.model.attention_maps import check_cross_view
-from mv2mae.model.pretraining import MV2MAE, PretrainOutput
+from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.second_view import EMPTY, MASK_TOKENS, SourceLosses, compare_sources
-from mv2mae.studies.second_view.pairs import Asked, drawn_pairs, video_pairs
+from mv2mae.studies.second_view.pairs import MeasuredPairs, drawn_pairs, video_pairs
 from mv2mae.studies.second_view.results import AngleResult, Change, SecondViewResult
 from mv2mae.weights import load_pretrained, read_weights
 
@@ -47,19 +46,22 @@ def measure(
     model = load_pretrained(weights).to(device).eval()
     check_cross_view(model)
     if config.on == "drawn":
-        pairs: Iterable[Asked] = drawn_pairs(weights, config)
+        pairs: Iterable[MeasuredPairs] = drawn_pairs(weights, config)
         total = config.performances
     else:
         pairs, total = video_pairs(weights, data, config), -(-config.performances // config.batch_size)
     return measure_pairs(
-        model, track(pairs, "measuring pairs", total, transient=True), config.angles,
-        known_cameras=config.known_cameras, device=device,
-    )  # fmt: skip
+        model,
+        track(pairs, "measuring pairs", total, transient=True),
+        config.angles,
+        known_cameras=config.known_cameras,
+        device=device,
+    )
 
 
 def measure_pairs(
     model: MV2MAE,
-    pairs: Iterable[Asked],
+    pairs: Iterable[MeasuredPairs],
     angles: Sequence[float],
     *,
     known_cameras: bool = True,
@@ -74,39 +76,31 @@ def measure_pairs(
     """
     told = known_cameras and model.config.cameras != "none"
     return pd.DataFrame(
-        [row for asked in pairs for row in _rows(asked, angles, _losses(model, asked, told, torch.device(device)))]
+        [row for some in pairs for row in _rows(some, angles, _losses(model, some, told, torch.device(device)))]
     )
 
 
 @torch.no_grad()
-def _losses(model: MV2MAE, asked: Asked, told: bool, device: torch.device) -> SourceLosses:
-
-    def run(batch: Mapping[str, Tensor]) -> PretrainOutput:
-        further: dict[str, Any] = {"cameras": batch["cameras"]} if "cameras" in batch else {}
-        out: PretrainOutput = model(
-            batch["sources"], batch["target"], seeds=batch["seed"], with_reconstructions=True, **further
-        )
-        return out
-
-    batch = {name: value.to(device) for name, value in asked.batch.items() if told or name != "cameras"}
-    wrong = {name: value.to(device) for name, value in asked.wrong.items()}
-    return compare_sources(model, run, batch, wrong)[1]
+def _losses(model: MV2MAE, pairs: MeasuredPairs, told: bool, device: torch.device) -> SourceLosses:
+    batch = {name: value.to(device) for name, value in pairs.batch.items() if told or name != "cameras"}
+    wrong = {name: value.to(device) for name, value in pairs.wrong.items()}
+    return compare_sources(model, batch, wrong)[1]
 
 
-def _rows(asked: Asked, angles: Sequence[float], losses: SourceLosses) -> Iterable[dict[str, Any]]:
+def _rows(pairs: MeasuredPairs, angles: Sequence[float], losses: SourceLosses) -> Iterable[dict[str, Any]]:
     own = losses.own
     assert own.cross_view is not None
     errors = {"self": own.self_view, "cross": own.cross_view, "baseline": own.baseline, **losses.cross}
     found = {name: value.cpu().double().numpy() for name, value in errors.items()}
     weights, tokens = own.weights.cpu().double().numpy(), own.tokens.cpu()
-    seen = None if asked.seen is None else asked.seen.gather(1, tokens).numpy()
-    places = nearest(asked.angles, angles) if asked.asked_for is None else asked.asked_for
-    for item, (group, angle, at) in enumerate(zip(asked.groups, asked.angles, places, strict=True)):
+    seen = None if pairs.seen is None else pairs.seen.gather(1, tokens).numpy()
+    places = nearest(pairs.angles, angles) if pairs.placed_at is None else pairs.placed_at
+    for item, (group, angle, at) in enumerate(zip(pairs.groups, pairs.angles, places, strict=True)):
         for kind in TOKENS if seen is not None else TOKENS[:1]:
             chosen = np.ones_like(weights[item]) if kind == "all" or seen is None else seen[item] == (kind == "seen")
             counted = weights[item] * chosen
             sums = {name: float((counted * found[name][item]).sum()) if name in found else np.nan for name in LOSSES}
-            missing = {name: np.nan for name, has in asked.has.items() if not has[item]}
+            missing = {name: np.nan for name, has in pairs.has.items() if not has[item]}
             yield {"group": group, "angle": angle, "at": at, "tokens": kind, "weight": counted.sum(), **sums, **missing}
 
 

@@ -35,7 +35,7 @@ _MASKS = 2  # last word of a seed
 
 
 @dataclass(frozen=True)
-class Asked:
+class MeasuredPairs:
     """Pairs of one kind, n of them: the batch and what is known of it."""
 
     batch: dict[str, Tensor]
@@ -46,13 +46,13 @@ class Asked:
     groups: list[str]
     angles: Float[np.ndarray, " n"]
     """Degrees between the optical axes of target and first source; NaN where cameras are not known."""
-    asked_for: Float[np.ndarray, " n"] | None = None
+    placed_at: Float[np.ndarray, " n"] | None = None
     """Where drawn cameras were to stand, which heights and distances change a little."""
     seen: Bool[Tensor, "n tokens"] | None = None
     """Whether the source really sees the surface that most of the target's token shows, where that is known."""
 
 
-def drawn_pairs(weights: str | Path, config: SecondViewConfig) -> Iterator[Asked]:
+def drawn_pairs(weights: str | Path, config: SecondViewConfig) -> Iterator[MeasuredPairs]:
     """Each performance from the first of its cameras, with all others as the source in turn.
 
     A wrong source is the same camera's picture of the performance before, in another room.
@@ -84,19 +84,21 @@ def drawn_pairs(weights: str | Path, config: SecondViewConfig) -> Iterator[Asked
         stages = build_setup(synth, group.setup)
         views = [view_of(f.frames, f.truth, stages[view].camera) for view, f in film_group(synth, group).items()]
         if before is not None:
-            asked = _of_performance(views, before, group.name, (config.seed, number), stored.config.tubelet_size)
-            yield replace(asked, asked_for=np.array(config.angles))
+            pairs = _of_performance(views, before, group.name, (config.seed, number), stored.config.tubelet_size)
+            yield replace(pairs, placed_at=np.array(config.angles))
         before = views
 
 
-def _of_performance(views: list[View], before: list[View], name: str, words: tuple[int, int], size: Size3) -> Asked:
+def _of_performance(
+    views: list[View], before: list[View], name: str, key: tuple[int, int], size: Size3
+) -> MeasuredPairs:
     target, sources = views[0], views[1:]
     cameras = [torch.from_numpy(view.camera.pinhole().vector()) for view in views]
     # the same masks at every angle, so that angles are compared on the same tokens
-    seed = int(np.random.default_rng((*words, _MASKS)).integers(2**60))
+    seed = int(np.random.default_rng((*key, _MASKS)).integers(2**60))
     axes = np.array([view.camera.rotation[2] @ target.camera.rotation[2] for view in sources])
     n = len(sources)
-    return Asked(
+    return MeasuredPairs(
         batch={
             "target": target.clip.expand(n, *target.clip.shape),
             "sources": torch.stack([view.clip for view in sources])[:, None],
@@ -120,7 +122,7 @@ def co_visible(view: View, other: View, tubelet_size: Size3) -> Bool[np.ndarray,
     return np.asarray(shares.ravel() >= _SEEN)
 
 
-def video_pairs(weights: str | Path, data: PairConfig, config: SecondViewConfig) -> Iterator[Asked]:
+def video_pairs(weights: str | Path, data: PairConfig, config: SecondViewConfig) -> Iterator[MeasuredPairs]:
     """Pairs of a manifest's test part (all of it without a split or query), spread evenly over its performances.
 
     Raises:
@@ -142,7 +144,7 @@ def video_pairs(weights: str | Path, data: PairConfig, config: SecondViewConfig)
     yield from pairs_of(pairs, config.performances, batch_size=config.batch_size, seed=config.seed)
 
 
-def pairs_of(pairs: PairDataset, number: int, *, batch_size: int, seed: int) -> Iterator[Asked]:
+def pairs_of(pairs: PairDataset, number: int, *, batch_size: int, seed: int) -> Iterator[MeasuredPairs]:
     """So many pairs of a data set, spread evenly over it, some at a time; wrong sources are those of other ones."""
     batch = {name: value for name, value in held_out_batch(pairs, number).items()}
     tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
@@ -155,7 +157,7 @@ def pairs_of(pairs: PairDataset, number: int, *, batch_size: int, seed: int) -> 
         chosen = {
             name: tensors["sources"][np.where(other[part] >= 0, other[part], part)] for name, other in others.items()
         }
-        yield Asked(
+        yield MeasuredPairs(
             batch={name: value[part] for name, value in tensors.items()},
             wrong=chosen,
             has={name: other[part] >= 0 for name, other in others.items()},

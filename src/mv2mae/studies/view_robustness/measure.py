@@ -53,21 +53,21 @@ def rows_of_all_views(data: VideosConfig) -> LabelledRows:
             is one view only.
     """
     check_divided(data, "performances the probe learns from and which it is tested on")
-    known, asked = (set(rows_of_part(data, part)["group"]) for part in ("train", "test"))
+    known, tested = (set(rows_of_part(data, part)["group"]) for part in ("train", "test"))
     if not data.test_manifest:
-        asked -= known
-    if not asked:
+        tested -= known
+    if not tested:
         raise InputError(
             f"{data.split or 'the queries'}: every test performance is a training one too, seen by another camera; "
             "give a split by people, such as synthetic/xsub or ntu60/xsub"
         )
-    train, test = _of_groups(data, "train", known), _of_groups(data, "test", asked)
+    train, test = _of_groups(data, "train", known), _of_groups(data, "test", tested)
     both = train.merge(test, on=["path", "start", "end"])
     if len(both):
         raise InputError(f"{len(both)} videos are both for training and for testing (first: {both['path'][0]})")
     manifest = manifest_of_part(data, "test")
     if test["view"].nunique() < 2:
-        raise InputError(f"{manifest}: the test performances have one view only, {test['view'][0]}; two are asked")
+        raise InputError(f"{manifest}: the test performances have one view only, {test['view'][0]}; two are needed")
     return labelled(train, test, data)
 
 
@@ -132,11 +132,12 @@ def view_robustness(
     )
     results, unread, broken = {}, {}, {}
     for frozen in encoders:
-        known, asked = (extract_features(frozen, part, data, features, device=device, progress=progress)
-                        for part in (train, test))  # fmt: skip
-        learn, told, unread = _readable(train, known), _readable(test, asked), broken_videos(test, asked)
+        known, tested = (
+            extract_features(frozen, part, data, features, device=device, progress=progress) for part in (train, test)
+        )
+        learn, told, unread = _readable(train, known), _readable(test, tested), broken_videos(test, tested)
         compared = _compared(told, num_groups, config.seed, unread)
-        hits = hits_across_views(learn, told, config, probe=probe, unread=test[~asked.good], device=device)
+        hits = hits_across_views(learn, told, config, probe=probe, unread=test[~tested.good], device=device)
         results[frozen.name] = _measured(hits, compared, learn.values.mean(dim=0))
         broken = {**broken_videos(train, known), **unread}
     seen, unknown = views_of_training(source, data)
@@ -175,7 +176,7 @@ def _compared(test: Seen, num_groups: int, seed: int, unread: Mapping[str, str])
         views = some.rows["view"].unique()
         what = f"only view {views[0]} can be read" if len(views) == 1 else "none can be read in more than one view"
         first = next((f" (first broken: {path}: {reason})" for path, reason in unread.items()), "")
-        raise InputError(f"of the {counted(len(groups), 'test performance')}, {what}; two are asked{first}")
+        raise InputError(f"of the {counted(len(groups), 'test performance')}, {what}; two are needed{first}")
     return some
 
 

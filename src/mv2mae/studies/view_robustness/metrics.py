@@ -81,9 +81,9 @@ def hits_across_views(
         parts.append(_hits(train.part(seen == view), test, config, probe, device).assign(train_view=view))
     parts.append(_hits(train, test, config, probe, device).assign(train_view=ALL))
     for view in views:
-        others, asked = seen != view, test.part(test.rows["view"].to_numpy() == view)
+        others, same = seen != view, test.part(test.rows["view"].to_numpy() == view)
         if others.any():
-            found = _hits(train.part(others), asked, config, probe, device)
+            found = _hits(train.part(others), same, config, probe, device)
             parts.append(found.assign(train_view=OTHERS))
     known = [train.rows, test.rows]
     if unread is not None and len(unread):
@@ -168,18 +168,22 @@ def retrieve(seen: Seen, mean: Float[Tensor, " d"]) -> pd.DataFrame:
 def _ranks(rows: pd.DataFrame, unit: Tensor, queries: np.ndarray, gallery: np.ndarray) -> pd.DataFrame:
     groups = {group: place for place, group in enumerate(rows["group"].to_numpy()[gallery])}
     queries = queries[[group in groups for group in rows["group"].to_numpy()[queries]]]
-    asked, there = rows.iloc[queries].reset_index(drop=True), rows.iloc[gallery].reset_index(drop=True)
-    right = np.array([groups[group] for group in asked["group"]], dtype=np.int64)
+    query_rows, gallery_rows = rows.iloc[queries].reset_index(drop=True), rows.iloc[gallery].reset_index(drop=True)
+    right = np.array([groups[group] for group in query_rows["group"]], dtype=np.int64)
     cosine = (unit[queries] @ unit[gallery].T).numpy()
     better = cosine >= cosine[np.arange(len(right)), right][:, None]
-    about = pd.DataFrame({
-        "query_view": asked["view"], "gallery_view": there["view"].iloc[0], "group": asked["group"],
-        "angle": angle_between(asked["azimuth"], there["azimuth"].to_numpy()[right]),
-    })  # fmt: skip
-    found = [about.assign(gallery="all", size=len(there), rank=better.sum(axis=1))]
+    about = pd.DataFrame(
+        {
+            "query_view": query_rows["view"],
+            "gallery_view": gallery_rows["view"].iloc[0],
+            "group": query_rows["group"],
+            "angle": angle_between(query_rows["azimuth"], gallery_rows["azimuth"].to_numpy()[right]),
+        }
+    )
+    found = [about.assign(gallery="all", size=len(gallery_rows), rank=better.sum(axis=1))]
     if not rows[["subject", "setup"]].isna().any(axis=None):
-        codes = pd.factorize(pd.MultiIndex.from_frame(pd.concat([asked, there])[["subject", "setup"]]))[0]
-        alike = codes[: len(asked), None] == codes[None, len(asked) :]
+        codes = pd.factorize(pd.MultiIndex.from_frame(pd.concat([query_rows, gallery_rows])[["subject", "setup"]]))[0]
+        alike = codes[: len(query_rows), None] == codes[None, len(query_rows) :]
         size, rank = alike.sum(axis=1), (better & alike).sum(axis=1)
         hard = about.assign(gallery="same person and room", size=size, rank=rank)
         found.append(hard[size > 1])

@@ -178,10 +178,10 @@ def write_truth(path: str | Path, truth: Mapping[str, Tensor | np.ndarray]) -> N
         if name == "depth":
             array = np.clip(np.rint(array * _MILLIMETRES), 0, np.iinfo(np.uint16).max)
         arrays[name] = array.astype(_STORED[name])
-    held = io.BytesIO()
-    np.savez_compressed(held, allow_pickle=False, **arrays)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     with atomic_write(Path(path)) as temporary:
-        temporary.write_bytes(held.getvalue())
+        temporary.write_bytes(buffer.getvalue())
 
 
 def read_truth(path: str | Path) -> dict[str, np.ndarray]:
