@@ -269,10 +269,10 @@ def test_the_whole_command(weights, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda rows: rows["view"] != 2, "of the 4 test performances, only view 2 can be read; two are asked"),
+        (lambda rows: rows["view"] != 2, "of the 4 test performances, only view 2 can be read; two are needed"),
         (
             lambda rows: rows["view"] != rows["group"].rank(method="dense") % 3 + 1,
-            "of the 4 test performances, none can be read in more than one view; two are asked",
+            "of the 4 test performances, none can be read in more than one view; two are needed",
         ),
     ],
 )
