@@ -1,6 +1,7 @@
 """The public interface, and who may know whom."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,13 @@ def test_the_arrows_between_stations(station):
                 other = name.split(".")[1]
                 assert other == station or other in MAY_IMPORT[station], f"{path.name} imports {name}"
             assert name.split(".")[0] not in NOT_BELOW.get(station, ()), f"{path.name} imports {name}"
+
+
+def test_what_lightning_does_not_promise_is_used_in_one_file():
+    private = re.compile(r"(?:trainer|loop|connector|strategy|logger|module)\._[a-z]")
+    files = [path for path in python_files("train") if path.name != "lightning.py"]
+    assert not [path.name for path in files if private.search(path.read_text(encoding="utf-8"))]
+    assert private.search((SOURCE / "train" / "lightning.py").read_text(encoding="utf-8"))
 
 
 def test_every_package_and_module_has_its_row():
