@@ -71,8 +71,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, on one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What an error says, on one line; of a long one its first sentence."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else line.partition(". ")[0]
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
