@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import os
 
 import pytest
 import pytorch_lightning.loggers
@@ -49,7 +50,9 @@ def with_trackers(*names, steps=3, **log):
     return dataclasses.replace(PRETRAINING, log=log, optim=dataclasses.replace(PRETRAINING.optim, steps=steps))
 
 
-def test_both_get_all_rows_and_the_configuration(recorded, tmp_path):
+def test_both_get_all_rows_and_the_configuration(recorded, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "")  # put back afterwards
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
     run = pretrain(with_trackers("wandb", "mlflow"), tmp_path / "run")
     wandb, mlflow = recorded
     assert (wandb.options["project"], wandb.options["name"], wandb.options["resume"]) == ("kitchen", "run", "allow")
@@ -57,6 +60,7 @@ def test_both_get_all_rows_and_the_configuration(recorded, tmp_path):
     losses = [metrics["train/loss"] for _, metrics in wandb.rows if "train/loss" in metrics]
     assert losses == pytest.approx(read_log(run)["train/loss"].dropna().tolist(), rel=1e-4)
     assert wandb.rows == mlflow.rows
+    assert os.environ["MLFLOW_ALLOW_FILE_STORE"] == "true"  # MLflow 3 writes no files unless told so
     assert wandb.config["optim"]["steps"] == 3
 
 

@@ -108,6 +108,8 @@ def _mlflow(run: Path, log: LogConfig, ids: dict[str, str]) -> Any:
     from pytorch_lightning.loggers import MLFlowLogger
 
     where = os.environ.get("MLFLOW_TRACKING_URI")
+    if where is None:  # files it is: MLflow 3 wants to be told that this is meant
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     return MLFlowLogger(
         experiment_name=log.project,
         run_name=run.name,
