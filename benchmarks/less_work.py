@@ -30,6 +30,8 @@ from mv2mae.train.pretrain import pretrain
 
 BOTH: dict[str, Any] = {"decoded_share": 1.0}
 SHOWN: dict[str, Any] = {**BOTH, "source_mask_ratio": 0.0, "directions": "one"}
+LARGER_FIRST = "both directions, share 1/2, larger tubelets first"
+"""Half of the time with tubelets of 8x8x8, from whose weights the other half goes on with the recipe's."""
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {  # name -> kind, what it changes of the model
     "both directions": ("both", BOTH),
     "both directions, share 1/2": ("both", {**BOTH, "decoded_share": 0.5}),
@@ -38,6 +40,7 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {  # name -> kind, what it c
         "both",
         {**BOTH, "self_view_attention": "cross", "decoded_share": 0.5},
     ),
+    LARGER_FIRST: ("both", {**BOTH, "decoded_share": 0.5}),
     "source shown": ("shown", SHOWN),
     "source shown, share 1/2": ("shown", {**SHOWN, "decoded_share": 0.5}),
     "source shown, 2 masks": ("shown", {**SHOWN, "num_masks": 2}),
@@ -51,14 +54,19 @@ SMALL = {
 _LOOKS = 10
 
 
-def config_of(name: str, steps: int, args: argparse.Namespace) -> PretrainConfig:
-    """The training of a candidate."""
+def config_of(name: str, steps: int, args: argparse.Namespace, start: Path | None = None) -> PretrainConfig:
+    """The training of a candidate; with larger tubelets first the first half of it, unless `start` has its weights."""
     small, size = ({}, 64) if args.whole else (SMALL, SMALL["image_size"])
+    changes = CANDIDATES[name][1]
+    if name == LARGER_FIRST:
+        half = {"position_grid": [2, size // 8, size // 8]} if start else {"tubelet_size": [8, 8, 8]}
+        changes = {**changes, **half}
     return load_recipe(
         "sample-pretrain",
         PretrainConfig,
         seed=args.seed,
-        model={**small, **CANDIDATES[name][1]},
+        init=None if start is None else str(start),
+        model={**small, **changes},
         data={"cache_size": size * 9 // 8},
         optim={"steps": steps},
         compute={"num_threads": 1, "precision": "32-true", "accelerator": "cpu"},
@@ -82,6 +90,19 @@ def seconds_a_step(config: PretrainConfig, repeats: int = 7) -> float:
         optimizer.step()
         taken.append(time.process_time() - begin)
     return statistics.median(taken[1:])
+
+
+def train(name: str, run: Path, args: argparse.Namespace, each: float) -> dict[str, Any]:
+    """Train a candidate for the time there is, with what a step of it takes; of two halves the second is looked at."""
+    start: Path | None = None
+    before = 0.0
+    if name == LARGER_FIRST:
+        before = args.seconds / 2
+        start = pretrain(config_of(name, max(_LOOKS, round(before / each)), args), run.with_name(f"{run.name}-first"))
+        each = seconds_a_step(config_of(name, 100, args, start))
+    steps = max(_LOOKS, round((args.seconds - before) / each))
+    pretrain(config_of(name, steps, args, start), run)
+    return {"seconds_a_step": each, "steps": steps, "before": before}
 
 
 def curve(run: Path) -> pd.DataFrame:
@@ -117,7 +138,7 @@ def row_of(name: str, found: dict[str, dict[str, Any]], curves: dict[str, pd.Dat
         "steps": found[name]["steps"],
         "self, end": f"{curves[name]['self_target'].iloc[-1]:.4f}",
         "cross, end": f"{curves[name]['cross_target'].iloc[-1]:.4f}",
-        "s to the first's cross": "-" if reached is None else f"{reached * each:.0f}",
+        "s to the first's cross": "-" if reached is None else f"{found[name]['before'] + reached * each:.0f}",
     }
 
 
@@ -138,14 +159,11 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     curves: dict[str, pd.DataFrame] = {}
     for name in names:
-        each = statistics.median(turn[name] for turn in turns)
-        steps = max(_LOOKS, round(args.seconds / each))
         run = args.out / f"{''.join(c if c.isalnum() else '-' for c in name)}-{args.seed}"
         if (run / "less-work.json").exists():
             found[name] = pd.read_json(run / "less-work.json", typ="series").to_dict()
         else:
-            pretrain(config_of(name, steps, args), run)
-            found[name] = {"seconds_a_step": each, "steps": steps}
+            found[name] = train(name, run, args, statistics.median(turn[name] for turn in turns))
             write_json(run / "less-work.json", found[name])
         curves[name] = curve(run)
         rows = [row_of(done, found, curves) for done in found]
