@@ -82,7 +82,7 @@ def test_every_switch_of_every_verb_stands_alone():
         for switch in switches:
             assert getattr(parsed(verb, *places, f"--{switch}"), switch) is True
             assert getattr(parsed(verb, f"--{switch}", "false", *places), switch) is False
-    assert parsed("pretrain", "--data.flip", "--run", "r").data.flip is True
+    assert parsed("finetune", "--data.flip", "--run", "r").data.flip is True
 
 
 def test_options_may_be_written_with_hyphens():

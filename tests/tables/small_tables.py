@@ -27,7 +27,9 @@ def few_videos(folder: Path) -> Path:
 def tiny_recipe(folder: Path, name: str, config: object) -> str:
     """A recipe file of a configuration that takes `STEPS` steps."""
     values = plain(config)
-    values["data"].update(train_query="", cache="none", held_out_groups=0)
+    values["data"].update(train_query="", cache="none")
+    if "held_out_groups" in values["data"]:
+        values["data"]["held_out_groups"] = 0
     values["optim"].update(steps=STEPS, warmup_steps=1)
     values["log"].update(check_every=STEPS, save_every=STEPS)
     folder.mkdir(parents=True, exist_ok=True)
