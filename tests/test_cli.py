@@ -215,7 +215,12 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(TimeoutError(), "TimeoutError"), (OSError("a", "b"), "[Errno a] b"), (InputError("so\nit is"), "it is")],
+    [
+        (TimeoutError(), "TimeoutError"),
+        (OSError("a", "b"), "[Errno a] b"),
+        (NotADirectoryError(20, "Not a directory", "a/b"), "a/b: not a directory"),
+        (InputError("so\nit is"), "it is"),
+    ],
 )
 def test_an_error_is_one_line_even_where_it_says_nothing(error, said, capsys, monkeypatch):
     def report(runs, out):

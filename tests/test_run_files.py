@@ -91,6 +91,29 @@ def test_the_commit_is_that_of_the_source_and_of_no_repository_around_it(tmp_pat
     assert git_state() == f"{commit}+changes"
 
 
+def test_a_run_that_an_earlier_version_left_with_relative_files_is_found_from_elsewhere(tmp_path, monkeypatch):
+    run = tmp_path / "project" / "runs" / "old"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(
+        "model: {num_frames: 16}\ndata: {manifest: sets/m.csv, split: ''}\ninit: runs/first\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert stored_settings("project/runs/old")["data.manifest"] == "sets/m.csv"  # there is none
+    manifest = tmp_path / "project" / "sets" / "m.csv"
+    manifest.parent.mkdir()
+    manifest.write_text("path,group,view\n")
+    assert stored_settings("project/runs/old")["data.manifest"] == str(manifest)
+    assert read_config(run)["init"] == "runs/first"
+    monkeypatch.chdir(tmp_path / "project")
+    assert stored_settings("runs/old")["data.manifest"] == "sets/m.csv"
+    config = PretrainConfig(data=PairConfig(manifest=str(manifest)))
+    start_run(run, config)
+    values = (run / "config.yaml").read_text().replace(str(manifest), "sets/m.csv")
+    (run / "config.yaml").write_text(values)
+    monkeypatch.chdir(tmp_path)
+    check_run(run, config)  # it may go on from elsewhere
+
+
 def test_a_run_is_held_by_one_training_at_a_time(tmp_path):
     with run_lock(tmp_path), pytest.raises(InputError, match=f"another training writes into {tmp_path}; stop it first"):
         run_lock(tmp_path, patience=0).__enter__()

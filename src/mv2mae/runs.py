@@ -96,13 +96,28 @@ def write_once(path: Path, values: Mapping[str, Any]) -> None:
 def settled(config: Any) -> dict[str, Any]:
     """`plain`, with the files that it names as absolute paths: a run can be gone on with and tested from any folder."""
     values = plain(config)
+    for holder, key, given in _named_files(values):
+        if Path(given).exists():
+            holder[key] = os.path.abspath(given)
+    return values
+
+
+def _named_files(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Where a configuration names files or folders of this machine, and which."""
     for name in _FILES:
         section, _, key = name.rpartition(".")
         holder = values.get(section, {}) if section else values
         given = holder.get(key) if isinstance(holder, dict) else None
-        if isinstance(given, str) and given not in ("", "sample") and "://" not in given and Path(given).exists():
-            holder[key] = os.path.abspath(given)
-    return values
+        if isinstance(given, str) and given not in ("", "sample") and "://" not in given:
+            yield holder, key, given
+
+
+def _look_around(run: Path, values: dict[str, Any]) -> None:
+    """Runs of earlier versions name files as they were typed: what is not found from here may be from above the run."""
+    for holder, key, given in _named_files(values):
+        if not Path(given).exists():
+            above = (folder / given for folder in run.absolute().parents)
+            holder[key] = next((str(file) for file in above if file.exists()), given)
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -133,6 +148,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if foreign and file not in _migrated:
         _migrated.add(file)
         _log.warning("%s: %s", file, "; ".join(foreign))
+    _look_around(folder, values)
     return values
 
 

@@ -136,7 +136,7 @@ def test_a_video_shorter_than_the_clip_is_tested(run, frame, tmp_path):
     ("rows", "label", "message"),
     [
         ([2], None, r"1 of 6 videos have no label \(first: .*3.mp4\); fill the manifest's column"),
-        (range(6), 9, r"none of the 6 test videos shows a class that was trained .*labels 9, trained were 0, 1, 2\)"),
+        (range(6), 9, r"none of the 6 test videos shows a class .*labels 9, trained were walk, .*wave\)"),
     ],
 )
 def test_labels_that_cannot_be_tested_are_refused(run, frame, tmp_path, rows, label, message):

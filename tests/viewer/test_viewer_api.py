@@ -7,6 +7,7 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -418,6 +419,31 @@ def test_who_stops_in_the_middle_is_given_up():
         asyncio.run(taken(stalls(), idle=0.05))
     with pytest.raises(InputError, match="it takes too long"):
         asyncio.run(taken(trickles(), idle=5, total=0.1))
+
+
+def test_an_upload_that_is_broken_off_leaves_no_file_no_lock_and_no_traceback(page: TestClient, session: Session, own):
+    app, kept = application(session), stored(session)
+    sent = iter([{"type": "http.request", "body": b"begun", "more_body": True}, {"type": "http.disconnect"}])
+    answers: list[dict] = []
+
+    async def receive():
+        return next(sent)
+
+    async def answer(message):
+        answers.append(message)
+
+    about = json.dumps({"names": ["a.mp4", "b.mp4"], "sizes": [100, 100]})
+    scope = {
+        "type": "http", "method": "POST", "path": "/api/files", "raw_path": b"/api/files", "root_path": "",
+        "query_string": urlencode({"about": about}).encode(), "http_version": "1.1", "scheme": "http",
+        "headers": [(b"host", b"127.0.0.1"), (b"origin", b"http://127.0.0.1")],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+    asyncio.run(app(scope, receive, answer))  # what is raised out of here the server prints
+    assert answers[0]["status"] == 400
+    assert stored(session) == kept
+    with TestClient(app, base_url=HERE) as again:
+        assert send(again, own).status_code == 200
 
 
 def test_folders_of_viewers_that_were_killed_go_and_those_of_others_stay(tmp_path: Path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -138,6 +139,15 @@ def _carry_out(verb: Verb, args: Any) -> int:
         return verb.run(args) or 0
 
 
+def _said(error: InputError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else error.filename
+        return f"{name}: {error.strerror[0].lower()}{error.strerror[1:]}"
+    # from a loader's worker torch brings the whole traceback as the message; its last line is ours
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return lines[-1].removeprefix("mv2mae.errors.InputError: ")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 for bad input, 130 when stopped by hand, 128 + n by signal n."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -156,10 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _carry_out(VERBS[verb], parse(verb, options))
     except (InputError, OSError) as error:
-        # from a loader's worker torch brings the whole traceback as the message; its last line is ours
-        lines = (str(error).strip() or type(error).__name__).splitlines()
-        message = lines[-1].removeprefix("mv2mae.errors.InputError: ")
-        print(f"mv2mae {verb}: error: {message}", file=sys.stderr)
+        print(f"mv2mae {verb}: error: {_said(error)}", file=sys.stderr)
         return 1
     except RunStopped as stop:
         print(f"\nmv2mae {verb}: {stop}; the same command goes on from there", file=sys.stderr)

@@ -129,12 +129,13 @@ def _advice(manifest: str | Path, *, is_number: bool) -> str:
     return f"Where both count alike, take {file} away, and they are matched by number"
 
 
-def count_untrained(rows: pd.DataFrame, classes: Collection[int]) -> int:
+def count_untrained(rows: pd.DataFrame, classes: Collection[int], names: Mapping[int, str] | None = None) -> int:
     """How many videos of a test show a class that was never trained. They count as errors: nobody can name it.
 
     Args:
         rows: of a manifest.
         classes: labels of the classes that were trained.
+        names: of classes by label, where they have some.
 
     Raises:
         InputError: a video has no label, or none shows a class that was trained.
@@ -147,10 +148,11 @@ def count_untrained(rows: pd.DataFrame, classes: Collection[int]) -> int:
         )
     unknown = ~rows["label"].isin(list(classes))
     if unknown.all():
+        known = names or {}
+        shown, trained = ([known.get(k, k) for k in sorted(labels)] for labels in (set(rows["label"]), classes))
         raise InputError(
             f"none of the {len(rows)} test videos shows a class that was trained (they have the labels "
-            f"{listed(sorted(set(rows['label'])))}, trained were {listed(sorted(classes))}); is it the manifest of "
-            "another data set?"
+            f"{listed(shown)}, trained were {listed(trained)}); is it the manifest of another data set?"
         )
     return int(unknown.sum())
 

@@ -106,7 +106,7 @@ def evaluate(
     _check_choice(run, data)
     size, frames = model.config.image_size, model.config.num_frames
     dataset = eval_data(data, num_frames=frames, size=size, test=test, classes=classes, progress=progress)
-    count_untrained(dataset.frame, labels)
+    count_untrained(dataset.frame, labels, {**dataset.class_names, **classes})
     make_writable(out)
     sweep(out, *(f".{name}.*.tmp" for name in (CROPS_NAME, SCORES_NAME, FUSED_NAME)))
     model = model.to(device)

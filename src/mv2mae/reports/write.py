@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mv2mae.errors import InputError
-from mv2mae.files import write_json
+from mv2mae.files import make_writable, write_json
 from mv2mae.reports import comparison, training
 from mv2mae.reports.folder import RunFolder, read_folder, short_names
 from mv2mae.reports.testing import highlights_of_test, sections_of_test, what_was_tested
@@ -43,6 +43,8 @@ def report(runs: Sequence[str | Path], out: str | Path = "") -> Path:
         raise InputError(f"{wanted} is a folder; give the page a name (--out {wanted / REPORT_NAME})")
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a run is given twice; give each once")
+    if wanted is not None:
+        make_writable(wanted.parent)
     folders = [read_folder(path) for path in paths]
     if len(folders) == 1:
         return write_report(wanted or folders[0].path / REPORT_NAME, run_report(folders[0]))
