@@ -48,7 +48,7 @@ class PictureConfig:
     """Of the masks, and of the choice of another performance as the wrong source."""
     token: Token | None = None
     """Time, row and column of the token that looks; None = the masked one that moves most."""
-    layer: Choice = -1
+    layer: Choice = "mean"
     """Of the cross-view decoder: a block's number (1 is the first, -1 the last), mean or all."""
     encoder_layer: Choice = -1
     """The same of the encoder."""

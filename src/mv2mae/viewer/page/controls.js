@@ -164,10 +164,10 @@ function wireShow(app) {
     app.asked.told = event.target.checked;
     app.want("look");
   });
-  for (const [id, count, last] of [["layer", about.layers, about.layers - 1], ["head", about.heads, -1]]) {
+  for (const [id, count] of [["layer", about.layers], ["head", about.heads]]) {
     byId(id).append(new Option("mean of all", -1));
     for (let i = 0; i < count; i++) byId(id).append(new Option(`${i + 1} of ${count}`, i));
-    byId(id).value = show[id] = last;
+    byId(id).value = show[id]; // the mean: no block is the one that matches in every model
   }
 }
 
