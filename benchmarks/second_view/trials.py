@@ -28,7 +28,7 @@ from mv2mae.data.views import PairDataset
 from mv2mae.files import write_json
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.studies.second_view.measure import measure_pairs, summarise
-from mv2mae.studies.second_view.pairs import Asked, pairs_of
+from mv2mae.studies.second_view.pairs import MeasuredPairs, pairs_of
 from mv2mae.studies.second_view.results import AngleResult
 from mv2mae.train.pretrain import pretrain
 from mv2mae.weights import load_pretrained
@@ -180,7 +180,7 @@ def measure(model: MV2MAE, trial: Trial, data: Path, *, batch: int = 32) -> pd.D
     videos = Videos(problems=ProblemLog(None), cache_size=config.image_size)
     videos.preload(frame["path"], num_threads=1, progress=False)
 
-    def asked() -> Iterator[Asked]:
+    def measured() -> Iterator[MeasuredPairs]:
         for angle, pairs in trial.tests().items():
             for target, source in pairs:
                 choice = PairConfig(
@@ -194,9 +194,9 @@ def measure(model: MV2MAE, trial: Trial, data: Path, *, batch: int = 32) -> pd.D
                 shape: dict[str, Any] = {"num_frames": config.num_frames, "size": config.image_size}
                 items = PairDataset(frame, choice, **shape, seed=0, videos=videos, cameras=known)
                 for few in pairs_of(items, len(items), batch_size=batch, seed=0):
-                    yield replace(few, asked_for=np.full(len(few.groups), angle))
+                    yield replace(few, placed_at=np.full(len(few.groups), angle))
 
-    return measure_pairs(model.eval(), asked(), list(trial.tests()))
+    return measure_pairs(model.eval(), measured(), list(trial.tests()))
 
 
 def summary(rows: pd.DataFrame) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mv2mae.cli.main import main
-from mv2mae.config import FinetuneConfig, PretrainConfig
+from mv2mae.config import ClipConfig, FinetuneConfig, PairConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.recipes import load_recipe
 from mv2mae.runs import plain, read_config
@@ -63,3 +63,10 @@ def test_an_option_of_another_task_is_named(command, tasks, capsys):
 def test_a_recipe_of_another_task_is_told(capsys):
     assert main(["finetune", "--recipe", "as-videomae"]) == 1
     assert "recipe as-videomae: data.synchronised is a setting of pre-training" in capsys.readouterr().err
+
+
+def test_settings_of_another_task_are_refused_from_python_too():
+    with pytest.raises(InputError, match="data of pre-training is a PairConfig, not a ClipConfig"):
+        PretrainConfig(data=ClipConfig())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="data of fine-tuning is a ClipConfig, not a PairConfig"):
+        FinetuneConfig(data=PairConfig())  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import torch
 from power_cut import power_cut
 
 from mv2mae.config import (
+    ClipConfig,
     ComputeConfig,
     FinetuneConfig,
     LogConfig,
@@ -46,7 +47,7 @@ def test_a_run_keeps_the_encoder_from_which_a_classifier_starts(contrastive, tmp
     finetune(
         FinetuneConfig(
             init=str(run),
-            data=PairConfig(train_query=FEW, cache="memory", frame_stride=8),
+            data=ClipConfig(train_query=FEW, cache="memory", frame_stride=8),
             num_repeats=1,
             optim=OptimConfig(lr=1e-3, batch_size=4, steps=1),
             compute=contrastive.compute,

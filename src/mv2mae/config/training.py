@@ -198,6 +198,9 @@ class PretrainConfig:
     """Every draw (order, views, windows, crops, masks, first weights) follows from it."""
 
     def __post_init__(self) -> None:
+        require(
+            isinstance(self.data, PairConfig), f"data of pre-training is a PairConfig, not {type(self.data).__name__}"
+        )
         temperature = self.contrastive_temperature
         require(temperature > 0, f"contrastive_temperature={temperature} must be positive")
         require(
@@ -299,6 +302,9 @@ class FinetuneConfig:
     """Every draw follows from it."""
 
     def __post_init__(self) -> None:
+        require(
+            isinstance(self.data, ClipConfig), f"data of fine-tuning is a ClipConfig, not {type(self.data).__name__}"
+        )
         require(self.num_repeats >= 1, f"num_repeats={self.num_repeats} must be at least 1")
         require(
             self.init is not None or (self.image_size is None and self.num_frames is None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from tiny_runs import FINETUNING, PRETRAINING
 from tiny_videos import time_of
 
 from mv2mae.cli import main
-from mv2mae.config import EvalConfig, PairConfig
+from mv2mae.config import ClipConfig, EvalConfig, PairConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.indexing import index
@@ -231,9 +232,9 @@ def test_from_robot_data_to_predicted_tasks(sets, tmp_path):
     indexed(sets["v3.0"], tmp_path / "m.parquet")
     prepare(tmp_path / "m.parquet", tmp_path / "prepared", StoreConfig(short_side=32), processes=1)
     manifest = str(tmp_path / "prepared" / "manifest.parquet")
-    data = PairConfig(manifest=manifest, split="lerobot/episodes", frame_stride=1, cache="memory")
-    start = pretrain(dataclasses.replace(PRETRAINING, data=data), tmp_path / "pretrain")
-    run = finetune(dataclasses.replace(FINETUNING, data=data, init=str(start)), tmp_path / "finetune")
+    videos: dict[str, Any] = {"manifest": manifest, "split": "lerobot/episodes", "frame_stride": 1, "cache": "memory"}
+    start = pretrain(dataclasses.replace(PRETRAINING, data=PairConfig(**videos)), tmp_path / "pretrain")
+    run = finetune(dataclasses.replace(FINETUNING, data=ClipConfig(**videos), init=str(start)), tmp_path / "finetune")
     rows = select(read_manifest(manifest), split="lerobot/episodes", part="test")
     found, broken = load_classifier(run).predict_each(rows, EvalConfig(num_clips=1, num_crops=1), progress=False)
     assert not broken
