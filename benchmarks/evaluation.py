@@ -15,11 +15,12 @@ from collections.abc import Callable
 
 import torch
 
-from mv2mae.config import EvalConfig, FinetuneConfig, ModelConfig, VideosConfig
+from mv2mae.config import EvalConfig, FinetuneConfig, ModelConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import make_frame, read_manifest
 from mv2mae.data.video import read_frames
 from mv2mae.data.videos import Videos
+from mv2mae.data.windows import ClipSpec
 from mv2mae.evaluate.scoring import crop_logits, score_videos
 from mv2mae.model.classifier import Classifier
 from mv2mae.recipes import load_recipe
@@ -55,7 +56,7 @@ def main() -> None:
     paths = args.videos or read_manifest("sample")["path"].tolist()[:4]
     frame = make_frame({"path": path, "group": str(i), "view": 1} for i, path in enumerate(paths))
     model, test = Classifier(config, 60).eval(), EvalConfig(batch_size=args.batch_size)
-    shape = {"num_frames": config.num_frames, "size": config.image_size, "test": test}
+    clip = ClipSpec(num_frames=config.num_frames, size=config.image_size)
     times: dict[str, list[float]] = {}
 
     def note(name: str, work: Callable[[], object]) -> None:
@@ -63,7 +64,7 @@ def main() -> None:
 
     for _ in range(args.repeats):
         for index, path in enumerate(paths):
-            dataset = EvalDataset(frame[index : index + 1], VideosConfig(), **shape, videos=Videos())  # type: ignore[arg-type]
+            dataset = EvalDataset(frame[index : index + 1], clip, test=test, videos=Videos())
             item = dataset[0]
             span = dataset.span(0)
             last = [span.first, span.last]

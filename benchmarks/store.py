@@ -26,9 +26,10 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
+from mv2mae.config import StoreConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
-from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.store.packets import PacketDecoder
+from mv2mae.data.store.prepare import prepare
 from mv2mae.data.video import decode_video, probe, read_frames
 from mv2mae.data.videos import Videos
 

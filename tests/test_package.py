@@ -125,6 +125,17 @@ def test_what_lightning_does_not_promise_is_used_in_one_file():
     assert private.search((SOURCE / "train" / "lightning.py").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("station", [*MAY_IMPORT, "cli"])
+def test_no_module_needs_itself_through_others(station):
+    parts = {path: path.relative_to(SOURCE).with_suffix("").parts for path in python_files(station)}
+    files = {".".join(("mv2mae", *names)): path for path, names in parts.items()}
+    needs = {name: set(imports(path)) & set(files) for name, path in files.items()}
+    while leaves := [name for name in needs if not needs[name] & set(needs)]:
+        for name in leaves:
+            del needs[name]
+    assert not needs, f"a circle among {', '.join(sorted(needs))}"
+
+
 def test_every_package_and_module_has_its_row():
     found = {path.stem for path in SOURCE.iterdir() if python_files(path.stem)}
     assert found - {"__init__"} == {*MAY_IMPORT, "cli"}

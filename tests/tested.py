@@ -16,6 +16,7 @@ from mv2mae.config import ModelConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import make_frame, write_manifest
 from mv2mae.data.videos import Videos
+from mv2mae.data.windows import ClipSpec
 from mv2mae.model.classifier import Classifier
 from mv2mae.weights import CLASSIFIER, save_weights
 
@@ -64,5 +65,4 @@ class DeadlyDataset(EvalDataset):
 
 
 def make_dataset(frame: pd.DataFrame, test, kind: type[EvalDataset] = EvalDataset) -> EvalDataset:
-    data = VideosConfig(frame_stride=2)
-    return kind(frame, data, num_frames=4, size=32, test=test, videos=Videos())
+    return kind(frame, ClipSpec(num_frames=4, size=32, frame_stride=2), test=test, videos=Videos())

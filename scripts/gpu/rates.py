@@ -16,8 +16,8 @@ import torch
 
 from benchmarks.render import rate, takes_of
 from mv2mae.bench.loading import bench_data
-from mv2mae.config import ComputeConfig, LogConfig, ModelConfig, OptimConfig, PairConfig, PretrainConfig
-from mv2mae.data.store import StoreConfig, prepare
+from mv2mae.config import ComputeConfig, LogConfig, ModelConfig, OptimConfig, PairConfig, PretrainConfig, StoreConfig
+from mv2mae.data.store.prepare import prepare
 from mv2mae.data.video import available_cores
 from mv2mae.files import write_json
 from mv2mae.runs import read_log

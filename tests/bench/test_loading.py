@@ -13,9 +13,9 @@ from tiny_videos import even_times, write_video
 
 from mv2mae.bench.loading import LoaderFigures, Memory, bench_data, print_figures, verdict
 from mv2mae.cli import main
-from mv2mae.config import ComputeConfig, ModelConfig, PairConfig, PretrainConfig, StreamConfig
+from mv2mae.config import ComputeConfig, ModelConfig, PairConfig, PretrainConfig, StoreConfig, StreamConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
-from mv2mae.data.store import StoreConfig, prepare
+from mv2mae.data.store.prepare import prepare
 from mv2mae.errors import InputError
 
 FEW = "subject in [1, 2, 3] and label in [5, 7] and setup == 1"

@@ -17,6 +17,7 @@ from mv2mae.data.clips import ClipDataset, EvalDataset, collate_clips
 from mv2mae.data.manifest import make_frame
 from mv2mae.data.video import read_frames
 from mv2mae.data.videos import Videos
+from mv2mae.data.windows import ClipSpec
 from mv2mae.errors import InputError
 
 
@@ -28,9 +29,7 @@ def clips(frame: pd.DataFrame, num_repeats: int = 3, seed: int = 0, **changes: A
 def evaluation(frame: pd.DataFrame, videos: Videos | None = None, **changes: Any) -> EvalDataset:
     return EvalDataset(
         frame,
-        ClipConfig(frame_stride=3),
-        num_frames=8,
-        size=32,
+        ClipSpec(num_frames=8, size=32, frame_stride=3),
         test=EvalConfig(**changes),
         videos=videos or Videos(),
     )

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from tiny_videos import even_times, level, time_of, write_video
 
-from mv2mae.config import PairConfig
+from mv2mae.config import PairConfig, StoreConfig
 from mv2mae.data.check import check_manifest
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
-from mv2mae.data.store import StoreConfig, prepare
-from mv2mae.data.video import GapError, VideoError, decode_video, probe, read_frames
+from mv2mae.data.media import GapError
+from mv2mae.data.store.prepare import prepare
+from mv2mae.data.video import VideoError, decode_video, probe, read_frames
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset
 from mv2mae.data.windows import aligned_times, shared_clock, video_span

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import PairConfig, StreamConfig
+from mv2mae.config import PairConfig, StoreConfig, StreamConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize
 from mv2mae.data.calibration import cameras_of
 from mv2mae.data.cameras import Cameras, Pinhole, Vector, crop_camera, mirror_camera
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
-from mv2mae.data.store import StoreConfig, prepare
+from mv2mae.data.store.prepare import prepare
 from mv2mae.data.stream import PairStream
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset, collate_pairs

@@ -12,13 +12,13 @@ import pytest
 import torch
 from tiny_videos import even_times, time_of, write_video
 
-from mv2mae.config import OptimConfig, PairConfig, PretrainConfig
+from mv2mae.config import OptimConfig, PairConfig, PretrainConfig, StoreConfig
 from mv2mae.data.augment import crop_resize, draw_box
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.loader import make_loader
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.sampling import StepSampler
-from mv2mae.data.store import StoreConfig, prepare
+from mv2mae.data.store.prepare import prepare
 from mv2mae.data.stream import STREAM
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import Pair, PairDataset, collate_pairs, reading_size

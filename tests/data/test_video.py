@@ -13,7 +13,8 @@ from tiny_videos import even_times, time_of, write_video
 
 from mv2mae.data import frames as frames_module
 from mv2mae.data.pixels import scaled_size
-from mv2mae.data.video import VideoError, decode_video, nearest_index, probe, read_frames
+from mv2mae.data.video import VideoError, decode_video, probe, read_frames
+from mv2mae.data.video_info import nearest_index
 
 KINDS = [
     ("h264", "mp4"),

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from mv2mae.data.video import VideoInfo
 from mv2mae.data.windows import (
-    clip_step,
     even_offsets,
     first_on_grid,
     overlap,
@@ -34,9 +33,7 @@ def test_windows_lie_inside_and_are_even(
     num_video_frames: int, num_frames: int, stride: float, fps: float, offset: float
 ) -> None:
     span = video_span(info(fps, num_video_frames))
-    times = window_times(
-        span.first, span.last, num_frames=num_frames, step=clip_step(stride, fps), offset=offset, grid=1 / fps
-    )
+    times = window_times(span.first, span.last, num_frames=num_frames, step=stride / fps, offset=offset, grid=1 / fps)
     assert len(times) == num_frames
     assert times[0] >= span.first - 1e-9
     assert times[-1] <= span.last + 0.26 / fps

@@ -1,6 +1,7 @@
 """Predictions for files, folders and manifests; timelines of long videos; the verb."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,12 @@ from tiny_videos import even_times, write_video
 
 from mv2mae import load_classifier
 from mv2mae.cli import main
-from mv2mae.config import EvalConfig, VideosConfig
+from mv2mae.config import EvalConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import write_manifest
 from mv2mae.data.video import probe, read_frames
 from mv2mae.data.videos import Videos
-from mv2mae.data.windows import video_span
+from mv2mae.data.windows import ClipSpec, video_span
 from mv2mae.errors import InputError
 from mv2mae.evaluate.inputs import performances
 from mv2mae.evaluate.metrics import score_matrix
@@ -126,10 +127,10 @@ def test_rate_and_stride_can_be_chosen(trained_at_30, run, rates, monkeypatch, c
     np.testing.assert_allclose(steps(trained_at_30, frame_stride=2), 2 / 30, atol=1e-6)
     np.testing.assert_allclose(steps(run), 2 / np.array([15, 30, 60]), atol=1e-6)  # weights that tell no rate
     seen = []
-    monkeypatch.setattr(EvalDataset, "times", lambda self, index, offset: seen.append(self.config) or np.zeros(4))
+    monkeypatch.setattr(EvalDataset, "times", lambda self, index, offset: seen.append(self.clip) or np.zeros(4))
     words = ["predict", str(trained_at_30), str(rates[0]), "--num_crops", "1"]
     assert main([*words, "--fps", "25", "--frame_stride", "2.5"]) == 0
-    assert {(data.fps, data.frame_stride) for data in seen} == {(25.0, 2.5)}
+    assert {(clip.fps, clip.frame_stride) for clip in seen} == {(25.0, 2.5)}
     assert main([*words, "--fps", "0"]) == 1
     assert "fps=0.0 must be positive" in capsys.readouterr().err
 
@@ -158,13 +159,13 @@ def test_windows_cover_the_whole_video():
 
 def test_a_window_s_clips_lie_within_it_on_frames(takes):
     span = video_span(probe(takes[0]))  # 25 frames a second, 6 s
-    data = VideosConfig(frame_stride=2)
-    times = clip_times(2.0, 3.0, span, data, num_frames=4, num_clips=3).reshape(3, 4)
+    clip = ClipSpec(num_frames=4, size=32, frame_stride=2)
+    times = clip_times(2.0, 3.0, span, clip, num_clips=3).reshape(3, 4)
     np.testing.assert_allclose(times[0], [2.0, 2.08, 2.16, 2.24], atol=1e-6)
     assert times[2][-1] == pytest.approx(2.96)  # the last frame before the window's end
-    short = clip_times(2.0, 2.2, span, data, num_frames=8, num_clips=1)
+    short = clip_times(2.0, 2.2, span, replace(clip, num_frames=8), num_clips=1)
     assert (short[0], short[-1]) == (pytest.approx(2.0), pytest.approx(2.16))
-    assert len(clip_times(5.4, 7.4, span, data, num_frames=4, num_clips=1)) == 0  # less than half of it is there
+    assert len(clip_times(5.4, 7.4, span, clip, num_clips=1)) == 0  # less than half of it is there
 
 
 def test_a_timeline_is_what_each_window_alone_gives(classifier, takes):
@@ -174,7 +175,7 @@ def test_a_timeline_is_what_each_window_alone_gives(classifier, takes):
     assert timeline.num_views.tolist() == [2] * 8 + [1] * 3  # the right one ends after 4 s
     span = video_span(probe(left))
     for k in (0, 3, 10):
-        times = clip_times(k / 2, k / 2 + 1, span, classifier.data, 4, 2)
+        times = clip_times(k / 2, k / 2 + 1, span, classifier.clip, 2)
         clips = read_frames(left, times, short_side=37).unflatten(0, (2, 4))[:, :, 2:34, 8:40]
         clips = torch.cat([clips, clips.flip(3)]).permute(0, 4, 1, 2, 3)
         with torch.inference_mode():

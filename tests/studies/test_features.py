@@ -8,11 +8,12 @@ import pytest
 import torch
 from frozen import DATA, few_videos, tiny_weights
 
-from mv2mae.config import EvalConfig, FeatureConfig
+from mv2mae.config import EvalConfig, FeatureConfig, StoreConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import read_manifest, write_manifest
-from mv2mae.data.store import StoreConfig, prepare
+from mv2mae.data.store.prepare import prepare
 from mv2mae.data.videos import Videos
+from mv2mae.data.windows import ClipSpec
 from mv2mae.errors import InputError
 from mv2mae.studies import features
 from mv2mae.studies.extract import extract, read_features
@@ -35,7 +36,7 @@ def plain_tokens(weights, rows, num_clips):
     """Tokens [v, c, n, d], a video at a time."""
     encoder = load_encoder(weights)
     test = EvalConfig(num_clips=num_clips, num_crops=1)
-    clips = EvalDataset(rows, DATA, num_frames=4, size=32, test=test, videos=Videos())
+    clips = EvalDataset(rows, ClipSpec.of(DATA, 4, 32), test=test, videos=Videos())
     with torch.no_grad():
         return torch.stack([encoder(clips[i]["clips"]) for i in range(len(rows))])
 
@@ -62,7 +63,7 @@ def test_a_layer_gives_the_tokens_that_leave_that_block(weights, rows):
     seen = []
     encoder.blocks[0].register_forward_hook(lambda block, inputs, output: seen.append(output))
     found = extract_features(frozen_encoder(weights, layer=1), rows.head(1), DATA, FeatureConfig(level="token"))
-    clips = EvalDataset(rows, DATA, num_frames=4, size=32, test=EvalConfig(num_clips=1, num_crops=1), videos=Videos())
+    clips = EvalDataset(rows, ClipSpec.of(DATA, 4, 32), test=EvalConfig(num_clips=1, num_crops=1), videos=Videos())
     with torch.no_grad():
         encoder(clips[0]["clips"])
     torch.testing.assert_close(found.values[0].float(), seen[0], atol=3e-3, rtol=1e-3)

@@ -39,7 +39,7 @@ def _index(args: Any) -> None:
 
 
 def _prepare_options(parser: ArgumentParser) -> None:
-    from mv2mae.data.store.config import StoreConfig
+    from mv2mae.config import StoreConfig
 
     parser.add_argument("manifest", type=str, help="manifest of the originals, or `sample`")
     parser.add_argument("out", type=str, help="folder to write: manifest.parquet and store/")
@@ -51,7 +51,7 @@ def _prepare_options(parser: ArgumentParser) -> None:
 
 
 def _prepare(args: Any) -> None:
-    from mv2mae.data.store.config import StoreConfig
+    from mv2mae.config import StoreConfig
     from mv2mae.data.store.prepare import prepare
 
     config = StoreConfig(**{name: getattr(args, name) for name in StoreConfig.__dataclass_fields__})

@@ -17,7 +17,9 @@ from mv2mae.config.data import (
 from mv2mae.config.features import FeatureConfig, Level, Probe, ProbeConfig
 from mv2mae.config.geometry import GeometryConfig
 from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, MotionScale, Pooling, Positions
+from mv2mae.config.rig import FreeRigConfig, RigConfig
 from mv2mae.config.second_view import SecondViewConfig
+from mv2mae.config.store import StoreConfig
 from mv2mae.config.training import (
     AugmentConfig,
     ComputeConfig,
@@ -37,6 +39,7 @@ __all__ = [
     "EvalConfig",
     "FeatureConfig",
     "FinetuneConfig",
+    "FreeRigConfig",
     "GeometryConfig",
     "HeadConfig",
     "Level",
@@ -52,7 +55,9 @@ __all__ = [
     "PretrainConfig",
     "Probe",
     "ProbeConfig",
+    "RigConfig",
     "SecondViewConfig",
+    "StoreConfig",
     "StreamConfig",
     "TrainingVideosConfig",
     "VideosConfig",

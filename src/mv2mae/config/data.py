@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mv2mae.config.check import require
+from mv2mae.config.rig import FreeRigConfig
 
 Crop = Literal["multi-scale", "random-resized", "centre"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamConfig:
+class StreamConfig(FreeRigConfig):
     """Endless synthetic pairs, each drawn afresh (`data.manifest: synthetic-stream`); see `mv2mae synth --help`."""
 
     actions: tuple[str, ...] = ()
@@ -20,16 +21,6 @@ class StreamConfig:
     """Ids of people, 1 to 40; empty = all. The sample set shows 1 to 10."""
     cameras: str = "free"
     """Where cameras stand: free, ntu, etri or ring."""
-    num_cameras: int | None = None
-    """Cameras of a room, for free and ring; null = the preset's own number."""
-    azimuth_ranges: tuple[tuple[float, float], ...] = ((-90.0, 90.0),)
-    """Of free cameras: degrees, 0 in front of the person, positive on the person's left."""
-    azimuths: tuple[float, ...] = ()
-    """Of free cameras: where they stand, in degrees; empty = drawn from azimuth_ranges."""
-    same_cameras: bool = False
-    """Whether all rooms have the same camera poses, as in a laboratory."""
-    camera_motion: str = "none"
-    """none, handheld or moving (round the person, to and fro)."""
     difficulty: str = "normal"
     """easy, normal, hard or crowded."""
     motions: str = ""

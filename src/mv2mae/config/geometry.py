@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mv2mae.config.check import require
+from mv2mae.config.rig import RigConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeometryConfig:
+class GeometryConfig(RigConfig):
     """What is drawn, and which tokens count."""
 
     performances: int = 64
     """Performances, each before two cameras in a room of its own; both directions are measured."""
-    cameras: str = "ntu"
-    """Where cameras stand: ntu, etri, ring or free."""
-    num_cameras: int | None = None
-    """Cameras of ring (28 if not given) and free (3); two of them film each performance."""
     angles: tuple[float, ...] = ()
     """Of free cameras: where the other ones stand, in degrees from the first, for instance [5,10,20,45,90]; each
     performance is then measured at all of them. Empty = two of the preset's cameras film each performance."""

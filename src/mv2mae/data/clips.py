@@ -12,14 +12,15 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mv2mae.config import ClipConfig, EvalConfig, VideosConfig
+from mv2mae.config import ClipConfig, EvalConfig
 from mv2mae.data.augment import crop_resize, cut_eval_crops, draw_box, eval_short_side, flip
 from mv2mae.data.manifest import parts_of, rates_of
+from mv2mae.data.media import GapError
 from mv2mae.data.sampling import ItemKey, fingerprint_of
-from mv2mae.data.video import GapError, VideoError
+from mv2mae.data.video import VideoError
 from mv2mae.data.videos import Videos, readable_item
 from mv2mae.data.views import reading_size, tell_of_rate
-from mv2mae.data.windows import Span, aligned_times, clip_step, even_offsets, video_span
+from mv2mae.data.windows import ClipSpec, Span, even_offsets, video_span
 from mv2mae.errors import InputError
 
 _PLACES_TRIED = 17
@@ -58,8 +59,8 @@ class EvalItem(TypedDict):
 class _VideoRows:
     """Rows of a manifest as plain lists, and the frames of their windows."""
 
-    def __init__(self, frame: pd.DataFrame, config: VideosConfig, num_frames: int, size: int, videos: Videos) -> None:
-        self.frame, self.config, self.num_frames, self.size, self.videos = frame, config, num_frames, size, videos
+    def __init__(self, frame: pd.DataFrame, clip: ClipSpec, videos: Videos) -> None:
+        self.frame, self.clip, self.videos = frame, clip, videos
         self.paths: list[str] = frame["path"].tolist()
         self.labels: list[int] = frame["label"].fillna(-1).astype(int).tolist()
         self._parts, self._rates = parts_of(frame), rates_of(frame)
@@ -74,9 +75,7 @@ class _VideoRows:
 
     def times(self, index: int, offset: float) -> np.ndarray:
         """Seconds of the frames of a clip; `offset` from 0, the first possible place, to 1, the last."""
-        span = self.span(index)
-        step = clip_step(self.config.frame_stride, self.config.fps or span.fps)
-        return aligned_times([span], num_frames=self.num_frames, step=step, offset=offset)[0]
+        return self.clip.times([self.span(index)], offset)[0]
 
 
 class ClipDataset(_VideoRows, Dataset[Clips]):
@@ -89,8 +88,6 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
         InputError: rows without a label, or with a negative one.
     """
 
-    config: ClipConfig
-
     def __init__(
         self,
         frame: pd.DataFrame,
@@ -102,8 +99,8 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
         seed: int,
         videos: Videos,
     ) -> None:
-        super().__init__(frame, config, num_frames, size, videos)
-        self.num_repeats, self.seed = num_repeats, seed
+        super().__init__(frame, ClipSpec.of(config, num_frames, size), videos)
+        self.config, self.num_repeats, self.seed = config, num_repeats, seed
         self.shuffled, self.strata, self.fingerprint = True, None, fingerprint_of(self.paths)
         bad = [path for path, label in zip(self.paths, self.labels, strict=True) if label < 0]
         if bad:
@@ -125,7 +122,7 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
     def _clips(self, epoch: int, index: int) -> Clips:
         rng = np.random.default_rng((self.seed, epoch, index))
         times = self.times(index, rng.random())
-        frames = self.videos.read(self.paths[index], times, short_side=reading_size(self.config, self.size))
+        frames = self.videos.read(self.paths[index], times, short_side=reading_size(self.config, self.clip.size))
         clips = [self._augment(frames, rng) for _ in range(self.num_repeats)]
         # from a stream of their own, so that they do not depend on how many draws a crop takes
         seeds = np.random.default_rng((self.seed, epoch, index, 2)).integers(2**63, size=self.num_repeats)
@@ -133,7 +130,7 @@ class ClipDataset(_VideoRows, Dataset[Clips]):
 
     def _augment(self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator) -> UInt8[Tensor, "3 t h w"]:
         box = draw_box(self.config.crop, frames.shape[1], frames.shape[2], rng, min_crop=self.config.min_crop)
-        clip = crop_resize(frames, box, self.size)
+        clip = crop_resize(frames, box, self.clip.size)
         return flip(clip) if self.config.flip and rng.random() < 0.5 else clip
 
 
@@ -147,15 +144,13 @@ class EvalDataset(_VideoRows, Dataset[EvalItem]):
     def __init__(
         self,
         frame: pd.DataFrame,
-        config: VideosConfig,
+        clip: ClipSpec,
         *,
-        num_frames: int,
-        size: int,
         test: EvalConfig,
         videos: Videos,
         class_names: Mapping[int, str] | None = None,
     ) -> None:
-        super().__init__(frame, config, num_frames, size, videos)
+        super().__init__(frame, clip, videos)
         self.test, self.class_names = test, dict(class_names or {})
 
     def __getitem__(self, index: int) -> EvalItem:
@@ -166,13 +161,13 @@ class EvalDataset(_VideoRows, Dataset[EvalItem]):
         except VideoError as error:
             self.videos.problems.add(error.path, error.reason)
             return {"index": index, "label": label, "error": error.reason}
-        clips = frames.unflatten(0, (self.test.num_clips, self.num_frames))
-        crops = torch.cat([cut_eval_crops(clip, self.size, self.test.num_crops) for clip in clips])
+        clips = frames.unflatten(0, (self.test.num_clips, self.clip.num_frames))
+        crops = torch.cat([cut_eval_crops(clip, self.clip.size, self.test.num_crops) for clip in clips])
         return {"index": index, "label": label, "clips": crops}
 
     def _frames(self, index: int) -> UInt8[Tensor, "kt h w 3"]:
         """The frames of all windows; where some are missing or damaged, other windows take the place of theirs."""
-        path, side = self.paths[index], eval_short_side(self.size)
+        path, side = self.paths[index], eval_short_side(self.clip.size)
         offsets = even_offsets(self.test.num_clips)
         try:
             windows = np.concatenate([self.times(index, offset) for offset in offsets])

@@ -24,6 +24,7 @@ from mv2mae.data.stream import STREAM, PairStream
 from mv2mae.data.video import why_not_there
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
+from mv2mae.data.windows import ClipSpec
 from mv2mae.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -156,7 +157,8 @@ def finetune_data(
     is_held = train_rows["group"].astype(str).isin(held)
     one_crop = EvalConfig(num_clips=1, num_crops=1)
     held_rows = train_rows[is_held].reset_index(drop=True)
-    validation = EvalDataset(held_rows, config, num_frames=num_frames, size=size, test=one_crop, videos=videos)
+    clip = ClipSpec.of(config, num_frames, size)
+    validation = EvalDataset(held_rows, clip, test=one_crop, videos=videos)
     train_rows = train_rows[~is_held].reset_index(drop=True)
     train = ClipDataset(
         train_rows, config, num_frames=num_frames, size=size, num_repeats=num_repeats, seed=seed, videos=videos
@@ -200,7 +202,7 @@ def eval_data(
     if groups_of is not None:
         rows = same_groups(rows, groups_of)
     _preload(rows, config, videos, progress)
-    return EvalDataset(rows, config, num_frames=num_frames, size=size, test=test, videos=videos, class_names=names)
+    return EvalDataset(rows, ClipSpec.of(config, num_frames, size), test=test, videos=videos, class_names=names)
 
 
 def unaugmented(config: PairConfig) -> PairConfig:

@@ -40,7 +40,7 @@ from mv2mae.data.media import (
 )
 from mv2mae.data.pixels import Converter, displayed_size, scaled_size
 from mv2mae.data.stopwatch import timed
-from mv2mae.data.video import LOST_INTERVALS, MISSING_TAIL_SECONDS, VideoInfo, check_near, nearest_index
+from mv2mae.data.video_info import LOST_INTERVALS, MISSING_TAIL_SECONDS, VideoInfo, check_near, nearest_index
 from mv2mae.errors import InputError
 
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")

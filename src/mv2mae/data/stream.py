@@ -136,12 +136,7 @@ class PairStream(Dataset[Pair]):
         chosen = {name: getattr(stream, name) for name in ("actions", "subjects") if getattr(stream, name)}
         self.synth = SynthConfig(
             **chosen,
-            cameras=stream.cameras,
-            num_cameras=stream.num_cameras,
-            azimuth_ranges=stream.azimuth_ranges,
-            azimuths=stream.azimuths,
-            same_cameras=stream.same_cameras,
-            camera_motion=stream.camera_motion,
+            **stream.rig(),
             difficulty=stream.difficulty,
             motions=stream.motions,
             num_frames=num_frames,

@@ -25,7 +25,7 @@ from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.video import VideoInfo
 from mv2mae.data.videos import Videos, readable_item
-from mv2mae.data.windows import aligned_times, clip_step, shared_clock, video_span
+from mv2mae.data.windows import ClipSpec, shared_clock, video_span
 from mv2mae.errors import InputError
 
 Cut = tuple[Box, int, int]
@@ -116,7 +116,8 @@ class PairDataset(Dataset[Pair]):
         videos: Videos,
         cameras: Cameras | None = None,
     ) -> None:
-        self.config, self.num_frames, self.size, self.seed, self.videos = config, num_frames, size, seed, videos
+        self.config, self.seed, self.videos = config, seed, videos
+        self.clip = ClipSpec.of(config, num_frames, size)
         if config.synchronised:
             check_synchronised(frame)
         pairing = pair_views(frame, config)
@@ -156,7 +157,7 @@ class PairDataset(Dataset[Pair]):
         return readable_item(make, key, self.seed, self.target_paths, self.videos.problems)
 
     def _pairs(self, epoch: int, index: int, num_repeats: int) -> list[Pair]:
-        read = partial(self.videos.read, short_side=reading_size(self.config, self.size))
+        read = partial(self.videos.read, short_side=reading_size(self.config, self.clip.size))
         return [self._pair(drawn) for drawn in self.drawn(epoch, index, num_repeats, read)]
 
     def drawn(
@@ -181,7 +182,7 @@ class PairDataset(Dataset[Pair]):
         frames = [read(self.paths[row], t) for row, t in zip(rows, times, strict=True)]
         made = []
         for repeat, rng in enumerate(draws):
-            part = slice(repeat * self.num_frames, (repeat + 1) * self.num_frames)
+            part = slice(repeat * self.clip.num_frames, (repeat + 1) * self.clip.num_frames)
             cuts = [self._cut(view.shape[1], view.shape[2], rng) for view in frames]
             made.append(
                 DrawnPair(
@@ -225,7 +226,7 @@ class PairDataset(Dataset[Pair]):
     @timed("crop, augment")
     def _clips(self, drawn: DrawnPair[Tensor]) -> list[UInt8[Tensor, "3 t h w"]]:
         cut = zip(drawn.frames, drawn.cuts, strict=True)
-        return [drawn.alike.clip(crop_resize(frames, box, self.size)) for frames, (box, *_) in cut]
+        return [drawn.alike.clip(crop_resize(frames, box, self.clip.size)) for frames, (box, *_) in cut]
 
     def seen_cameras(self, drawn: DrawnPair[Any]) -> Float32[Tensor, "v1 16"]:
         """Of the target and its sources, as they are cropped."""
@@ -240,8 +241,7 @@ class PairDataset(Dataset[Pair]):
             tell_of_rate(self.videos, self.paths[row], info, self.rates[row], self.spans[row][2])
         spans = [video_span(info, *self.spans[row]) for row, info in zip(rows, infos, strict=True)]
         spans = shared_clock(spans, [self.spans[row][0] for row in rows])
-        step = clip_step(self.config.frame_stride, self.config.fps or spans[0].fps)
-        return aligned_times(spans, num_frames=self.num_frames, step=step, offset=offset)
+        return self.clip.times(spans, offset)
 
     def _windows(self, rows: Sequence[int], rng: np.random.Generator) -> list[np.ndarray]:
         if self.config.synchronised:

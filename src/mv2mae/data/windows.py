@@ -13,7 +13,34 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from mv2mae.data.video import VideoInfo
+from mv2mae.config import VideosConfig
+from mv2mae.data.video_info import VideoInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSpec:
+    """What a clip is: so many frames of `size` x `size` pixels, `frame_stride` frames of a video at `fps` apart.
+
+    `fps` None is the rate of each video itself; of several views, the target's.
+    """
+
+    num_frames: int
+    size: int
+    frame_stride: float = 4
+    fps: float | None = None
+
+    @classmethod
+    def of(cls, data: VideosConfig, num_frames: int, size: int) -> ClipSpec:
+        """Clips of a model's shape, laid in time as the settings of the data say."""
+        return cls(num_frames=num_frames, size=size, frame_stride=data.frame_stride, fps=data.fps)
+
+    def step(self, fps: float) -> float:
+        """Seconds between two frames of a clip of a video with that rate."""
+        return self.frame_stride / (self.fps or fps)
+
+    def times(self, spans: Sequence[Span], offset: float) -> list[Float64[np.ndarray, " t"]]:
+        """Times of a clip's frames in views of one moment (`aligned_times`); the first is the target."""
+        return aligned_times(spans, num_frames=self.num_frames, step=self.step(spans[0].fps), offset=offset)
 
 
 @dataclass(frozen=True)
@@ -141,11 +168,6 @@ def aligned_times(
         offset = (place - sum(places[:which]) + 0.5) / places[which]
     times = window_times(low, high, num_frames=num_frames, step=step, offset=offset, grid=grid)
     return [span.own(times) for span in spans]
-
-
-def clip_step(frame_stride: float, fps: float) -> float:
-    """Seconds between two frames of a clip: `frame_stride` frames of a video at `fps` frames a second."""
-    return frame_stride / fps
 
 
 def even_offsets(num_clips: int) -> Float64[np.ndarray, " c"]:

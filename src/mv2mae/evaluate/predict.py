@@ -15,6 +15,7 @@ from torch import Tensor
 from mv2mae.config import EvalConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.videos import ProblemLog, Videos
+from mv2mae.data.windows import ClipSpec
 from mv2mae.evaluate.inputs import one_performance
 from mv2mae.evaluate.scores import numbered
 from mv2mae.evaluate.scoring import score_videos
@@ -74,9 +75,10 @@ class ActionClassifier:
         self.model, self.classes, self.frame_stride, self.fps = model, classes, frame_stride, fps
 
     @property
-    def data(self) -> VideosConfig:
-        """How clips are drawn."""
-        return VideosConfig(frame_stride=self.frame_stride, fps=self.fps)
+    def clip(self) -> ClipSpec:
+        """What the model takes."""
+        shape, data = self.model.config, VideosConfig(frame_stride=self.frame_stride, fps=self.fps)
+        return ClipSpec.of(data, shape.num_frames, shape.image_size)
 
     def predict(self, videos: Sequence[str | Path], *, num_clips: int = 5, num_crops: int = 10) -> Prediction:
         """The action in synchronised videos of one performance (or in a single one).
@@ -107,12 +109,9 @@ class ActionClassifier:
             every video that could not.
         """
         test = test or EvalConfig()
-        config = self.model.config
         dataset = EvalDataset(
             rows,
-            self.data,
-            num_frames=config.num_frames,
-            size=config.image_size,
+            self.clip,
             test=test,
             videos=Videos(problems=ProblemLog(warns=False)),
         )
@@ -159,7 +158,7 @@ class ActionClassifier:
         rows = videos if isinstance(videos, pd.DataFrame) else one_performance(videos)
         test = EvalConfig(num_clips=num_clips, num_crops=num_crops)
         return slide_over(
-            self.model, self.classes, rows, self.data, window=window, hop=hop, test=test, progress=progress
+            self.model, self.classes, rows, self.clip, window=window, hop=hop, test=test, progress=progress
         )
 
 

@@ -13,14 +13,15 @@ from jaxtyping import Float64
 from rich.progress import Progress
 from torch import Tensor
 
-from mv2mae.config import EvalConfig, VideosConfig
+from mv2mae.config import EvalConfig
 from mv2mae.data.augment import cut_eval_crops, eval_short_side
 from mv2mae.data.manifest import parts_of
-from mv2mae.data.video import GapError, VideoError
+from mv2mae.data.media import GapError
+from mv2mae.data.video import VideoError
 from mv2mae.data.videos import ProblemLog, Videos
 from mv2mae.data.windows import (
+    ClipSpec,
     Span,
-    clip_step,
     even_offsets,
     first_on_grid,
     shared_clock,
@@ -141,7 +142,7 @@ def slide_over(
     model: Classifier,
     classes: list[str],
     rows: pd.DataFrame,
-    data: VideosConfig,
+    clip: ClipSpec,
     *,
     window: float,
     hop: float,
@@ -154,7 +155,7 @@ def slide_over(
         model: in evaluation mode.
         classes: names of its classes.
         rows: the group's videos, a manifest's table.
-        data: how clips are drawn.
+        clip: what the model takes.
         window: seconds of a window. Its clips (`test.num_clips`, spread evenly) lie within it; where they are longer,
             their frames are spread over the window.
         hop: seconds from one window to the next.
@@ -181,7 +182,7 @@ def slide_over(
         for (path, span), into in zip(views, per_view, strict=True):
             lost: list[GapError] = []
             try:
-                for done in _fill(into, model, path, span, windows, data, test, videos, lost):
+                for done in _fill(into, model, path, span, windows, clip, test, videos, lost):
                     bar.advance(task, done)
                 if lost:
                     missing = f"{len(lost)} of {len(windows)} windows are left out: {lost[0].reason}"
@@ -216,7 +217,7 @@ def _fill(
     path: str,
     span: Span,
     windows: Sequence[tuple[float, float]],
-    data: VideosConfig,
+    clip: ClipSpec,
     test: EvalConfig,
     videos: Videos,
     lost: list[GapError],
@@ -225,16 +226,15 @@ def _fill(
 
     Windows of which frames are missing or damaged stay empty; `lost` gets the reason of each.
     """
-    size, num_frames = model.config.image_size, model.config.num_frames
     at_once = max(1, min(_WINDOWS_AT_ONCE, _CROPS_AT_ONCE // (test.num_clips * test.num_crops)))
     for begin in range(0, len(windows), at_once):
         part = range(begin, min(begin + at_once, len(windows)))
-        times = {k: clip_times(*windows[k], span, data, num_frames, test.num_clips) for k in part}
+        times = {k: clip_times(*windows[k], span, clip, test.num_clips) for k in part}
         seen = [k for k in part if len(times[k])]
-        frames, seen = _frames(path, times, seen, videos, eval_short_side(size), lost)
+        frames, seen = _frames(path, times, seen, videos, eval_short_side(clip.size), lost)
         if frames is not None:
-            clips = frames.unflatten(0, (-1, num_frames))
-            crops = torch.cat([cut_eval_crops(clip, size, test.num_crops) for clip in clips])
+            clips = frames.unflatten(0, (-1, clip.num_frames))
+            crops = torch.cat([cut_eval_crops(frames, clip.size, test.num_crops) for frames in clips])
             probabilities = crop_logits(model, crops, test.batch_size).softmax(dim=1)
             into[seen] = probabilities.unflatten(0, (len(seen), -1)).mean(dim=1).numpy()
         yield len(part)
@@ -264,9 +264,7 @@ def _frames(
     return (torch.cat(read) if read else None), [k for _, half in found for k in half]
 
 
-def clip_times(
-    start: float, end: float, span: Span, data: VideosConfig, num_frames: int, num_clips: int
-) -> Float64[np.ndarray, " frames"]:
+def clip_times(start: float, end: float, span: Span, clip: ClipSpec, num_clips: int) -> Float64[np.ndarray, " frames"]:
     """Times, on the file's clock, of the frames of all clips of a window; none where the view shows less than half."""
     grid = 1 / span.fps
     first, last = span.shared(span.first), span.shared(span.last)
@@ -276,9 +274,10 @@ def clip_times(
     if high - low < (end - start) / 2:
         return np.empty(0)
     low, high = first_on_grid(low, high - grid, first, grid), max(low, high - grid)
-    step = clip_step(data.frame_stride, data.fps or span.fps)
     clips = [
-        window_times(low, max(low, high), num_frames=num_frames, step=step, offset=offset, grid=grid)
+        window_times(
+            low, max(low, high), num_frames=clip.num_frames, step=clip.step(span.fps), offset=offset, grid=grid
+        )
         for offset in even_offsets(num_clips)
     ]
     return span.own(np.concatenate(clips))

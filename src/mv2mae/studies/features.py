@@ -35,7 +35,7 @@ from mv2mae.data.remote import cache_folder, is_url
 from mv2mae.data.store.index import INDEX
 from mv2mae.data.video import available_cores
 from mv2mae.data.videos import ProblemLog, Videos
-from mv2mae.data.windows import even_offsets
+from mv2mae.data.windows import ClipSpec, even_offsets
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write, make_writable
 from mv2mae.model.encoder import Encoder
@@ -262,9 +262,7 @@ def encode_videos(
     step = encoder.config.tubelet_size[0]
     clips = EvalDataset(
         rows,
-        data,
-        num_frames=encoder.config.num_frames,
-        size=encoder.config.image_size,
+        ClipSpec.of(data, encoder.config.num_frames, encoder.config.image_size),
         test=EvalConfig(num_clips=config.num_clips, num_crops=1),
         videos=Videos(problems=ProblemLog(warns=False)),
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mv2mae.config.rig import FreeRigConfig
 from mv2mae.errors import InputError
 from mv2mae.synthetic.capture.library import MotionLibrary, read_motions
 from mv2mae.synthetic.difficulty import DIFFICULTIES
@@ -57,7 +58,7 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SynthConfig:
+class SynthConfig(FreeRigConfig):
     """A synthetic data set: every combination of actions, subjects, setups and repetitions, or `num_groups` of them.
 
     Attributes:
@@ -68,16 +69,6 @@ class SynthConfig:
         subjects: ids of people, 1 to 40. The packaged sample set shows 1 to 10.
         setups: ids of setups; each is a room with its light and cameras, drawn from (seed, id).
         repetitions: how often each combination is performed.
-        cameras: "ntu" (views 1, 2, 3 at +45, 0, -45 degrees), "etri" (eight: four positions round the front at two
-            heights), "ring" (`num_cameras` evenly all round) or "free" (`num_cameras` drawn from `azimuth_ranges`, or
-            one at each of `azimuths`).
-        num_cameras: of "ring" (28 if not given) and "free" (3 if not given).
-        azimuth_ranges: of "free"; in degrees, 0 in front of the subject, positive on the subject's left.
-        azimuths: of "free": where its cameras stand, in degrees, instead of drawn places.
-        same_cameras: whether all setups have the same camera poses, as in a laboratory whose rig stays while
-            rooms and light change; otherwise every setup has its own.
-        camera_motion: "none", "handheld" or "moving": round the person, to and fro (`world.moving`). Rooms, people and
-            what they do stay the same.
         own_rooms: every performance has a room and cameras of its own, numbered from the one setup that `setups` gives;
             people and actions take turns, in shuffled order, and `num_groups` may be any number of rooms. Of a model
             that trains on them nothing can be known by heart of a room that is tested on.
@@ -96,12 +87,6 @@ class SynthConfig:
     subjects: tuple[int, ...] = tuple(range(1, NUM_SUBJECTS + 1))
     setups: tuple[int, ...] = (1,)
     repetitions: int = 1
-    cameras: str = "ntu"
-    num_cameras: int | None = None
-    azimuth_ranges: tuple[tuple[float, float], ...] = ((-90.0, 90.0),)
-    azimuths: tuple[float, ...] = ()
-    same_cameras: bool = False
-    camera_motion: str = "none"
     own_rooms: bool = False
     num_groups: int | None = None
     num_frames: int = 64

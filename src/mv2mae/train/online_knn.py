@@ -19,6 +19,7 @@ from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.stream import STREAM
 from mv2mae.data.videos import Videos
+from mv2mae.data.windows import ClipSpec
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.knn import knn_scores
@@ -83,9 +84,7 @@ def read_clips(rows: pd.DataFrame, config: PretrainConfig) -> LabelledClips:
     """
     dataset = EvalDataset(
         rows.drop(columns="is_query"),
-        config.data,
-        num_frames=config.model.num_frames,
-        size=config.model.image_size,
+        ClipSpec.of(config.data, config.model.num_frames, config.model.image_size),
         test=EvalConfig(num_clips=1, num_crops=1),
         videos=Videos(),
     )

@@ -19,7 +19,7 @@ from mv2mae.data.augment import centre_box, crop_resize
 from mv2mae.data.cameras import CAMERA_SIZE, Cameras, crop_camera
 from mv2mae.data.manifest import parts_of
 from mv2mae.data.video import DecodedVideo, VideoError, VideoInfo, decode_video, probe, read_frames
-from mv2mae.data.windows import aligned_times, clip_step, overlap, shared_clock, video_span
+from mv2mae.data.windows import ClipSpec, overlap, shared_clock, video_span
 from mv2mae.errors import InputError
 from mv2mae.viewer.lru_cache import LRUCache
 
@@ -162,8 +162,8 @@ class Reader:
                 infos.append(self._info(camera.path))
         spans = [video_span(info, c.start, c.end, c.rate) for info, c in zip(infos, group.cameras, strict=True)]
         spans = shared_clock(spans, [camera.start for camera in group.cameras])
-        step = clip_step(stride, self.fps or spans[0].fps)
-        windows = aligned_times(spans, num_frames=self.num_frames, step=step, offset=moment)
+        spec = ClipSpec(num_frames=self.num_frames, size=self.size, frame_stride=stride, fps=self.fps)
+        windows = spec.times(spans, moment)
         first, last = overlap(spans)
         views = []
         for camera, info, times in zip(group.cameras, infos, windows, strict=True):

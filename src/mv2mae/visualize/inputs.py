@@ -19,7 +19,7 @@ from mv2mae.data.images import short_name
 from mv2mae.data.manifest import parts_of, read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.video import is_there, probe, read_frames
-from mv2mae.data.windows import aligned_times, clip_step, shared_clock, video_span
+from mv2mae.data.windows import ClipSpec, shared_clock, video_span
 from mv2mae.errors import InputError
 
 _NAME_LENGTH = 18
@@ -227,9 +227,9 @@ def _moments(
     """For each video the times of a clip's frames at each offset, on the file's clock; and the step asked for."""
     spans = [video_span(probe(path), *part) for path, part in zip(footage.paths, footage.parts, strict=True)]
     spans = shared_clock(spans, [part[0] for part in footage.parts])
-    step = clip_step(frame_stride, fps or spans[0].fps)
-    windows = [aligned_times(spans, num_frames=config.num_frames, step=step, offset=offset) for offset in offsets]
-    return [list(of_video) for of_video in zip(*windows, strict=True)], step
+    clip = ClipSpec(num_frames=config.num_frames, size=config.image_size, frame_stride=frame_stride, fps=fps)
+    windows = [clip.times(spans, offset) for offset in offsets]
+    return [list(of_video) for of_video in zip(*windows, strict=True)], clip.step(spans[0].fps)
 
 
 def _clip(path: str | Path, times: np.ndarray, config: ModelConfig) -> tuple[UInt8[Tensor, "c t h w"], tuple[int, int]]:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from mv2mae.data.manifest import beside
-from mv2mae.data.video import nearest_index
+from mv2mae.data.video_info import nearest_index
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
 from mv2mae.records import read_record

@@ -10,9 +10,9 @@ import pytest
 from takes import check, film, kinds, spoil
 
 from mv2mae.cli import main
+from mv2mae.config import StoreConfig
 from mv2mae.data.check import check_manifest, write_fixed
 from mv2mae.data.manifest import read_manifest, write_manifest
-from mv2mae.data.store.config import StoreConfig
 from mv2mae.data.store.prepare import prepare
 from mv2mae.errors import InputError
 

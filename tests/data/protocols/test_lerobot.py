@@ -15,17 +15,17 @@ from tiny_runs import FINETUNING, PRETRAINING
 from tiny_videos import time_of
 
 from mv2mae.cli import main
-from mv2mae.config import ClipConfig, EvalConfig, PairConfig
+from mv2mae.config import ClipConfig, EvalConfig, PairConfig, StoreConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.indexing import index
 from mv2mae.data.labels import read_class_names
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
-from mv2mae.data.store.config import StoreConfig
 from mv2mae.data.store.prepare import prepare
 from mv2mae.data.video import decode_video, read_frames
 from mv2mae.data.videos import Videos
+from mv2mae.data.windows import ClipSpec
 from mv2mae.errors import InputError
 from mv2mae.evaluate.predict import load_classifier
 from mv2mae.train.finetune import finetune
@@ -108,7 +108,7 @@ def test_a_test_of_an_episode_takes_no_frame_of_its_neighbours(sets, tmp_path):
     frame = indexed(sets["v3.0"], tmp_path / "m.parquet")
     row = frame[(frame["group"] == "cubes/ep000001") & (frame["view"] == FRONT)]
     config = PairConfig(manifest=str(tmp_path / "m.parquet"), frame_stride=2)
-    clips = EvalDataset(row, config, num_frames=4, size=32, test=EvalConfig(num_clips=2, num_crops=1), videos=Videos())
+    clips = EvalDataset(row, ClipSpec.of(config, 4, 32), test=EvalConfig(num_clips=2, num_crops=1), videos=Videos())
     times = time_of(clips[0]["clips"][0])
     assert times.min() > shown_at(1, 0) - 0.012
     assert times.max() < shown_at(1, LENGTHS[1] - 1) + 0.012

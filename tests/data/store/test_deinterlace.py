@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from mv2mae.config import StoreConfig
 from mv2mae.data.manifest import make_frame, write_manifest
 from mv2mae.data.media import GapError
-from mv2mae.data.store.config import StoreConfig
 from mv2mae.data.store.deinterlace import deinterlaced
 from mv2mae.data.store.prepare import prepare
 from mv2mae.data.video import decode_video, frames_between, probe

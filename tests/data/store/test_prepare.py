@@ -10,9 +10,10 @@ import pytest
 from tiny_videos import even_times, time_of, write_video
 
 from mv2mae.cli import main
+from mv2mae.config import StoreConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
-from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.store.crop import read_boxes
+from mv2mae.data.store.prepare import prepare
 from mv2mae.data.video import VideoInfo, probe, read_frames
 from mv2mae.errors import InputError
 

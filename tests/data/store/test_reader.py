@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import ClipConfig, PairConfig
+from mv2mae.config import ClipConfig, PairConfig, StoreConfig
 from mv2mae.data.datamodule import finetune_data, pretrain_data
 from mv2mae.data.manifest import read_manifest, write_manifest
-from mv2mae.data.store import StoreConfig, prepare, stream_shard
+from mv2mae.data.store import stream_shard
 from mv2mae.data.store.index import read_index, read_record
 from mv2mae.data.store.packets import PacketDecoder
+from mv2mae.data.store.prepare import prepare
 from mv2mae.data.store.reader import Store, open_item
 from mv2mae.data.store.shards import ShardWriter
 from mv2mae.data.video import VideoError, decode_video, probe, read_frames

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 import torch
 
-from mv2mae.config import PairConfig
+from mv2mae.config import PairConfig, StoreConfig
 from mv2mae.data import remote
 from mv2mae.data.datamodule import pretrain_data
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.remote import local_copy
-from mv2mae.data.store import StoreConfig, prepare, stream_shard
+from mv2mae.data.store import stream_shard
+from mv2mae.data.store.prepare import prepare
 from mv2mae.data.video import read_frames
 from mv2mae.errors import InputError
 

@@ -12,14 +12,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mv2mae.config import StoreConfig
 from mv2mae.data.manifest import write_manifest
-from mv2mae.data.store import StoreConfig, prepare
 from mv2mae.data.store import workers as workers_module
+from mv2mae.data.store.prepare import prepare
 
 SMALL = StoreConfig(short_side=48, shard_size=2)
 _IN_TWO_PROCESSES = """
 import sys
-from mv2mae.data.store import StoreConfig, prepare
+from mv2mae.config import StoreConfig
+from mv2mae.data.store.prepare import prepare
 if __name__ == "__main__":
     prepare(sys.argv[1], sys.argv[2], StoreConfig(short_side=48, shard_size=2), processes=2, progress=False)
 """

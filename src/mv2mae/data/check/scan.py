@@ -17,19 +17,9 @@ from jaxtyping import UInt8
 
 from mv2mae.data.check.motion import PICTURE_SIDE, Motion, MotionTracker
 from mv2mae.data.layout import is_irregular, is_joined
-from mv2mae.data.media import opened
+from mv2mae.data.media import GapError, opened
 from mv2mae.data.pixels import as_displayed, displayed_size, orientation, scaled_size
-from mv2mae.data.video import (
-    GapError,
-    VideoError,
-    VideoInfo,
-    decode_video,
-    frames_between,
-    is_item,
-    is_there,
-    probe,
-    read_frames,
-)
+from mv2mae.data.video import VideoError, VideoInfo, decode_video, frames_between, is_item, is_there, probe, read_frames
 
 _THUMBNAIL_STEP = 3
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)

@@ -3,8 +3,6 @@
 `prepare` writes one, `reader` reads one; `packets` says how frames are laid out, `shards` how items lie in tars.
 """
 
-from mv2mae.data.store.config import StoreConfig
-from mv2mae.data.store.prepare import prepare
 from mv2mae.data.store.shards import stream_shard
 
-__all__ = ["StoreConfig", "prepare", "stream_shard"]
+__all__ = ["stream_shard"]

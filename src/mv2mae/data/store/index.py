@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 
 from mv2mae.data.store.shards import KEY
 from mv2mae.data.tables import read_parquet
-from mv2mae.data.video import is_there
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
 from mv2mae.seals import SEAL, check_seal, seal
@@ -91,10 +90,6 @@ class ShardRecord:
     def num_bytes(self) -> int:
         """That its tar holds at least."""
         return max((row["offset"] + row["size"] for row in self.rows), default=0)
-
-    def lost_original(self) -> str | None:
-        """An original that is gone, so that its item cannot be made again."""
-        return next((row["source"] for row in self.rows if not is_there(row["source"])), None)
 
 
 def write_record(file: Path, record: ShardRecord) -> None:

@@ -10,15 +10,16 @@ import numpy as np
 from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 
+from mv2mae.config import StoreConfig
+from mv2mae.data.media import GapError
 from mv2mae.data.pixels import Converter, displayed_size
-from mv2mae.data.store.config import StoreConfig
 from mv2mae.data.store.crop import Edges, cut, motion_box
 from mv2mae.data.store.deinterlace import deinterlaced
 from mv2mae.data.store.detect import load_detector, person_box
 from mv2mae.data.store.index import Source
 from mv2mae.data.store.packets import BlockEncoder
 from mv2mae.data.store.shards import ItemHeader, packet_checks
-from mv2mae.data.video import GapError, VideoError, frames_between, probe
+from mv2mae.data.video import VideoError, frames_between, probe
 
 
 @dataclass(frozen=True)

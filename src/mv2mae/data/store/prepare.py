@@ -22,13 +22,14 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import Progress, TaskID
 
+from mv2mae.config import StoreConfig
 from mv2mae.data.calibration import CAMERAS_NAME, cameras_of, prepared_cameras
 from mv2mae.data.cameras import Cameras
 from mv2mae.data.images import version_of
 from mv2mae.data.manifest import find_class_names, read_manifest, seconds_or_none, write_manifest
-from mv2mae.data.store.config import StoreConfig, check_header
 from mv2mae.data.store.crop import read_boxes
 from mv2mae.data.store.detect import load_detector
+from mv2mae.data.store.header import check_header
 from mv2mae.data.store.index import (
     INDEX,
     PARTS,
@@ -41,7 +42,7 @@ from mv2mae.data.store.index import (
 from mv2mae.data.store.make import Item
 from mv2mae.data.store.shards import SHARD, ShardWriter
 from mv2mae.data.store.workers import Workers
-from mv2mae.data.video import VideoError, available_cores, is_item, probe
+from mv2mae.data.video import VideoError, available_cores, is_item, is_there, probe
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, atomic_write, write_json
 
@@ -226,7 +227,8 @@ def _check_nothing_is_lost(folder: Path, doomed: Sequence[int]) -> None:
     """Refuses to replace or delete shards whose originals are gone."""
     for number in doomed:
         record = read_record(_record_file(folder, number)) if _shard_file(folder, number).is_file() else None
-        if record is not None and (lost := record.lost_original()) is not None:
+        originals = [] if record is None else [row["source"] for row in record.rows]
+        if (lost := next((path for path in originals if not is_there(path)), None)) is not None:
             raise InputError(
                 f"rows or videos of shard {number} have changed, so it would be replaced, but {lost}, which it holds, "
                 "is gone and cannot be made again; put it back, or prepare into another folder"

@@ -20,14 +20,14 @@ from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 from torch import Tensor
 
-from mv2mae.data.media import check_size
+from mv2mae.data.media import VideoError, check_size
 from mv2mae.data.pixels import Converter, scaled_size
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.store.index import INDEX, read_index
 from mv2mae.data.store.packets import PacketDecoder
 from mv2mae.data.store.shards import ItemHeader, Place, check_key, check_shard_name, packet_checks
-from mv2mae.data.video import MISSING_TAIL_SECONDS, VideoError, VideoInfo, nearest_index
+from mv2mae.data.video_info import MISSING_TAIL_SECONDS, VideoInfo, nearest_index
 from mv2mae.errors import InputError
 
 _OPEN_SHARDS = 64

@@ -23,7 +23,7 @@ import numpy as np
 
 from mv2mae.data.layout import find_holes
 from mv2mae.data.remote import is_url, open_stream
-from mv2mae.data.video import VideoInfo
+from mv2mae.data.video_info import VideoInfo
 from mv2mae.errors import InputError
 
 SHARD = re.compile(r"shard-([0-9]{6})\.tar")

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import torch
 
-from mv2mae.data.store.config import StoreConfig
+from mv2mae.config import StoreConfig
 from mv2mae.data.store.index import Source
 from mv2mae.data.store.make import Item, make_item
 from mv2mae.errors import InputError

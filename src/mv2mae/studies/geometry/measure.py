@@ -212,8 +212,7 @@ def drawing(weights: str | Path, config: GeometryConfig) -> SynthConfig:
         raise InputError(f"{weights} takes clips of {size} pixels; only even sizes from 32 to 480 can be drawn")
     stride = config.frame_stride or stored.about.get("frame_stride") or VideosConfig().frame_stride
     return SynthConfig(
-        cameras=config.cameras,
-        num_cameras=config.num_cameras,
+        **config.rig(),
         azimuths=(0.0, *config.angles) if config.angles else (),
         difficulty=config.difficulty,
         num_frames=stored.config.num_frames,
