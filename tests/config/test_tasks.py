@@ -66,7 +66,7 @@ def test_a_recipe_of_another_task_is_told(capsys):
 
 
 def test_settings_of_another_task_are_refused_from_python_too():
-    with pytest.raises(InputError, match="data of pre-training is a PairConfig, not a ClipConfig"):
+    with pytest.raises(InputError, match="data of pre-training is a PairConfig, not ClipConfig"):
         PretrainConfig(data=ClipConfig())  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="data of fine-tuning is a ClipConfig, not a PairConfig"):
+    with pytest.raises(InputError, match="data of fine-tuning is a ClipConfig, not PairConfig"):
         FinetuneConfig(data=PairConfig())  # type: ignore[arg-type]
