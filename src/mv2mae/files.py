@@ -1,4 +1,4 @@
-"""Atomic writes: files that appear whole or not at all."""
+"""Atomic writes: files that appear whole or not at all; and what JSON holds, or why not."""
 
 from __future__ import annotations
 
@@ -96,6 +96,22 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically and durably."""
     with atomic_write(path, durable=True) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Values by name of a JSON file.
+
+    Raises:
+        InputError: it holds something else.
+        OSError: it cannot be read.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} cannot be read: expected values by name, got {type(values).__name__}")
+    return values
 
 
 def write_json(path: Path, values: Any) -> None:

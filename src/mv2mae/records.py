@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mv2mae.errors import InputError
-from mv2mae.files import write_text
+from mv2mae.files import read_values, write_text
 from mv2mae.seals import SEAL, DamagedError, check_seal, sealed
 
 _KEY = "seal"
@@ -30,12 +29,7 @@ def read_record(path: Path) -> dict[str, Any]:
         InputError: it is damaged, or holds something else.
         OSError: it cannot be read.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path} cannot be read: expected values by name, got {type(values).__name__}")
+    values = read_values(path)
     if not check_seal(path) and _KEY in values:
         raise DamagedError(f"{path} is damaged: the mark of its checksum is not what was written; make it again")
     values.pop(_KEY, None)

@@ -157,6 +157,7 @@ def test_a_view_without_a_camera_is_named(tmp_path: Path) -> None:
     [
         ("rig.json", "[1]", "does not hold cameras"),
         ("rig.json", "{", "cannot be read as a file of cameras"),
+        ("rig.json", 99_999 * "[", "cannot be read as a file of cameras"),
         ("rig.yml", "a: [", "cannot be read as a file of cameras"),
         ("rig.json", '{"1": 3}', "does not hold cameras"),
         ("rig.csv", "view,fx\n1,2\n", "lacks the column fy, cx"),

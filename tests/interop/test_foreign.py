@@ -198,6 +198,7 @@ def test_damaged_files(tmp_path):
         ('"num_frames": 8', '"num_frames": 7', "num_frames=7 is not a multiple"),
         ('"num_frames": 8', '"num_frames": null', "damaged"),
         ('"num_frames": 8', '"num_frames": 8 8', "cannot be read"),
+        ('"num_frames": 8', '"num_frames": ' + 99_999 * "[", "cannot be read"),
         ('"num_attention_heads": 4', '"num_attention_heads": 5', "does not divide by encoder_heads=5"),
     ],
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
-
-_NAMES = ("cameras", "num_cameras", "azimuth_ranges", "azimuths", "same_cameras", "camera_motion")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +18,8 @@ class RigConfig:
 
     def rig(self) -> dict[str, Any]:
         """What says where the cameras stand, by name."""
-        return {name: getattr(self, name) for name in _NAMES if hasattr(self, name)}
+        kind = FreeRigConfig if isinstance(self, FreeRigConfig) else RigConfig
+        return {field.name: getattr(self, field.name) for field in fields(kind)}
 
 
 @dataclass(frozen=True, kw_only=True)

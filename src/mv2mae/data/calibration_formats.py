@@ -55,7 +55,7 @@ def load_mapping(file: Path) -> dict[str, Any]:
         else:
             # OpenCV writes `%YAML:1.0`, which is no YAML; the loader is a safe one
             found = yaml.load(re.sub(r"\A%YAML:[^\n]*\n", "", text), Loader=_Loader)
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, yaml.YAMLError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{file} cannot be read as a file of cameras ({reason})") from error
     if not isinstance(found, dict):
@@ -252,5 +252,5 @@ class Named:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, InputError):
             raise InputError(f"{self.name}: {error}") from error
-        if isinstance(error, (ValueError, KeyError, TypeError, IndexError, AttributeError)):
+        if isinstance(error, (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)):
             raise InputError(f"{self.name} does not hold a camera as was expected ({error!r})") from error

@@ -6,7 +6,6 @@ Of torch's files tensors and plain values are read. Nothing that could be execut
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import warnings
 import zipfile
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mv2mae.errors import InputError
+from mv2mae.files import read_values
 
 INDEX_NAME = "model.safetensors.index.json"
 """Of weights that lie in several files."""
@@ -62,12 +62,9 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, or is something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_values(path)
+    except OSError as error:
         raise InputError(f"{path} cannot be read: {first_line(error)}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path} cannot be read: it holds no values by name")
-    return values
 
 
 def first_line(error: Exception) -> str:

@@ -194,6 +194,7 @@ def test_descriptions_that_do_not_fit(values, problem, sets, tmp_path):
     [
         ("v3.0", "meta/info.json", None, "no .*info.json; give the folder of a LeRobotDataset"),
         ("v3.0", "meta/info.json", b"{", "info.json cannot be read"),
+        ("v3.0", "meta/info.json", 99_999 * b"[", "info.json cannot be read"),
         ("v3.0", "meta/tasks.parquet", None, "no .*tasks.parquet: this part of the data set is missing"),
         ("v3.0", "meta/tasks.parquet", b"PAR1", "tasks.parquet cannot be read as a table"),
         ("v3.0", "meta/episodes/chunk-000/file-001.parquet", b"x" * 99, "file-001.parquet cannot be read as a table"),

@@ -170,7 +170,7 @@ def _read_info(root: Path) -> _Info:
         kinds = {str(key): str(feature["dtype"]) for key, feature in features.items()}
         cameras = tuple(key for key, kind in kinds.items() if kind == "video" and not _is_depth(features[key]))
         chunks_size, splits = int(values.get("chunks_size") or 1000), dict(values.get("splits") or {})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} cannot be read: {_reason(error)}") from error
     form = {"v3": "v3.0", "v2": "v2.1"}.get(version.partition(".")[0])
     if form is None:

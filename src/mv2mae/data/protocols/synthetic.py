@@ -28,7 +28,7 @@ def _class_names(path: Path) -> tuple[str, ...]:
         return ()
     try:
         names = {int(label): str(name) for label, name in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(f'{path} must hold the names of the labels, as {{"0": "wave", "1": "drink"}}') from error
     return tuple(names.get(label, str(label)) for label in range(max(names, default=-1) + 1))
 

@@ -108,7 +108,7 @@ def read_cameras(path: str | Path) -> dict[int, dict[int, Camera]]:
         }
     except FileNotFoundError as error:
         raise InputError(f"no file at {path}; give the cameras.json that `mv2mae synth` wrote") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} does not hold cameras as `mv2mae synth` writes them ({error!r})") from error
 
 
