@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import time as clock
-from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from mv2mae.data.media import SeekMissed, VideoError
 from mv2mae.data.pixels import pixel_aspect
 from mv2mae.data.stopwatch import timed, timed_items
+from mv2mae.data.video_info import Timing, VideoInfo
 
 TIME_LIMIT = 600.0
 """Seconds that decoding up to the frames of one request may take."""
@@ -115,17 +116,30 @@ class Frames:
 
     Args:
         path: to name in errors.
+        info: of the file, where it is known; its stamps are believed until then.
         time_limit: seconds after which decoding is given up.
 
     Attributes:
         num_errors: packets of which the decoder could make nothing.
+        num_back: frames whose stamps went back, which were left out.
+        reorders: whether stamps of showing differ in their order from the packets so far.
     """
 
     def __init__(
-        self, path: str | Path, container: InputContainer, stream: VideoStream, *, time_limit: float = math.inf
+        self,
+        path: str | Path,
+        container: InputContainer,
+        stream: VideoStream,
+        info: VideoInfo | None = None,
+        *,
+        time_limit: float = math.inf,
     ) -> None:
         self.path, self.container, self.stream = path, container, stream
+        self.timing: Timing = info.timing if info else "order" if counts_frames(container, stream) else "stamps"
+        self.rate = info.fps if info else float(stated_rate(stream) or 25)
+        self.start = info.start if info else 0.0
         self.num_errors, self.error = 0, ""
+        self.num_back, self.reorders = 0, False
         self.end_of_patience, self.time_limit = clock.monotonic() + time_limit, time_limit
         self._frames = self._rising()
 
@@ -142,42 +156,50 @@ class Frames:
         return VideoError(self.path, f"holds no frame that can be decoded{said}")
 
     def _rising(self) -> Iterator[tuple[float, VideoFrame]]:
-        counted = counts_frames(self.container, self.stream)
-        rate, last = float(stated_rate(self.stream) or 25), -math.inf
+        last = -math.inf
         aspect, base = pixel_aspect(self.stream.codec_context.sample_aspect_ratio), self.stream.time_base
-        stamps: deque[float] = deque()
+        stamps: list[float] = []
         for index, frame in enumerate(timed_items("decode", self._decoded(stamps))):
             if not frame.time_base and base:  # of the last frames, which the decoder held back
                 frame.time_base = base
-            if counted:
-                time = stamps.popleft() if stamps else index / rate
+            if self.timing == "order" and stamps:
+                time = heapq.heappop(stamps)
+            elif self.timing != "stamps":
+                time = self.start + index / self.rate
             elif frame.time is None:  # several small frames in one packet of a program stream share one stamp
-                time = last + 1 / rate if index else 0.0
+                time = last + 1 / self.rate if index else 0.0
             else:
                 time = frame.time
+            self.num_back += time < last
             if time > last:  # a stamp that goes back a little is a muxer's slip
                 last = time
                 if aspect is not None:
                     frame.opaque = aspect
                 yield time, frame
 
-    def _decoded(self, stamps: deque[float]) -> Iterator[VideoFrame]:
-        """Frames; `stamps` gets the seconds of each packet that may become one."""
-        codec = self.stream.codec_context
-        counted, base = counts_frames(self.container, self.stream), float(self.stream.time_base or 0)
+    def _decoded(self, stamps: list[float]) -> Iterator[VideoFrame]:
+        """Frames; `stamps`, a heap, gets the seconds of each packet that may become one."""
+        codec, latest = self.stream.codec_context, -math.inf
+        base, is_avi = float(self.stream.time_base or 0), self.container.format.name == "avi"
         for packet in shown_packets(self.container, self.stream, Clock(self.container, self.stream)):
             if clock.monotonic() > self.end_of_patience:
                 raise VideoError(self.path, f"takes more than {self.time_limit:.0f} s to decode; encode it anew")
-            if counted and packet.dts is not None:
-                stamps.append(packet.dts * base)
+            stamp = packet.dts if is_avi or packet.pts is None else packet.pts
+            pushed = None if self.timing != "order" or stamp is None or packet.is_discard else stamp * base
+            if pushed is not None:
+                heapq.heappush(stamps, pushed)
+            if packet.pts is not None:
+                self.reorders |= packet.pts < latest
+                latest = packet.pts
             try:
                 yield from codec.decode(packet)
             except av.FFmpegError as error:
                 if isinstance(error, av.error.ArgumentError) and not codec.is_open:  # cannot be opened at all
                     raise
                 self.num_errors, self.error = self.num_errors + 1, error.strerror or type(error).__name__
-                if stamps:
-                    stamps.pop()
+                if pushed in stamps:
+                    stamps.remove(pushed)
+                    heapq.heapify(stamps)
         try:
             yield from codec.decode(None)
         except av.FFmpegError:
@@ -197,15 +219,16 @@ class Cursor:
         path: str | Path,
         container: InputContainer,
         stream: VideoStream,
+        info: VideoInfo,
         *,
         may_seek: bool,
         time_limit: float = math.inf,
     ) -> None:
         self.path, self.container, self.stream, self.time_limit = path, container, stream, time_limit
-        self.may_seek = may_seek and not counts_frames(container, stream)
+        self.info, self.may_seek = info, may_seek
         self.before: tuple[float, VideoFrame] | None = None
         self.here: tuple[float, VideoFrame] | None = None
-        self.frames = Frames(path, container, stream, time_limit=time_limit)
+        self.frames = Frames(path, container, stream, info, time_limit=time_limit)
         self.at_end = False
 
     def nearest(self, time: float) -> tuple[float, VideoFrame]:
@@ -235,7 +258,7 @@ class Cursor:
             self.container.seek(int((time - margin) / self.stream.time_base), stream=self.stream)
         except av.FFmpegError as error:
             raise SeekMissed from error
-        self.frames = Frames(self.path, self.container, self.stream, time_limit=self.time_limit)
+        self.frames = Frames(self.path, self.container, self.stream, self.info, time_limit=self.time_limit)
         self.before, self.here = None, self.frames.next()
         if self.here is None or self.here[0] > time:
             raise SeekMissed

@@ -22,6 +22,8 @@ _HOLE_SECONDS, _HOLE_INTERVALS = 0.5, 5.0
 _LONGEST_LAST = 1.0
 """Seconds for which a last frame is shown at most, whatever its file says."""
 _MOST_BOXES = 100_000
+_SHARED_STAMPS = 0.75
+"""Distinct time stamps, as a share of frames, below which they tell nothing: one holds for several frames."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Layout:
         holes: from the last frame before each hole to the first one after it.
         num_jumps: how often the clock starts again or jumps.
         is_stamped: whether every frame has a time stamp, by which it can be found.
+        is_counted: whether stamps tell nothing, so that frames follow each other at `fps`.
         promised_end: when the last frame would stop being shown if the file had not been cut off.
     """
 
@@ -45,6 +48,7 @@ class Layout:
     num_jumps: int = 0
     promised_end: float = 0.0
     is_stamped: bool = True
+    is_counted: bool = False
 
 
 def is_irregular(steps: Float64[np.ndarray, " n"]) -> np.ndarray:
@@ -135,8 +139,12 @@ def layout_from_packets(path: str | Path, container: InputContainer, stream: Vid
     rate = _rate(stream)
     times = np.unique([stamp for stamp in stamps if stamp > start - 0.5 / (rate or 1000)])
     if not len(times):
-        count = max(count, 1)
-        return Layout(count, start + count / (rate or 25), rate or 25.0, is_stamped=False)
+        return _by_number(max(count, 1), start, rate or 25.0)
+    num_shown = sum(stamp >= times[0] for stamp in stamps)
+    if len(times) < _SHARED_STAMPS * num_shown:
+        span = float(times[-1] - times[0])
+        mean = (num_shown - 1) / span if span else rate or 25.0
+        return _by_number(num_shown, start, rate if rate and abs(rate / mean - 1) < 0.1 else mean)
     fps = usual_rate(times, rate) or 25.0
     end = float(times[-1]) + min(last_shown or 1 / fps, max(_LONGEST_LAST, 2 / fps))
     promised = _promise(container, stream, start, end)
@@ -181,6 +189,11 @@ def _is_joined_avi(path: str | Path, stream: VideoStream) -> bool:
         file.seek(8 + int.from_bytes(head[4:], "little"))
         behind = file.read(12)
     return head[:4] == b"RIFF" == behind[:4] and behind[8:] == b"AVI "  # parts of one large AVI are called AVIX
+
+
+def _by_number(num_frames: int, start: float, fps: float) -> Layout:
+    """The layout of a file without stamps that tell frames apart: one after the other."""
+    return Layout(num_frames, start + num_frames / fps, fps, is_stamped=False, is_counted=True)
 
 
 def _rate(stream: VideoStream) -> float:

@@ -15,11 +15,14 @@ from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 from torch import Tensor
 
-from mv2mae.data.frames import TIME_LIMIT, Cursor, Frames
+from mv2mae.data.frames import TIME_LIMIT, Cursor, Frames, counts_frames
 from mv2mae.data.layout import check_not_cut, layout_from_index, layout_from_packets
 from mv2mae.data.media import GapError, SeekMissed, check_memory, check_size, opened
 from mv2mae.data.pixels import Converter, displayed_size, is_plain, scaled_size
-from mv2mae.data.video_info import MISSING_TAIL_SECONDS, VideoInfo, check_near
+from mv2mae.data.video_info import MISSING_TAIL_SECONDS, Timing, VideoInfo, check_near
+
+_FIRST_FRAMES = 16
+"""Within so many, stamps that are shuffled show it."""
 
 
 def probe_file(path: str | Path) -> VideoInfo:
@@ -56,11 +59,11 @@ def frames_of_file(
     path: str | Path, start: float | None, end: float | None, reach: float, lost: list[int]
 ) -> Iterator[tuple[float, VideoFrame]]:
     """As `video.frames_between`; `lost` is told the number of packets that could not be decoded."""
-    may_seek = start is not None and probe_file(path).may_seek
+    info = probe_file(path)
     try:
-        yield from _frames_between(path, start, end, reach, lost, may_seek=may_seek)
+        yield from _frames_between(path, start, end, reach, lost, info, may_seek=start is not None and info.may_seek)
     except SeekMissed:  # before the first frame was given
-        yield from _frames_between(path, start, end, reach, lost, may_seek=False)
+        yield from _frames_between(path, start, end, reach, lost, info, may_seek=False)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -78,10 +81,13 @@ def _probe(path: str, size: int, changed: int) -> VideoInfo:
         start, (height, width) = opening[0], displayed_size(opening[1])
         plain = is_plain(opening[1])
         check_size(path, height, width)
+        is_shuffled = counts_frames(container, stream) or _are_of_decoding(frames)
         layout = layout_from_index(path, stream, start)
     if layout is None:
         with opened(path) as (container, stream):
             layout = layout_from_packets(path, container, stream, start)
+    timing: Timing = "count" if layout.is_counted else "order" if is_shuffled else "stamps"
+    may_seek = timing == "stamps" and layout.is_stamped and not layout.num_jumps
     return VideoInfo(
         fps=float(layout.fps),
         num_frames=layout.num_frames,
@@ -92,9 +98,22 @@ def _probe(path: str, size: int, changed: int) -> VideoInfo:
         holes=layout.holes,
         num_jumps=layout.num_jumps,
         promised_end=layout.promised_end,
-        may_seek=layout.is_stamped and not layout.num_jumps,
-        plain=plain and layout.is_stamped and not layout.num_jumps and not layout.holes,
+        timing=timing,
+        may_seek=may_seek,
+        plain=plain and may_seek and not layout.holes,
     )
+
+
+def _are_of_decoding(frames: Frames) -> bool:
+    """Whether the stamps of a file, whose first frame was read, are those of decoding, which B-frames shuffle.
+
+    So are those of raw H.264 put into MP4 (`ffmpeg -r 30 -i camera.h264 -c copy`). They rise from packet to packet, and
+    go back from frame to frame.
+    """
+    for _ in range(_FIRST_FRAMES if frames.stream.codec_context.has_b_frames else 0):
+        if frames.reorders or frames.num_back or frames.next() is None:
+            break
+    return frames.num_back > 0 and not frames.reorders
 
 
 def _check_reaches(path: str | Path, wanted: float, stamp: float, frame: VideoFrame) -> None:
@@ -105,10 +124,16 @@ def _check_reaches(path: str | Path, wanted: float, stamp: float, frame: VideoFr
 
 
 def _frames_between(
-    path: str | Path, start: float | None, end: float | None, reach: float, lost: list[int], may_seek: bool
+    path: str | Path,
+    start: float | None,
+    end: float | None,
+    reach: float,
+    lost: list[int],
+    info: VideoInfo,
+    may_seek: bool,
 ) -> Iterator[tuple[float, VideoFrame]]:
     with opened(path) as (container, stream):
-        cursor, last = Cursor(path, container, stream, may_seek=may_seek), None
+        cursor, last = Cursor(path, container, stream, info, may_seek=may_seek), None
         if start is not None:
             cursor.nearest(start)
         opening = [f for f in (cursor.before, cursor.here) if f is not None]
@@ -131,7 +156,7 @@ def _read_frames(
     picked: list[np.ndarray] = [np.empty(0)] * len(wanted)
     convert = Converter(short_side, (info.height, info.width))
     with opened(path) as (container, stream):
-        cursor = Cursor(path, container, stream, may_seek=may_seek, time_limit=TIME_LIMIT)
+        cursor = Cursor(path, container, stream, info, may_seek=may_seek, time_limit=TIME_LIMIT)
         last_stamp, pixels = -math.inf, np.empty(0)
         for position in order:
             stamp, frame = cursor.nearest(wanted[position])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,11 @@ LOST_INTERVALS = 1.25
 """In a damaged file, a frame further than this from the wanted moment does not stand for it."""
 
 
+Timing = Literal["stamps", "order", "count"]
+"""What tells when a frame is shown: its own time stamp; the least of the stamps so far, where a file holds those of
+decoding alone; or its number, where stamps are missing or many frames share one."""
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """What a video file holds: rates in frames a second, sizes in pixels as displayed, times in seconds.
@@ -32,6 +38,7 @@ class VideoInfo:
         holes: spans without frames; no clip lies across one.
         num_jumps: how often the file's clock starts again or jumps.
         promised_end: when the last frame of a cut-off file should stop being shown; 0 of one that is whole.
+        timing: what tells when a frame is shown.
         may_seek: time stamps tell where in the file a moment lies.
         plain: nothing about the file asks for more than looking up time stamps and turning by quarters.
     """
@@ -45,6 +52,7 @@ class VideoInfo:
     holes: tuple[tuple[float, float], ...] = ()
     num_jumps: int = 0
     promised_end: float = 0.0
+    timing: Timing = "stamps"
     may_seek: bool = True
     plain: bool = True
 
