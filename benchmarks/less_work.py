@@ -1,30 +1,39 @@
 """Does less work a step learn the same sooner? Loss in rooms never trained on against computing time.
 
-    python benchmarks/less_work.py --out runs/less-work [--seconds 25] [--only share] [--seed 0] [--whole]
+    python benchmarks/less_work.py --out runs/less-work [--seconds 25] [--only share] [--seeds 0,1] [--whole]
+    python benchmarks/less_work.py --out runs/less-work --data crop/views.parquet --settings set.yaml \\
+        --train_query "subject <= 22" --test_query "subject > 22" --seconds 45 --seeds 0,1,2
 
-Candidates train on the sample set for the same computing time, each with as many steps as fit into it by the time of
-its own step (process time, one thread, measured first), so that what else the machine does counts nothing. They are
-judged by the loss of the target's masked tokens on performances of rooms that are not trained on, all of them decoded,
-as a share of that of predicting each tubelet's mean: at the end, and the seconds until the level of the first candidate
-of the same kind at its end was reached. A finished run is not repeated. OUT/table.md has the table.
+Candidates train on the sample set, or on videos of one's own, for the same computing time, each with as many steps as
+fit into it by the time of its own step (process time, one thread, measured first), so that what else the machine does
+counts nothing. They are judged by the loss of the target's masked tokens on performances of rooms that are not trained
+on, all of them decoded, as a share of that of predicting each tubelet's mean: at the end, and the seconds until the
+level of the first candidate of the same kind and seed at its end was reached. With a test query also by a linear probe
+on frozen features. A finished run is not repeated. OUT/table.md has the table, OUT/table.csv every training.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from mv2mae.config import PretrainConfig
+from mv2mae.config import FeatureConfig, PretrainConfig, ProbeConfig, VideosConfig
 from mv2mae.files import write_json, write_text
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.recipes import load_recipe
+from mv2mae.records import read_record
 from mv2mae.runs import read_log
+from mv2mae.studies.probes.measure import probe
+from mv2mae.tables.options import settings_from
+from mv2mae.tables.spec import merged
 from mv2mae.train.optim import build_optimizer
 from mv2mae.train.pretrain import pretrain
 
@@ -54,24 +63,29 @@ SMALL = {
 _LOOKS = 10
 
 
-def config_of(name: str, steps: int, args: argparse.Namespace, start: Path | None = None) -> PretrainConfig:
+def config_of(name: str, steps: int, args: argparse.Namespace, seed: int, start: Path | None = None) -> PretrainConfig:
     """The training of a candidate; with larger tubelets first the first half of it, unless `start` has its weights."""
-    small, size = ({}, 64) if args.whole else (SMALL, SMALL["image_size"])
-    changes = CANDIDATES[name][1]
-    if name == LARGER_FIRST:
-        half = {"position_grid": [2, size // 8, size // 8]} if start else {"tubelet_size": [8, 8, 8]}
-        changes = {**changes, **half}
-    return load_recipe(
-        "sample-pretrain",
-        PretrainConfig,
-        seed=args.seed,
-        init=None if start is None else str(start),
-        model={**small, **changes},
-        data={"cache_size": size * 9 // 8},
-        optim={"steps": steps},
-        compute={"num_threads": 1, "precision": "32-true", "accelerator": "cpu"},
-        log={"check_every": max(1, steps // _LOOKS), "save_every": 10_000, "held_out_pairs": 16},
+    small: dict[str, Any] = {} if args.whole or args.settings else {"model": SMALL, "data": {"cache_size": 36}}
+    division = {"split": "", "train_query": args.train_query} if args.train_query else {}
+    values = merged(
+        small,
+        {"data": {"manifest": args.data, **division}},
+        settings_from(args.settings).get("pretrain", {}),
+        {
+            "seed": seed,
+            "init": None if start is None else str(start),
+            "model": CANDIDATES[name][1],
+            "optim": {"steps": steps},
+            "compute": {"num_threads": 1, "precision": "32-true", "accelerator": "cpu"},
+            "log": {"check_every": max(1, steps // _LOOKS), "save_every": 10_000, "held_out_pairs": 16},
+        },
     )
+    config = load_recipe("sample-pretrain", PretrainConfig, **values)
+    if name != LARGER_FIRST:
+        return config
+    size, frames = config.model.image_size // 8, config.model.num_frames // 8
+    half = {"position_grid": (frames, size, size)} if start else {"tubelet_size": (8, 8, 8)}
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **half))
 
 
 def seconds_a_step(config: PretrainConfig, repeats: int = 7) -> float:
@@ -92,17 +106,29 @@ def seconds_a_step(config: PretrainConfig, repeats: int = 7) -> float:
     return statistics.median(taken[1:])
 
 
-def train(name: str, run: Path, args: argparse.Namespace, each: float) -> dict[str, Any]:
+def train(name: str, run: Path, args: argparse.Namespace, seed: int, each: float) -> dict[str, Any]:
     """Train a candidate for the time there is, with what a step of it takes; of two halves the second is looked at."""
     start: Path | None = None
     before = 0.0
     if name == LARGER_FIRST:
         before = args.seconds / 2
-        start = pretrain(config_of(name, max(_LOOKS, round(before / each)), args), run.with_name(f"{run.name}-first"))
-        each = seconds_a_step(config_of(name, 100, args, start))
+        first = config_of(name, max(_LOOKS, round(before / each)), args, seed)
+        start = pretrain(first, run.with_name(f"{run.name}-first"))
+        each = seconds_a_step(config_of(name, 100, args, seed, start))
     steps = max(_LOOKS, round((args.seconds - before) / each))
-    pretrain(config_of(name, steps, args, start), run)
-    return {"seconds_a_step": each, "steps": steps, "before": before}
+    config = config_of(name, steps, args, seed, start)
+    pretrain(config, run)
+    found = {"seconds_a_step": each, "steps": steps, "before": before}
+    return {**found, "probe": probed(run, config.data.manifest, args)} if args.test_query else found
+
+
+def probed(run: Path, manifest: str, args: argparse.Namespace) -> float:
+    """Top-1 of a linear probe on the frozen encoder."""
+    data = VideosConfig(
+        manifest=manifest, train_query=args.train_query, test_query=args.test_query, frame_stride=args.stride
+    )
+    result = probe(run, data, FeatureConfig(), ProbeConfig(probes=("linear",)), run / "probe", floor=False)
+    return next(iter(result.encoders.values()))["linear"].top1
 
 
 def curve(run: Path) -> pd.DataFrame:
@@ -125,21 +151,37 @@ def first_below(values: pd.Series, level: float) -> float | None:
     return None
 
 
-def row_of(name: str, found: dict[str, dict[str, Any]], curves: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    """A line of the table."""
-    kind = CANDIDATES[name][0]
-    first = next(other for other in CANDIDATES if CANDIDATES[other][0] == kind and other in found)
-    level = float(curves[first]["cross_target"].iloc[-1])
-    reached = first_below(curves[name]["cross_target"], level)
-    each = found[name]["seconds_a_step"]
+def row_of(name: str, seed: int, found: dict[str, Any], losses: pd.DataFrame, level: float) -> dict[str, Any]:
+    """One training: its losses at the end, and when the level was reached."""
+    reached = first_below(losses["cross_target"], level)
     return {
         "candidate": name,
-        "ms a step": f"{1e3 * each:.0f}",
-        "steps": found[name]["steps"],
-        "self, end": f"{curves[name]['self_target'].iloc[-1]:.4f}",
-        "cross, end": f"{curves[name]['cross_target'].iloc[-1]:.4f}",
-        "s to the first's cross": "-" if reached is None else f"{found[name]['before'] + reached * each:.0f}",
+        "seed": seed,
+        "ms a step": 1e3 * found["seconds_a_step"],
+        "steps": found["steps"],
+        "self": losses["self_target"].iloc[-1],
+        "cross": losses["cross_target"].iloc[-1],
+        "s to the first's cross": None if reached is None else found["before"] + reached * found["seconds_a_step"],
+        "probe, %": 100 * found["probe"] if "probe" in found else None,
     }
+
+
+def run_seed(names: Sequence[str], seed: int, each: dict[str, float], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """All candidates of a seed, against the first of their kind."""
+    rows: list[dict[str, Any]] = []
+    levels: dict[str, float] = {}
+    for name in names:
+        run = args.out / f"{''.join(c if c.isalnum() else '-' for c in name)}-{seed}"
+        note = run / "less-work.json"
+        if note.exists():
+            found = read_record(note)
+        else:
+            found = train(name, run, args, seed, each[name])
+            write_json(note, found)
+        losses = curve(run)
+        level = levels.setdefault(CANDIDATES[name][0], float(losses["cross_target"].iloc[-1]))
+        rows.append(row_of(name, seed, found, losses, level))
+    return rows
 
 
 def main() -> None:
@@ -148,33 +190,45 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--seconds", type=float, default=25, help="computing time of each candidate")
     parser.add_argument("--only", default="", help="candidates whose name contains one of these words")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", default="0", help="of the trainings, with commas between")
     parser.add_argument("--whole", action="store_true", help="the recipe `sample-pretrain` itself, not a smaller model")
+    parser.add_argument("--data", default="sample", help="manifest")
+    parser.add_argument("--settings", default="", help="YAML with `pretrain` settings over the recipe's, as of tables")
+    parser.add_argument("--train_query", default="", help="videos to train on, and to fit the probe to")
+    parser.add_argument("--test_query", default="", help="videos to test the probe on; empty = no probe")
+    parser.add_argument("--stride", type=int, default=2, help="frame stride of the probe's clips")
     args = parser.parse_args()
     words = args.only.lower().split(",")
     names = [name for name in CANDIDATES if any(word in name for word in words)]
+    seeds = [int(seed) for seed in args.seeds.split(",")]
     args.out.mkdir(parents=True, exist_ok=True)
     # one after the other in turns, so that a busy machine's slower clock falls on all of them
-    turns = [{name: seconds_a_step(config_of(name, 100, args), 3) for name in names} for _ in range(3)]
-    found: dict[str, dict[str, Any]] = {}
-    curves: dict[str, pd.DataFrame] = {}
-    for name in names:
-        run = args.out / f"{''.join(c if c.isalnum() else '-' for c in name)}-{args.seed}"
-        if (run / "less-work.json").exists():
-            found[name] = pd.read_json(run / "less-work.json", typ="series").to_dict()
-        else:
-            found[name] = train(name, run, args, statistics.median(turn[name] for turn in turns))
-            write_json(run / "less-work.json", found[name])
-        curves[name] = curve(run)
-        rows = [row_of(done, found, curves) for done in found]
-        write_text(args.out / "table.md", table(rows))
-    print(table(rows))
+    turns = [{name: seconds_a_step(config_of(name, 100, args, 0), 3) for name in names} for _ in range(3)]
+    each = {name: statistics.median(turn[name] for turn in turns) for name in names}
+    rows: list[dict[str, Any]] = []
+    for seed in seeds:
+        rows += run_seed(names, seed, each, args)
+        done = pd.DataFrame(rows)
+        write_text(args.out / "table.csv", done.to_csv(index=False))
+        write_text(args.out / "table.md", table(done))
+    print(table(pd.DataFrame(rows)))
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as Markdown."""
-    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+def table(rows: pd.DataFrame) -> str:
+    """Means over seeds as Markdown, behind them every seed."""
+    columns = [name for name in rows.columns if name not in ("candidate", "seed") and rows[name].notna().any()]
+    lines = [["candidate", *columns], ["---"] * (1 + len(columns))]
+    for name, part in rows.groupby("candidate", sort=False):
+        cells = [_cell(part[column], 3 if column in ("self", "cross") else 0) for column in columns]
+        lines.append([str(name), *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(values: pd.Series, digits: int) -> str:
+    each = ["-" if pd.isna(value) else f"{value:.{digits}f}" for value in values]
+    if len(set(each)) == 1:
+        return each[0]
+    return f"{values.mean():.{digits}f} ({', '.join(each)})"
 
 
 if __name__ == "__main__":

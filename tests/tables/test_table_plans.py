@@ -180,6 +180,32 @@ def test_a_column_may_test_on_another_data_set(tmp_path):
         plan_table(load_table("moving"), options)
 
 
+def test_several_tests_share_the_trainings(tmp_path):
+    queries = {"people": "subject > 2 and view != 3", "camera": "subject <= 2 and view == 3"}
+    plan = planned(
+        table_file(tmp_path), few_videos(tmp_path), tmp_path / "out", split="",
+        train_query="subject <= 2 and view != 3", test_query="; ".join(f"{k}: {v}" for k, v in queries.items()),
+        rows=("0.5",),
+    )  # fmt: skip
+    assert [part.stage for part in plan.parts] == ["pretrain", "finetune", "test", "test"]
+    cells = {cell.column.name: cell for cell in plan.cells}
+    assert list(cells) == ["single (people)", "single (camera)", "fused (people)", "fused (camera)"]
+    assert cells["single (camera)"].column.title == "single view: camera"
+    for name, query in queries.items():
+        (test,) = cells[f"single ({name})"].trainings[0].parts
+        assert test.config.test_query == query
+        assert test.needs is plan.parts[1]
+    assert cells["fused (people)"].trainings[0].parts == cells["single (people)"].trainings[0].parts
+    assert cells["fused (camera)"].trainings == ()  # one view: nothing to fuse
+    assert cells["single (people)"].row.paper == {}  # the paper has no value for it
+
+
+@pytest.mark.parametrize("given", ["a: view == 1; view == 2", "a: view == 1; a: view == 2", "a:; b: view == 2", ";"])
+def test_several_tests_need_a_name_and_a_query_each(given, tmp_path):
+    with pytest.raises(InputError, match="several tests have names of their own"):
+        StudyOptions(data=("sample",), out=tmp_path, train_query="view == 3", test_query=given)
+
+
 def test_a_manifest_of_another_data_set_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
         plan_table(load_table("7"), StudyOptions(data=(str(few_videos(tmp_path)),), out=tmp_path))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from mv2mae.config import ClipConfig, FinetuneConfig, OptimConfig, PretrainConfig
+from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig, VideosConfig
 from mv2mae.data.protocols import PROTOCOLS
 from mv2mae.errors import InputError
 from mv2mae.model.flops import step_flops
@@ -17,6 +17,7 @@ from mv2mae.tables.sets import DataSet, as_much_as, fewest_labelled, num_labelle
 from mv2mae.tables.spec import Block, Column, Row, Table, merged, small_base
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
+Videos = TypeVar("Videos", bound=VideosConfig)
 _OWN_KEYS = ("recipe", "data_set", "as_much_as", "times", "as_costly_as")
 _PER_PRETRAINING = 1000
 """Seeds of fine-tuning that belong to one pre-training."""
@@ -60,13 +61,24 @@ class Settings:
         config, data = self._on(config, block, column, f"row {row.name}")
         return _with_few_labels(config, data), data
 
-    def tested(self, column: Column, config: FinetuneConfig, data: DataSet) -> tuple[ClipConfig, DataSet]:
-        """What a fine-tuned row is tested on: the test part of its own set, or of the one that the column names."""
-        if not column.test_on:
-            return config.data, data
-        other = scaled(self.sets[column.test_on], config.data, self.options.scale, self.options.out / "data")
-        rows_for(other, config.data, "test")
-        return dataclasses.replace(config.data, manifest=other.manifest), other
+    def tested(self, column: Column, divided: Videos, data: DataSet) -> tuple[Videos, DataSet]:
+        """What a row is tested on: the test part of its own set, or what the column names instead."""
+        if column.test_query:
+            divided = dataclasses.replace(divided, test_query=column.test_query)
+        if column.test_on:
+            data = scaled(self.sets[column.test_on], divided, self.options.scale, self.options.out / "data")
+            divided = dataclasses.replace(divided, manifest=data.manifest)
+        if column.test_query or column.test_on:
+            rows_for(data, divided, "test")
+        return divided, data
+
+    def has_views(self, column: Column) -> bool:
+        """Whether some performance of a column's own test is seen from two views; true for the division's."""
+        if not column.test_query:
+            return True
+        data = self.sets[column.test_on or self.table.data[0]]
+        rows = rows_for(data, VideosConfig(manifest=data.manifest, test_query=column.test_query), "test")
+        return bool(rows.groupby("group")["view"].nunique().max() > 1)
 
     def _block(self, stage: str, row: Row, column: Column) -> dict[str, Any]:
         of_column = dict(column.pretrain if stage == "pretrain" else column.finetune)

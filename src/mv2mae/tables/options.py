@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ import yaml
 from mv2mae.config.check import require
 from mv2mae.errors import InputError
 from mv2mae.tables.spec import Block, check_block
+
+_NAMED = re.compile(r"(?:(?P<name>[\w ]+?)\s*:\s*)?(?P<query>[^\s:].*)")
+_SEVERAL = "several tests have names of their own: 'people: subject > 20; cameras: view == 4'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ class StudyOptions:
     train_query: str = ""
     """The same by queries."""
     test_query: str = ""
-    """The same by queries."""
+    """The same by queries; several tests of the same trainings as `NAME: QUERY; NAME: QUERY`."""
     settings: Mapping[str, Block] = field(default_factory=dict)
     """`pretrain` and `finetune` settings over those of all rows."""
 
@@ -50,6 +54,7 @@ class StudyOptions:
         queries = bool(self.train_query), bool(self.test_query)
         require(queries[0] == queries[1], "train_query and test_query go together; give both")
         require(not (self.split and any(queries)), "split and queries exclude each other; give one")
+        require(len(self.tests) == 1 or all(self.tests), f"test_query={self.test_query!r}; {_SEVERAL}")
 
     @property
     def parts(self) -> Path:
@@ -57,12 +62,26 @@ class StudyOptions:
         return self.store or self.out / "parts"
 
     @property
+    def tests(self) -> dict[str, str]:
+        """Queries of the test videos by name; a single one may have no name.
+
+        Raises:
+            InputError: two tests of one name, or a name without a query.
+        """
+        if not self.test_query:
+            return {"": ""}
+        pairs = [_NAMED.fullmatch(text.strip()) for text in self.test_query.split(";")]
+        found = {(pair["name"] or ""): pair["query"] for pair in pairs if pair}
+        require(len(found) == len(pairs), f"test_query={self.test_query!r}; {_SEVERAL}")
+        return found
+
+    @property
     def chosen(self) -> dict[str, Any] | None:
         """What says which videos are for training and which for the test, if it is not the table."""
         if self.split:
             return {"split": self.split, "train_query": "", "test_query": ""}
         if self.train_query:
-            return {"split": "", "train_query": self.train_query, "test_query": self.test_query}
+            return {"split": "", "train_query": self.train_query, "test_query": next(iter(self.tests.values()))}
         return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ from mv2mae.runs import plain
 from mv2mae.tables.configs import Settings
 from mv2mae.tables.options import StudyOptions
 from mv2mae.tables.sets import ANY, DataSet, check_is, digest_of, open_sets
-from mv2mae.tables.spec import NEEDS_CLASSIFIER, Column, Row, Table
+from mv2mae.tables.spec import NEEDS_CLASSIFIER, NEEDS_VIEWS, Column, Row, Table
 from mv2mae.wording import listed
 
 Stage = Literal["pretrain", "finetune", "test", "probe", "retrieval"]
@@ -55,7 +55,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class TableCell:
-    """What fills a cell: trainings of one kind. Empty where the row has nothing to measure (a probe from scratch)."""
+    """What fills a cell: trainings of one kind. Empty where there is nothing to measure (a probe from scratch)."""
 
     row: Row
     column: Column
@@ -99,21 +99,35 @@ def plan_table(table: Table, options: StudyOptions) -> Plan:
             if name != ANY:
                 check_is(name, data)
     rows = _chosen("row", options.rows, [row.name for row in table.rows])
-    columns = _chosen("column", options.columns, [column.name for column in table.columns])
+    chosen = _chosen("column", options.columns, [column.name for column in table.columns])
+    tested = {column.name: _with_tests(column, options.tests) for column in table.columns}
+    columns = [column for name in chosen for column in tested[name]]
+    table = _with_columns(table, tuple(column for each in tested.values() for column in each))
     seeds = options.seeds or table.seeds
     maker = _Parts(settings, seeds)
-    cells = tuple(
-        maker.cell(row, column)
-        for row in table.rows
-        if row.name in rows
-        for column in table.columns
-        if column.name in columns
-    )
+    cells = tuple(maker.cell(row, column) for row in table.rows if row.name in rows for column in columns)
     # the first training of every row before the second of any: a study that is stopped has whole tables
     ordered = sorted(maker.made.values(), key=lambda part: (maker.turn[part.name], STAGES.index(part.stage)))
     return Plan(
         table=table, options=options, size=settings.size, seeds=seeds, cells=cells, parts=tuple(ordered), sets=sets
     )
+
+
+def _with_tests(column: Column, tests: Mapping[str, str]) -> list[Column]:
+    """The column once for each of several tests of its trainings."""
+    if len(tests) == 1:
+        return [column]
+    return [
+        replace(column, name=f"{column.name} ({name})", title=f"{column.title}: {name}", test_query=query)
+        for name, query in tests.items()
+    ]
+
+
+def _with_columns(table: Table, columns: tuple[Column, ...]) -> Table:
+    """The paper has no values for other columns than its own."""
+    if columns == table.columns:
+        return table
+    return replace(table, columns=columns, rows=tuple(replace(row, paper={}) for row in table.rows))
 
 
 def _chosen(what: str, wanted: Sequence[str], known: Sequence[str]) -> Sequence[str]:
@@ -147,7 +161,9 @@ class _Parts:
         measure = row.measure or column.measure
         scratch = row.pretrain is None
         trainings: list[Training] = []
-        if measure in NEEDS_CLASSIFIER:
+        if measure in NEEDS_VIEWS and not self.settings.has_views(column):
+            pass
+        elif measure in NEEDS_CLASSIFIER:
             for k in range(self.seeds[0]):
                 self.now = k
                 start = self.pretrained(row, column, k)
@@ -173,16 +189,17 @@ class _Parts:
     def tested(self, row: Row, column: Column, start: Part | None, seeds: tuple[int, int]) -> Part:
         config, data = self.settings.finetuning(row, column, *seeds)
         tuned = self._part("finetune", config, data, needs=start)
-        tested, on = self.settings.tested(column, config, data)
+        tested, on = self.settings.tested(column, config.data, data)
         return self._part("test", _tested_on(tested), on, needs=tuned, test=config.test)
 
     def frozen(self, row: Row, column: Column, start: Part, measure: str) -> Part:
         # on the videos of the fine-tuning where the column has one, else on those of the pre-training
         if column.finetune:
             config, data = self.settings.finetuning(row, column, 0, 0)
-            tested: VideosConfig = config.data
+            divided: VideosConfig = config.data
         else:
-            tested, data = start.config.data, start.data  # type: ignore[union-attr]
+            divided, data = start.config.data, start.data  # type: ignore[union-attr]
+        tested, data = self.settings.tested(column, divided, data)
         stage: Stage = "probe" if measure == "probe" else "retrieval"
         return self._part(stage, _tested_on(tested), data, needs=start)
 

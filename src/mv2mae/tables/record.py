@@ -37,7 +37,7 @@ def record_of(plan: Plan) -> dict[str, Any]:
 
 def _column(column: Column) -> dict[str, Any]:
     values = {"measure": column.measure, "pretrain": column.pretrain, "finetune": column.finetune}
-    return values | ({"test_on": column.test_on} if column.test_on else {})
+    return values | {name: value for name in ("test_on", "test_query") if (value := getattr(column, name))}
 
 
 def check_record(plan: Plan) -> None:

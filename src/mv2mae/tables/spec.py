@@ -18,6 +18,7 @@ Measure = Literal["top1", "fused", "probe", "retrieval"]
 """Top-1 of single views; of the views fused; of a linear probe on frozen features; recall@1 across views."""
 MEASURES: tuple[str, ...] = get_args(Measure)
 NEEDS_CLASSIFIER = ("top1", "fused")
+NEEDS_VIEWS = ("fused", "retrieval")
 Block = Mapping[str, Any]
 """Of a training: sections of its configuration, `recipe`, `data_set`, `as_much_as`, `times`, `as_costly_as`."""
 _OWN_KEYS = {"recipe", "data_set", "as_much_as", "times", "as_costly_as"}
@@ -40,6 +41,8 @@ class Column:
     finetune: Block = field(default_factory=dict)
     test_on: str = ""
     """Data set whose test part is tested; empty = that of the fine-tuning."""
+    test_query: str = ""
+    """Which of its videos are tested; empty = as the trainings are divided."""
 
     def __post_init__(self) -> None:
         require(self.measure in MEASURES, f"column {self.name}: measure={self.measure!r}; {_choices(MEASURES)}")
