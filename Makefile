@@ -45,7 +45,7 @@ check: lint types
 	$(BIN)/python -m pytest -q -m "not slow" --numprocesses logical --maxprocesses 8 --durations=0 --durations-min=2
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 wheel: .venv/base
 	scripts/test_wheel.sh
