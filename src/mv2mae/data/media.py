@@ -18,6 +18,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from mv2mae.data.room import free_memory
 from mv2mae.data.stopwatch import timed
 from mv2mae.errors import InputError
 
@@ -104,16 +105,6 @@ def check_memory(path: str | Path, num_frames: int, height: int, width: int) -> 
             f"takes {wanted / 2**30:,.1f} GB as {num_frames:,} frames of {width} x {height} pixels, "
             f"{free / 2**30:,.1f} GB are free; scale or cut it",
         )
-
-
-def free_memory() -> int:
-    """Bytes that this process can still take, as far as the system tells."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            known = dict(line.split(":", 1) for line in lines)
-        return int(known["MemAvailable"].split()[0]) << 10
-    except (OSError, KeyError, ValueError):
-        return 8 << 30  # not on Linux
 
 
 def check_file(path: str | Path) -> None:

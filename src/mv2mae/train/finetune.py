@@ -344,6 +344,7 @@ def describe(config: FinetuneConfig, data: FinetuneData, module: FinetuneModule,
         f"decay   of weights {optim.weight_decay:g}, of the rate from layer to layer {optim.layer_decay:g}; "
         f"drop path {config.head.drop_path:g}, label smoothing {config.head.label_smoothing:g}",
         f"clips   {describe_augmentations(config)}",
+        *module.describe_readers(config.num_repeats, clip),
         *_limits(config, clip.encoder_depth),
     ]
 

@@ -164,6 +164,7 @@ def describe(config: PretrainConfig, data: PretrainData, module: PretrainModule)
         f"{module.shares.format('pairs')}",
         f"rate    {optim.describe('pairs')}, weight decay {optim.weight_decay:g}, "
         f"{describe_precision(optim, config.compute)}",
+        *module.describe_readers(1 + config.data.num_sources, config.model),
     ]
 
 

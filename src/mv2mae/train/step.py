@@ -11,8 +11,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from mv2mae.config import ComputeConfig, OptimConfig
+from mv2mae.config import ComputeConfig, ModelConfig, OptimConfig
 from mv2mae.data.loader import make_loader
+from mv2mae.data.room import readers_line
 from mv2mae.data.sampling import StepSampler, TrainingItems
 from mv2mae.data.slow_items import WatchedItems, paths_of
 from mv2mae.errors import InputError
@@ -106,6 +107,22 @@ class StepModule(pl.LightningModule):
         )
         device = trainer.strategy.root_device
         return Prefetched(loader, device) if device.type == "cuda" else loader
+
+    def describe_readers(self, clips_per_item: int, clip: ModelConfig) -> list[str]:
+        """What the processes that read will take, a line if there are some.
+
+        Raises:
+            InputError: they do not fit into memory.
+        """
+        item = clips_per_item * 3 * clip.num_frames * clip.image_size**2
+        line = readers_line(
+            self.compute.num_workers,
+            getattr(self.items, "frame", None),
+            self.micro_batch * item,
+            in_memory=getattr(getattr(self.items, "videos", None), "in_memory", False),
+            world_size=int(self._layout["devices"]),
+        )
+        return [line] if line else []
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Tell recorded graphs that nobody needs what they gave in the step before."""

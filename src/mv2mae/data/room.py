@@ -1,0 +1,117 @@
+"""Memory of this machine: what is free for a process, and what the processes that read videos will take of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from mv2mae.errors import InputError
+from mv2mae.wording import counted
+
+_UNKNOWN = 8 << 30
+_READER = 150 << 20
+"""Bytes of a process that reads small videos: 131 to 134 MB of its own were measured (torch 2.13, Linux)."""
+_FRAMES = 64
+"""What reading takes on top, in RGB frames as large as the file's: 380 MB were measured at 1920 x 1080 in H.264."""
+_SHARED_READER = 60 << 20
+"""Bytes of a process that shares decoded videos with its parent."""
+_BATCHES = 5
+"""That a reader has made or is making: four wait (`make_loader`)."""
+_PLANNED = 0.8
+"""Share of the free memory that readers may plan with."""
+
+
+def free_memory() -> int:
+    """Bytes that this process can still take, as far as the system tells; a container's or a job's limit counts."""
+    return min(_free_of_machine(), _free_of_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))
+
+
+def readers_line(
+    num_workers: int, frame: pd.DataFrame | None, batch_bytes: int, *, in_memory: bool, world_size: int = 1
+) -> str:
+    """What reading processes will take, in a line to print before they start; empty if there are none.
+
+    Args:
+        num_workers: of each device.
+        frame: the videos, whose `width` and `height` count as far as they are known; None = nothing is decoded.
+        batch_bytes: of one batch.
+        in_memory: whether videos were decoded before, which readers share.
+        world_size: devices.
+
+    Raises:
+        InputError: they do not fit into the memory that is free.
+    """
+    if not num_workers:
+        return ""
+    pixels = 0.0 if frame is None or in_memory else _largest(frame)
+    each = (_SHARED_READER if in_memory else _READER) + _BATCHES * batch_bytes + round(_FRAMES * pixels * 3)
+    number, free = num_workers * world_size, free_memory()
+    said = f"{counted(number, 'process', 'processes')}, about {_gigabytes(number * each)} in all"
+    if number * each > _PLANNED * free:
+        fits = int(_PLANNED * free / (each * world_size))
+        raise InputError(
+            f"compute.num_workers={num_workers} means {said} ({each / 2**20:,.0f} MB each), "
+            f"{_gigabytes(free)} are free; give compute.num_workers={fits}, "
+            "or fewer items at a time (compute.device_batch_size)"
+        )
+    return f"readers {said}; {_gigabytes(free)} are free"
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 2**30:,.1f} GB"
+
+
+def _largest(frame: pd.DataFrame) -> float:
+    sizes = pd.to_numeric(frame["width"], errors="coerce") * pd.to_numeric(frame["height"], errors="coerce")
+    return float(sizes.max()) if sizes.notna().any() else 0.0
+
+
+def _free_of_machine() -> int:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            known = dict(line.split(":", 1) for line in lines)
+        return int(known["MemAvailable"].split()[0]) << 10
+    except (OSError, KeyError, ValueError):
+        return _UNKNOWN  # not on Linux
+
+
+def _free_of_groups(root: Path, told: Path) -> int:
+    """What the control groups of this process (containers, jobs) leave, version 1 and 2; else more than there is.
+
+    Args:
+        root: where groups are mounted.
+        told: which groups this process is in.
+    """
+    try:
+        lines = [line.split(":", 2) for line in told.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return 1 << 62
+    least = 1 << 62
+    for line in lines:
+        if len(line) < 3 or not (line[1] == "" or "memory" in line[1].split(",")):
+            continue
+        names = ("memory.max", "memory.current", "inactive_file")
+        if line[1]:
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        base = root / "memory" if line[1] else root
+        group = base / line[2].lstrip("/")
+        for folder in (group, *group.parents):  # in a container the path may be that of outside; its own is the root
+            least = min(least, _left_in(folder, *names))
+            if folder == base:
+                break
+    return least
+
+
+def _left_in(group: Path, limit: str, usage: str, files: str) -> int:
+    """The limit of a group, less what it uses; files that were read are kept as long as nothing else needs the room."""
+    try:
+        most = int((group / limit).read_text())
+        used = int((group / usage).read_text())
+        known = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return max(0, most - used + int(known.get(files, 0)))
+    except (OSError, ValueError):  # no such group, or no limit ("max")
+        return 1 << 62
