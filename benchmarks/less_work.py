@@ -81,11 +81,9 @@ def config_of(name: str, steps: int, args: argparse.Namespace, seed: int, start:
         },
     )
     config = load_recipe("sample-pretrain", PretrainConfig, **values)
-    if name != LARGER_FIRST:
+    if name != LARGER_FIRST or start:
         return config
-    size, frames = config.model.image_size // 8, config.model.num_frames // 8
-    half = {"position_grid": (frames, size, size)} if start else {"tubelet_size": (8, 8, 8)}
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, **half))
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, tubelet_size=(8, 8, 8)))
 
 
 def seconds_a_step(config: PretrainConfig, repeats: int = 7) -> float:

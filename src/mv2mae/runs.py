@@ -46,6 +46,8 @@ _FILES = ("data.manifest", "data.test_manifest", "data.cameras", "init", "log.pr
 """Settings that name files."""
 _SECTIONS = ("model", "data", "optim", "compute", "log", "test")
 """Of a configuration; those that a run has hold settings of their own."""
+_CHANGED_BY_DEFAULT = ("data.held_out_share",)
+"""Settings at whose default a run does not go on as it began before they existed."""
 _told: set[Path] = set()
 _migrated: set[Path] = set()
 _log = logging.getLogger(__name__)
@@ -171,6 +173,17 @@ def _tell_if_changed(file: Path) -> None:
             _log.warning("%s was edited or damaged after the run wrote it: the run was made with other settings", file)
 
 
+def with_defaults(values: dict[str, Any], defaults: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """The settings of a run, those that did not exist when it began at their default, which changes nothing."""
+    made = dict(values)
+    for name, default in defaults.items():
+        if isinstance(default, dict) and isinstance(values.get(name), dict):
+            made[name] = with_defaults(values[name], default, f"{above}{name}.")
+        elif f"{above}{name}" not in _CHANGED_BY_DEFAULT:
+            made.setdefault(name, default)
+    return made
+
+
 def check_run(run: Path, config: Any) -> None:
     """Make sure, before anything is done or written, that a run may go on in this folder or begin there.
 
@@ -180,7 +193,7 @@ def check_run(run: Path, config: Any) -> None:
     if run.exists() and not run.is_dir():
         raise InputError(f"{run} is a file; give a folder for the run")
     if (run / CONFIG_NAME).exists():
-        before = read_config(run)
+        before = with_defaults(read_config(run), plain(type(config)()))
         # speed and logging may change between the parts of a run; what decides its result may not
         changed = [
             key for key in differences(settled(before), settled(config)) if not key.startswith(("compute.", "log."))
@@ -252,8 +265,8 @@ def git_state() -> str | None:
         return None
 
 
-def _git(folder: Path, *words: str) -> str:
-    command = ["git", "-C", str(folder), *words]
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 

@@ -23,11 +23,13 @@ from mv2mae.files import atomic_write
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.model.tubelets import Size3
 from mv2mae.seals import SEAL, check_seal, seal
 from mv2mae.weights_check import (
     CLASSIFIER,
     DAMAGED,
     ENCODER,
+    POSITION_GRID,
     PRETRAINING,
     check_about,
     check_tensors,
@@ -53,6 +55,8 @@ class StoredWeights:
     config: ModelConfig
     tensors: dict[str, Tensor]
     about: dict[str, Any]
+    position_grid: Size3 | None = None
+    """Token grid whose positions the weights know, where that is not the clip's own; see `Encoder`."""
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors below `prefix`, without it."""
@@ -101,7 +105,9 @@ def save_weights(path: str | Path, module: nn.Module, kind: str, config: ModelCo
     if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
         return
     # one entry: safetensors writes several in any order, and the same weights shall give the same bytes
-    described = {"kind": kind, "config": dataclasses.asdict(config), "about": about, "seal": SEAL}
+    position_grid = getattr(getattr(module, "encoder", module), POSITION_GRID, None)
+    known = {**dataclasses.asdict(config), POSITION_GRID: position_grid}
+    described = {"kind": kind, "config": known, "about": about, "seal": SEAL}
     with atomic_write(path, durable=True) as temporary:
         temporary.write_bytes(safetensors.torch.save(tensors, metadata={HEADER: json.dumps(described)}))
         seal(temporary)
@@ -143,10 +149,10 @@ def read_weights(source: str | Path) -> StoredWeights:
         raise InputError(f"{path}: {DAMAGED}") from error
     if "seal" in stored and not is_sealed:
         raise InputError(f"{path}: {DAMAGED}")
-    config = config_of(values, path)
+    config, position_grid = config_of(values, path)
     check_about(about, kind, path)
     check_tensors(config, tensors, kind, about, path)
-    return StoredWeights(path, kind, config, tensors, about)
+    return StoredWeights(path, kind, config, tensors, about, position_grid)
 
 
 def _foreign(path: Path) -> StoredWeights:
@@ -187,7 +193,7 @@ def load_encoder(source: str | Path) -> Encoder:
     """
     stored = read_weights(source)
     tensors = encoder_tensors(stored)
-    encoder = Encoder(stored.config, final_norm="norm.weight" in tensors)
+    encoder = Encoder(stored.config, position_grid=stored.position_grid, final_norm="norm.weight" in tensors)
     fill(encoder, tensors, stored.path)
     return encoder.eval()
 
@@ -201,7 +207,7 @@ def load_pretrained(source: str | Path) -> MV2MAE:
     stored = read_weights(source)
     if stored.kind != PRETRAINING:
         raise InputError(f"{stored.path} holds a {stored.kind} without decoders; give a pre-training run")
-    model = MV2MAE(stored.config)
+    model = MV2MAE(stored.config, stored.position_grid)
     fill(model, stored.tensors, stored.path)
     return model.eval()
 
@@ -219,6 +225,6 @@ def load_classifier_model(source: str | Path) -> tuple[Classifier, dict[str, Any
     if stored.kind != CLASSIFIER or "classes" not in stored.about:
         raise InputError(f"{stored.path} holds a {stored.kind}, no classifier; give a fine-tuning run")
     pooling: Pooling = "attention" if "pool.query" in stored.tensors else "mean"
-    model = Classifier(stored.config, len(stored.about["classes"]), pooling=pooling)
+    model = Classifier(stored.config, len(stored.about["classes"]), position_grid=stored.position_grid, pooling=pooling)
     fill(model, stored.tensors, stored.path)
     return model.eval(), {"labels": list(range(model.num_classes)), **stored.about}

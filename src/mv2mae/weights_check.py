@@ -23,32 +23,35 @@ _ROOM = 8
 """Times as many values as the file holds for which a model is built at most."""
 PRETRAINING, CLASSIFIER, ENCODER, FUSION = "pretraining", "classifier", "encoder", "fusion"
 """Kinds of weights."""
+POSITION_GRID = "position_grid"
+"""Stands among the settings of the model in a header, and is none: what its positions are interpolated from."""
 _LARGEST_INT, _LARGEST_TABLE = 1 << 20, 1 << 25
 """No setting is larger, and no table of positions has more values (32,000 tokens of width 1,024)."""
 
 
-def config_of(values: Mapping[str, Any], path: Path) -> ModelConfig:
-    """The model's configuration as a header has it.
+def config_of(values: Mapping[str, Any], path: Path) -> tuple[ModelConfig, tuple[int, int, int] | None]:
+    """The model's configuration as a header has it, and the grid of its positions where that is another.
 
     Raises:
         InputError: unknown settings, values of another type, or sizes that no model has.
     """
-    hints = typing.get_type_hints(ModelConfig)
+    hints = {**typing.get_type_hints(ModelConfig), POSITION_GRID: tuple[int, int, int] | None}
     if unknown := set(values) - set(hints):
         raise InputError(f"{path}: made by another version of mv2mae (unknown settings: {', '.join(sorted(unknown))})")
     for name, value in values.items():
         if not _fits(value, hints[name]):
             raise InputError(f"{path}: {DAMAGED} ({name}={str(value)[:40]})")
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    position_grid = plain.pop(POSITION_GRID, None)
     try:
         config = ModelConfig(**plain)
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {DAMAGED} ({error})") from error
     width = max(config.encoder_width, config.decoder_width)
-    for grid in (config.grid, config.position_grid or config.grid):
+    for grid in (config.grid, position_grid or config.grid):
         if math.prod(grid) * width > _LARGEST_TABLE:
             raise InputError(f"{path}: {DAMAGED} (a clip of {math.prod(grid):,} tokens of width {width:,})")
-    return config
+    return config, position_grid
 
 
 def check_about(about: Mapping[str, Any], kind: str, path: Path) -> None:
@@ -86,9 +89,9 @@ def check_tensors(
                 f"{path}: {name} holds values that are not finite numbers: the training came apart, or the file is "
                 "damaged; take weights of an earlier step"
             )
-    held, needed = sum(tensor.numel() for tensor in tensors.values()), _fewest_values(config, kind, about, path)
-    if needed > _ROOM * held + _LARGEST_TABLE:  # what fits less badly is told tensor by tensor, once it is built
-        raise InputError(f"{path}: {DAMAGED} (a model of {needed:,} values at least, and the file holds {held:,})")
+    present, needed = sum(tensor.numel() for tensor in tensors.values()), _fewest_values(config, kind, about, path)
+    if needed > _ROOM * present + _LARGEST_TABLE:  # what fits less badly is told tensor by tensor, once it is built
+        raise InputError(f"{path}: {DAMAGED} (a model of {needed:,} values at least, and the file holds {present:,})")
 
 
 def _fewest_values(config: ModelConfig, kind: str, about: Mapping[str, Any], path: Path) -> int:

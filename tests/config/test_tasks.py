@@ -1,15 +1,17 @@
 """Settings of the other task: old runs and recipes that name them, commands that give them."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mv2mae.cli.main import main
 from mv2mae.config import ClipConfig, FinetuneConfig, PairConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.recipes import load_recipe
-from mv2mae.runs import plain, read_config
+from mv2mae.runs import check_run, plain, read_config
 
 STORED = Path(__file__).parents[1] / "stored"
 """Of the last version in which both tasks had all settings of the data; each sets one of the other task's."""
@@ -43,6 +45,37 @@ def test_old_settings_at_their_default_are_dropped_without_a_word(tmp_path, capl
     (tmp_path / "config.yaml").write_text("\n".join(text.splitlines()[1:]))  # without the seal of what was written
     assert "stream" not in read_config(tmp_path)["data"]
     assert not caplog.records
+
+
+def test_a_run_of_before_some_settings_existed_goes_on(tmp_path):
+    shutil.copy(STORED / "pretrain-config.yaml", tmp_path / "config.yaml")
+    new = {"model": "decoded_share", "data": "augment_alike", "optim": "muon_lr"}
+    values = read_config(tmp_path)
+    assert "self_view_attention" not in values["model"]
+    assert "camera_motion" not in values["data"]["stream"]
+    config = load_recipe(tmp_path / "config.yaml", PretrainConfig, data={"flip": False})
+    check_run(tmp_path, config)
+    for section, name in new.items():
+        del values[section][name]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    check_run(tmp_path, config)
+    for section, name, value in (("model", "decoded_share", 0.5), ("data", "augment_alike", True)):
+        other = replace(getattr(config, section), **{name: value})
+        with pytest.raises(InputError, match=rf"holds a run with other settings \({section}.{name}\)"):
+            check_run(tmp_path, replace(config, **{section: other}))
+    del values["data"]["held_out_share"]  # before it, other videos were held out
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=r"other settings \(data.held_out_share\)"):
+        check_run(tmp_path, config)
+
+
+def test_a_setting_that_became_state_is_left_out(tmp_path, caplog):
+    for value, told in (("null", 0), ("[2, 4, 4]", 1)):
+        (tmp_path / "config.yaml").write_text(f"model: {{num_frames: 8, position_grid: {value}}}\nseed: {told}\n")
+        assert read_config(tmp_path)["model"] == {"num_frames": 8}
+        assert len(caplog.records) == told
+    with pytest.raises(InputError, match="model.position_grid is not set any more, weights of `init` tell it; leave"):
+        load_recipe(tmp_path / "config.yaml", PretrainConfig)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_finetuning_starts_from_it_at_another_clip_size(tmp_path, capsys):
     assert "transformers' VideoMAE: 41 tensors make an encoder" in " ".join(line.split())
     stored = read_weights(tmp_path / "run")
     assert stored.kind == CLASSIFIER
-    assert stored.config.position_grid == (4, 8, 8)
+    assert stored.position_grid == (4, 8, 8)
     assert stored.config.norm_eps == 1e-12
     wanted = read_weights(tmp_path / "peer").tensors["blocks.1.mlp.0.weight"]
     torch.testing.assert_close(stored.tensors["encoder.blocks.1.mlp.0.weight"], wanted, rtol=0, atol=1e-6)

@@ -147,9 +147,9 @@ def test_a_classifier_goes_there_and_back_unchanged(tmp_path):
 
 
 def test_what_transformers_cannot_have_is_refused(tmp_path):
-    for name, settings in {"sincos": {"positions": "sincos-3d"}, "grid": {"position_grid": (2, 2, 2)}}.items():
-        config = dataclasses.replace(CONFIG, **settings)
-        save_weights(tmp_path / name / "model.safetensors", Encoder(config), ENCODER, config)
+    sincos = dataclasses.replace(CONFIG, positions="sincos-3d")
+    for name, encoder in {"sincos": Encoder(sincos), "grid": Encoder(CONFIG, position_grid=(2, 2, 2))}.items():
+        save_weights(tmp_path / name / "model.safetensors", encoder, ENCODER, encoder.config)
         with pytest.raises(InputError, match="export as onnx or torch"):
             write_transformers(read_weights(tmp_path / name), tmp_path / "out")
 

@@ -98,7 +98,7 @@ def test_nothing_changes_without_another_size():
 @pytest.mark.parametrize("rope", ["added", "rope"])
 def test_positions_of_a_finer_grid_lie_between_those_of_the_grid_they_were_made_for(rope):
     coarse = replace(config_of(LARGE), decoder_positions=rope)
-    fine = MV2MAE(replace(coarse, tubelet_size=(4, 8, 8), position_grid=coarse.grid))
+    fine = MV2MAE(replace(coarse, tubelet_size=(4, 8, 8)), position_grid=coarse.grid)
     for table, width in ((fine.encoder.positions, 24), (fine.decoder_positions, 16)):
         wanted = interpolate_positions(position_table("sinusoid-1d", GRID, width), GRID, (2, 6, 6))
         torch.testing.assert_close(table, wanted)
@@ -113,4 +113,4 @@ def test_positions_of_a_finer_grid_lie_between_those_of_the_grid_they_were_made_
 
 def test_an_encoder_with_its_own_grid_is_as_before():
     config = config_of(SMALL)
-    assert torch.equal(Encoder(replace(config, position_grid=config.grid)).positions, Encoder(config).positions)
+    assert torch.equal(Encoder(config, position_grid=config.grid).positions, Encoder(config).positions)

@@ -62,4 +62,4 @@ def test_a_run_of_another_objective(tmp_path, monkeypatch, capsys):
 def test_an_objective_starts_from_scratch_unless_it_says_how_not():
     objective = BrightnessObjective(dataclasses.replace(PRETRAINING, objective="brightness"))
     with pytest.raises(InputError, match="objective=brightness starts from scratch; set init to null"):
-        objective.take_over(objective.build(), "synthetic-small")
+        objective.take_over("synthetic-small")

@@ -258,10 +258,10 @@ def test_finetuning_takes_the_stored_model_or_interpolates_its_positions(pretrai
     config = dataclasses.replace(finetuning, init=str(start), model=ModelConfig())  # the paper's size does not count
     assert read_weights(finetune(config, tmp_path / "same")).config == pretraining.model
     run = finetune(dataclasses.replace(config, image_size=48), tmp_path / "larger")
-    larger = read_weights(run).config
-    assert (larger.image_size, larger.position_grid) == (48, pretraining.model.grid)
+    larger = read_weights(run)
+    assert (larger.config.image_size, larger.position_grid) == (48, pretraining.model.grid)
     # the table of the fine-tuned model is the one that the pre-trained encoder makes up for such a clip
-    wanted = interpolate_positions(load_encoder(start).positions, pretraining.model.grid, larger.grid)
+    wanted = interpolate_positions(load_encoder(start).positions, pretraining.model.grid, larger.config.grid)
     torch.testing.assert_close(load_encoder(run).positions, wanted)
 
 

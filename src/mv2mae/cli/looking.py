@@ -11,7 +11,7 @@ from mv2mae.cli.verb import Verb
 
 
 def _visualize_options(parser: ArgumentParser) -> None:
-    from mv2mae.visualize.options import PICTURES, PictureConfig
+    from mv2mae.config.pictures import PICTURES, PictureConfig
 
     parser.add_argument("weights", type=str, help="run, weights file or name of packaged weights")
     parser.add_argument("videos", type=str, nargs="*", help="synchronised videos of one performance, the target first")
@@ -33,7 +33,7 @@ def _visualize_options(parser: ArgumentParser) -> None:
 
 
 def _visualize(args: Any) -> None:
-    from mv2mae.visualize.options import PictureConfig, token_of
+    from mv2mae.config.pictures import PictureConfig, token_of
     from mv2mae.visualize.visualize import visualize
 
     settings = {name: getattr(args, name) for name in PictureConfig.__dataclass_fields__}

@@ -60,8 +60,6 @@ class ModelConfig:
     """In the self-view decoder all tokens attend to all (joint, the paper), or mask tokens to the visible ones alone,
     not to one another (cross, as in CrossMAE): less work, and a token's prediction is the same whichever others are
     decoded. The cross-view decoder stays as it is."""
-    position_grid: tuple[int, int, int] | None = None
-    """Token grid for which positions are made, then interpolated to the clip's; null = the clip's own."""
     norm_eps: float = 1e-6
     """What LayerNorms add to the variance (VideoMAE: 1e-6; its weights in transformers: 1e-12)."""
     head_norm_eps: float = 1e-6

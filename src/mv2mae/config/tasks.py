@@ -16,6 +16,9 @@ _TASKS: dict[type[PairConfig] | type[ClipConfig], str] = {
     ClipConfig: "fine-tuning (`mv2mae finetune`)",
 }
 
+_RETIRED = "position_grid"
+"""Of the model: the token grid from which positions are interpolated."""
+
 
 def task_of(values: Mapping[str, Any]) -> Task:
     """Whether a run's settings are those of a pre-training or of a fine-tuning."""
@@ -28,7 +31,7 @@ def tasks_with(name: str) -> str:
 
 
 def of_own_task(values: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], list[str]]:
-    """Settings without those of the other task, which never had an effect.
+    """Settings without those of the other task, which never had an effect, and those that exist no more.
 
     Args:
         values: nested dictionaries, as a recipe or a run's configuration holds them.
@@ -37,18 +40,27 @@ def of_own_task(values: Mapping[str, Any], task: Task) -> tuple[dict[str, Any], 
     Returns:
         the settings; and of those left out the ones that are not at their default, each as a line that says so.
     """
+    values, told = _without_retired(values)
     if not isinstance(values.get("data"), Mapping):
-        return dict(values), []
+        return values, told
     own, other = (PairConfig, ClipConfig) if task is PretrainConfig else (ClipConfig, PairConfig)
     default = json.loads(json.dumps(dataclasses.asdict(other())))
     foreign = set(default) - set(own.__dataclass_fields__)
     data = {name: value for name, value in values["data"].items() if name not in foreign}
-    told = [
+    told += [
         f"data.{name} is a setting of {_TASKS[other]} and has no effect on {_TASKS[own].partition(' ')[0]}"
         for name, value in values["data"].items()
         if name in foreign and not _is_default(value, default[name])
     ]
     return {**values, "data": data}, told
+
+
+def _without_retired(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Without what was a setting once, and a line for each that had an effect."""
+    if not isinstance(model := values.get("model"), Mapping):
+        return dict(values), []
+    told = [] if model.get(_RETIRED) is None else [f"model.{_RETIRED} is not set any more, weights of `init` tell it"]
+    return {**values, "model": {name: value for name, value in model.items() if name != _RETIRED}}, told
 
 
 def _is_default(value: Any, default: Any) -> bool:

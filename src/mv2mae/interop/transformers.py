@@ -35,7 +35,7 @@ def write_transformers(stored: StoredWeights, out: Path) -> list[str]:
         InputError: the model has what VideoMAE of transformers cannot have.
     """
     config = stored.config
-    _check(config, stored.path)
+    _check(stored)
     if stored.kind == PRETRAINING:
         _check_decoder(config, stored.path)
     if "pool.query" in stored.tensors:
@@ -64,8 +64,9 @@ def write_transformers(stored: StoredWeights, out: Path) -> list[str]:
     return notes
 
 
-def _check(config: ModelConfig, path: Path) -> None:
-    if config.positions != "sinusoid-1d" or config.position_grid not in (None, config.grid):
+def _check(stored: StoredWeights) -> None:
+    config, path = stored.config, stored.path
+    if config.positions != "sinusoid-1d" or stored.position_grid not in (None, config.grid):
         what = config.positions if config.positions != "sinusoid-1d" else "interpolated positions"
         raise InputError(
             f"{path} has {what}, but transformers' VideoMAE knows the 1-D sinusoid of its own clip size alone; "

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mv2mae.config import ModelConfig, Pooling
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.pooling import AttentivePooling
+from mv2mae.model.tubelets import Size3
 
 
 class Classifier(nn.Module):
@@ -18,18 +19,26 @@ class Classifier(nn.Module):
     Args:
         config: its encoder part.
         num_classes: outputs.
-        drop_path: of the encoder.
+        position_grid, drop_path: of the encoder.
         pooling: `attention` in place of the mean: a learnt query attends to the tokens, which are normalised first (a
             departure from the paper).
     """
 
     def __init__(
-        self, config: ModelConfig, num_classes: int, *, drop_path: float = 0.0, pooling: Pooling = "mean"
+        self,
+        config: ModelConfig,
+        num_classes: int,
+        *,
+        position_grid: Size3 | None = None,
+        drop_path: float = 0.0,
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         self.config = config
         self.num_classes = num_classes
-        self.encoder = Encoder(config, final_norm=pooling == "attention", drop_path=drop_path)
+        self.encoder = Encoder(
+            config, position_grid=position_grid, final_norm=pooling == "attention", drop_path=drop_path
+        )
         self.pool = AttentivePooling(config.encoder_width) if pooling == "attention" else None
         self.norm = nn.LayerNorm(config.encoder_width, eps=config.head_norm_eps)
         self.head = nn.Linear(config.encoder_width, num_classes)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.layers import Block, Blocks, init_weights, interpolate_positions, position_table, set_norm_eps
-from mv2mae.model.tubelets import check_clip, colour_scale, grid_of, take_tubelets, tubelets
+from mv2mae.model.tubelets import Size3, check_clip, colour_scale, grid_of, take_tubelets, tubelets
 
 
 class Encoder(nn.Module):
@@ -16,15 +16,25 @@ class Encoder(nn.Module):
 
     Args:
         config: its encoder part.
+        position_grid: token grid for which positions are made, then interpolated to the clip's; None = the clip's own.
+            Not a choice but a part of what weights have learnt, stored beside them.
         final_norm: normalise the tokens at the end (pre-training); a classifier normalises their mean instead.
         drop_path: chance to skip a branch of the last block, falling linearly to 0 at the first.
     """
 
-    def __init__(self, config: ModelConfig, *, final_norm: bool = True, drop_path: float = 0.0) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        position_grid: Size3 | None = None,
+        final_norm: bool = True,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
         self.config = config
+        self.position_grid = None if position_grid == config.grid else position_grid
         self.embed = nn.Linear(config.tubelet_dim, config.encoder_width)
-        table = position_table(config.positions, config.grid, config.encoder_width, config.position_grid)
+        table = position_table(config.positions, config.grid, config.encoder_width, position_grid)
         self.positions: Tensor
         self.register_buffer("positions", table, persistent=False)
         scale, shift = colour_scale(config.tubelet_dim)

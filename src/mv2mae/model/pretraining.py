@@ -19,7 +19,7 @@ from mv2mae.model.layers import init_weights, position_table, rotation_table
 from mv2mae.model.losses import mean_baseline, reconstruction_loss
 from mv2mae.model.masking import Masks, masks_of_views, repeated, token_noise, training_masks
 from mv2mae.model.motion import configured_weights, effective_number
-from mv2mae.model.tubelets import take_tokens, token_targets
+from mv2mae.model.tubelets import Size3, take_tokens, token_targets
 
 _AS_CAMERA = 0x2545F4914F6CDD1D
 """Tells whether an item's cameras are withheld from its masks."""
@@ -77,15 +77,19 @@ class MV2MAE(nn.Module):
     and one mask token serve both decoders. With `cross_view_weight` (lambda) 0 there is no cross-view decoder, and
     what remains is a single-view VideoMAE. Several sources: every view is rebuilt with the help of all others,
     losses averaged over the sources, which for one source is Equation 3 to the letter.
+
+    Args:
+        config: all of it.
+        position_grid: as the `Encoder` takes it, for the decoders too.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, position_grid: Size3 | None = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config, position_grid=position_grid)
         self.projector = nn.Linear(config.encoder_width, config.decoder_width, bias=False)
         self.mask_token = nn.Parameter(torch.zeros(config.decoder_width))
-        table = position_table(config.positions, config.grid, config.decoder_width, config.position_grid)
+        table = position_table(config.positions, config.grid, config.decoder_width, position_grid)
         self.decoder_positions: Tensor
         self.register_buffer("decoder_positions", table, persistent=False)
         self.self_decoder = SelfViewDecoder(config)
@@ -94,7 +98,7 @@ class MV2MAE(nn.Module):
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         rope = config.decoder_positions == "rope"
         head = config.decoder_width // config.decoder_heads
-        turns = rotation_table(config.grid, head, made_for=config.position_grid) if rope else None
+        turns = rotation_table(config.grid, head, made_for=position_grid) if rope else None
         self.rotations: Tensor | None
         self.register_buffer("rotations", turns, persistent=False)
         has_rays = config.cameras == "rays" and self.cross_decoder is not None

@@ -78,7 +78,8 @@ def frozen_encoder(
     if untrained:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = Encoder(stored.config, final_norm="norm.weight" in encoder_tensors(stored)).eval()
+            has_norm = "norm.weight" in encoder_tensors(stored)
+            encoder = Encoder(stored.config, position_grid=stored.position_grid, final_norm=has_norm).eval()
     if layer is not None:
         depth = len(encoder.blocks)
         if layer > depth:
@@ -89,7 +90,7 @@ def frozen_encoder(
 
 
 def _digest_of(encoder: Encoder) -> str:
-    found = hashlib.sha256(repr(encoder.config).encode())
+    found = hashlib.sha256(repr((encoder.config, encoder.position_grid)).encode())
     for name, tensor in encoder.state_dict().items():
         found.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return found.hexdigest()

@@ -16,7 +16,7 @@ from mv2mae.synthetic.render.truth import check_truth
 from mv2mae.synthetic.world.cameras import count_cameras
 from mv2mae.synthetic.world.moving import check_motion
 
-# What a draw is for: the second word of every seed, so that no two purposes share random numbers.
+# What a draw is for: the second entry of every seed, so that no two purposes share random numbers.
 ROOM, RIG, CAMERA, STYLE, FILM, CHOICE, DISTRACTOR, MOTION = range(1, 9)
 
 _MOST_SETUPS = 9999

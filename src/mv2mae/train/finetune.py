@@ -187,10 +187,8 @@ def model_of(config: FinetuneConfig, stored: StoredWeights | None) -> ModelConfi
     """The model to fine-tune: the stored one, perhaps at another clip size, or from scratch the configured one."""
     if stored is None:
         return config.model
-    grid = stored.config.position_grid or stored.config.grid
     frames, size = config.num_frames or stored.config.num_frames, config.image_size or stored.config.image_size
-    made = dataclasses.replace(stored.config, num_frames=frames, image_size=size)
-    return dataclasses.replace(made, position_grid=None if made.grid == grid else grid)
+    return dataclasses.replace(stored.config, num_frames=frames, image_size=size)
 
 
 def unused_sizes(config: FinetuneConfig, made: ModelConfig) -> list[str]:
@@ -217,7 +215,13 @@ def build_classifier(
     """
     torch.manual_seed(config.seed)
     pooling = config.head.pooling
-    model = Classifier(model_config, num_classes, drop_path=config.head.drop_path, pooling=pooling)
+    model = Classifier(
+        model_config,
+        num_classes,
+        position_grid=None if stored is None else stored.position_grid or stored.config.grid,
+        drop_path=config.head.drop_path,
+        pooling=pooling,
+    )
     model.head.weight.data.mul_(config.head.init_scale)
     if stored is None:
         return model, "from scratch"

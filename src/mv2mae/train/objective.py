@@ -22,7 +22,7 @@ from mv2mae.model.contrastive import ContrastiveModel
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.train.held_out import held_out_metrics
 from mv2mae.train.snapshots import Snapshots
-from mv2mae.train.take_over import take_over
+from mv2mae.train.take_over import taken_over
 from mv2mae.weights import ENCODER, PRETRAINING
 
 Batch = Mapping[str, Tensor]
@@ -46,8 +46,8 @@ class Objective(ABC):
     def build(self) -> nn.Module:
         """The model with its first weights; its `encoder` is what a pre-training is for."""
 
-    def take_over(self, model: Any, source: str) -> None:
-        """Fill the model with the weights of another pre-training.
+    def take_over(self, source: str) -> nn.Module:
+        """The model with the weights of another pre-training.
 
         Raises:
             InputError: they are of another build, or this objective starts from scratch.
@@ -64,7 +64,7 @@ class Objective(ABC):
         return self.losses(model, batch, training=False)
 
     @abstractmethod
-    def kept(self, model: Any) -> tuple[nn.Module, str]:
+    def saved(self, model: Any) -> tuple[nn.Module, str]:
         """What of the model goes into the weights file, and the kind of that file."""
 
     def watchers(self, run: Path, batch: dict[str, Any]) -> list[pl.Callback]:
@@ -95,9 +95,9 @@ class MaskedObjective(Objective):
         """Encoder and decoders."""
         return MV2MAE(self.config.model)
 
-    def take_over(self, model: MV2MAE, source: str) -> None:
+    def take_over(self, source: str) -> MV2MAE:
         """Its task may change, and the size of its clips and tubelets."""
-        take_over(model, source)
+        return taken_over(self.config.model, source)
 
     def losses(self, model: MV2MAE, batch: Batch, *, training: bool = True) -> dict[str, Tensor]:
         """The four losses of Equation 3, their sum, their baselines."""
@@ -107,7 +107,7 @@ class MaskedObjective(Objective):
         """The losses, and what the sources are worth."""
         return held_out_metrics(model, batch, chunk)
 
-    def kept(self, model: MV2MAE) -> tuple[nn.Module, str]:
+    def saved(self, model: MV2MAE) -> tuple[nn.Module, str]:
         """All of it: its decoders are looked at, and trained on."""
         return model, PRETRAINING
 
@@ -153,7 +153,7 @@ class ContrastiveObjective(Objective):
         out = call(batch["sources"], batch["target"], seeds=batch["seed"], groups=batch["group"])
         return {"loss": out.loss, "top1": out.top1}
 
-    def kept(self, model: ContrastiveModel) -> tuple[nn.Module, str]:
+    def saved(self, model: ContrastiveModel) -> tuple[nn.Module, str]:
         """The encoder: the head is of no use afterwards."""
         return model.encoder, ENCODER
 

@@ -152,6 +152,6 @@ class OnlineKNN(Measurement):
 
     def _in_one_piece(self, shards: Encoder) -> Encoder:
         with torch.random.fork_rng(devices=[]):
-            whole = Encoder(self.config.model)
+            whole = Encoder(self.config.model, position_grid=shards.position_grid)
         whole.load_state_dict(whole_state(shards))
         return whole

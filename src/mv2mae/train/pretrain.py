@@ -135,9 +135,7 @@ def build_model(config: PretrainConfig) -> nn.Module:
     """
     torch.manual_seed(config.seed)
     objective = objective_of(config)
-    model = objective.build()
-    if config.init is not None:
-        objective.take_over(model, config.init)
+    model = objective.build() if config.init is None else objective.take_over(config.init)
     speed_up(model, config.compute)
     return model
 
@@ -199,8 +197,8 @@ def pretrain(config: PretrainConfig, run: str | Path) -> Path:
     }
 
     def save(step: int) -> None:
-        kept, kind = module.objective.kept(module.model)
-        save_weights(run / WEIGHTS_NAME, kept, kind, config.model, **about, steps=step)
+        saved, kind = module.objective.saved(module.model)
+        save_weights(run / WEIGHTS_NAME, saved, kind, config.model, **about, steps=step)
 
     looked_at = held_out_batches(config, data)
     check = list(looked_at)[-1]

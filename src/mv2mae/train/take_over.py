@@ -20,43 +20,41 @@ TASK_SETTINGS = (
     *("mask_ratio", "masking", "source_mask_ratio", "directions", "camera_drop", "cross_view_weight"),
     *("decoded_share", "num_masks"),
     *("motion_temperature", "motion_scale", "effective_tokens", "literal_loss_scale", "target_floor"),
-    *("num_frames", "image_size", "tubelet_size", "position_grid"),
+    *("num_frames", "image_size", "tubelet_size"),
 )
 """What a pre-training that goes on from another may change: the task, not the model. Positions are computed, so clips
-may be longer and wider than before, and tubelets smaller, whose weights are resampled: what few tokens teach costs a
-fraction there."""
+may be longer and wider than before, and tubelets smaller, whose weights are resampled and whose positions lie between
+those of the larger ones: what few tokens teach costs a fraction there."""
 
 
-def take_over(model: MV2MAE, source: str) -> None:
-    """Fill a model with stored weights of another pre-training.
+def taken_over(config: ModelConfig, source: str) -> MV2MAE:
+    """A model with stored weights of another pre-training.
 
     Args:
+        config: of the model.
         source: whatever `read_weights` takes.
 
     Raises:
-        InputError: if they are of another build, or if their tubelets are of another size and it is not said where
-            positions come from.
+        InputError: if they are of another build.
     """
-    stored, config = read_weights(source), model.config
+    stored = read_weights(source)
     build = [f.name for f in dataclasses.fields(ModelConfig) if f.name not in TASK_SETTINGS]
     other = [name for name in build if getattr(stored.config, name) != getattr(config, name)]
     if other:
         have, want = getattr(stored.config, other[0]), getattr(config, other[0])
         raise InputError(f"{stored.path} has {other[0]}={have}, but model.{other[0]} is {want}; make them equal")
     old, new = stored.config.tubelet_size, config.tubelet_size
+    position_grid = stored.position_grid
     if old != new:
-        if config.position_grid is None:
-            raise InputError(
-                f"{stored.path} has tubelets of {_times(old)}, model.tubelet_size is {list(new)}; say where positions "
-                f"come from: --model.position_grid '{list(stored.config.position_grid or stored.config.grid)}' "
-                f"interpolates those of the weights, '{list(config.grid)}' makes new ones"
-            )
+        position_grid = position_grid or stored.config.grid
         say(
             f"  tubelets of {_times(old)} resampled to {_times(new)}: embedding and prediction heads; blocks as they "
-            f"are; positions of {_times(config.position_grid)} tokens for {_times(config.grid)}"
+            f"are; positions of {_times(position_grid)} tokens for {_times(config.grid)}"
         )
     tensors = resampled_tubelets(stored.tensors, old, new)
+    model = MV2MAE(config, position_grid)
     fill(model, {**_fresh_cross_decoder(model, stored), **tensors}, stored.path)
+    return model
 
 
 def _times(sizes: tuple[int, int, int]) -> str:

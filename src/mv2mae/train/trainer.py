@@ -42,7 +42,7 @@ def num_devices(compute: ComputeConfig) -> int:
     quiet_lightning()
     check_device(compute)
     try:
-        probe = pl.Trainer(
+        trainer = pl.Trainer(
             **_hardware(compute),
             logger=False,
             enable_checkpointing=False,
@@ -52,8 +52,8 @@ def num_devices(compute: ComputeConfig) -> int:
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"compute.accelerator={compute.accelerator}, devices={compute.devices}: {reason}") from error
-    check_launch(compute, probe.world_size)
-    return probe.world_size
+    check_launch(compute, trainer.world_size)
+    return trainer.world_size
 
 
 def _hardware(compute: ComputeConfig) -> dict[str, Any]:

@@ -67,16 +67,16 @@ def best_matches(
         head: one head of the attention; by default their mean.
         same_moment: look at the source's tokens of the query's own moment alone. A query without any is left out.
     """
-    asked = torch.as_tensor(queries, dtype=torch.long)
-    weights = maps.over_source()[item, :, asked].cpu()
+    looking = torch.as_tensor(queries, dtype=torch.long)
+    weights = maps.over_source()[item, :, looking].cpu()
     weights = (weights.mean(dim=0) if head is None else weights[head]) * maps.weights.shape[-1]
     if same_moment:
         frame = grid[1] * grid[2]
-        elsewhere = asked[:, None] // frame != torch.arange(weights.shape[1])[None] // frame
+        elsewhere = looking[:, None] // frame != torch.arange(weights.shape[1])[None] // frame
         weights = weights.masked_fill(elsewhere, float("nan"))
     found = ~weights.isnan().all(dim=1)
     best = weights[found].nan_to_num(-1.0).max(dim=1)
-    return Matches(asked[found].numpy(), best.indices.numpy(), best.values.numpy())
+    return Matches(looking[found].numpy(), best.indices.numpy(), best.values.numpy())
 
 
 def moving_tokens(

@@ -10,9 +10,9 @@ from jaxtyping import Float, Shaped
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mv2mae.config.pictures import Choice
 from mv2mae.model.tubelets import Size3
 from mv2mae.visualize.figures import Row, place_of, times_uniform
-from mv2mae.visualize.options import Choice
 from mv2mae.visualize.strips import Mark, Strip, Strips, outline, tinted, whole
 from mv2mae.visualize.style import Bar, FrameRow, colour_bar, frame_grid, overlaid
 

@@ -15,8 +15,8 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mv2mae.config.pictures import Format
 from mv2mae.files import atomic_write
-from mv2mae.visualize.options import Format
 
 MOVING: tuple[Format, ...] = ("mp4", "gif")
 DPI = 130
@@ -24,7 +24,7 @@ _SLOWEST, _FASTEST, _PLAYS = 2.0, 6.0, 3
 """Frames a second of a moving picture, however fast the clip is; how often an MP4 shows it (a GIF goes round)."""
 
 
-class Picture(Protocol):
+class Drawable(Protocol):
     """What can be drawn still or moving, for instance `strips.Strips`."""
 
     def still(self) -> Figure:
@@ -36,7 +36,7 @@ class Picture(Protocol):
         ...
 
 
-def write_picture(picture: Picture | Figure, path: Path, *, frame_seconds: float = 0.0) -> Path:
+def write_picture(picture: Drawable | Figure, path: Path, *, frame_seconds: float = 0.0) -> Path:
     """Write a picture in the format of the path's ending, atomically.
 
     Args:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from mv2mae.config import ModelConfig
+from mv2mae.config.pictures import PICTURES, Choice, PictureConfig
 from mv2mae.errors import InputError
 from mv2mae.model.attention_maps import CrossAttentionMaps, cross_attention_layers, encoder_attention_maps
 from mv2mae.model.encoder import Encoder
@@ -32,14 +33,17 @@ from mv2mae.visualize.figures import (
 )
 from mv2mae.visualize.heads import Overview, choose
 from mv2mae.visualize.inputs import Views
-from mv2mae.visualize.options import OF_DECODERS, OF_PAIRS, PICTURES, Choice, PictureConfig
-from mv2mae.visualize.outputs import Picture
+from mv2mae.visualize.outputs import Drawable
 from mv2mae.visualize.reconstruct import reconstruct
 from mv2mae.visualize.tokens import encoder_tokens, pca_strips
 from mv2mae.visualize.truth import TruePlace, true_place
 from mv2mae.weights import PRETRAINING, load_encoder, load_pretrained, read_weights
 
-Drawn = tuple[str, Picture]
+OF_DECODERS = ("reconstruction", "attention", "correspondences")
+"""Pictures that a fine-tuned run or a bare encoder cannot give."""
+OF_PAIRS = ("attention", "correspondences")
+"""Those that need a second view and a cross-view decoder."""
+Drawn = tuple[str, Drawable]
 """A picture and the name of its file, without ending."""
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from rich.progress import Progress
 
 from mv2mae.config import ModelConfig
+from mv2mae.config.pictures import PictureConfig
 from mv2mae.data.calibration import read_calibration, told_cameras
 from mv2mae.data.cameras import Cameras
 from mv2mae.errors import InputError
@@ -26,9 +27,8 @@ from mv2mae.visualize.inputs import (
     read_views,
     views_of,
 )
-from mv2mae.visualize.options import OF_PAIRS, PictureConfig
 from mv2mae.visualize.outputs import write_picture
-from mv2mae.visualize.pictures import Subject, applicable, draw, load_subject, shown_temperatures
+from mv2mae.visualize.pictures import OF_PAIRS, Subject, applicable, draw, load_subject, shown_temperatures
 from mv2mae.visualize.truth import filmed_again
 
 __all__ = ["read_views", "shown_temperatures", "visualize"]

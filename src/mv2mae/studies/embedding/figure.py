@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from mv2mae.config.pictures import Method
 from mv2mae.errors import InputError
-from mv2mae.visualize.options import Method
 from mv2mae.visualize.style import COLOURS, styled
 
 MARKERS = ("o", "^", "s", "X")
@@ -49,7 +49,7 @@ def project(features: Float[np.ndarray, "v d"], method: Method = "pca", *, seed:
         signs = np.sign(basis[np.arange(2), np.abs(basis[:2]).argmax(axis=1)])
         points: np.ndarray = centred @ (basis[:2] * signs[:, None]).T
         return points
-    require_package(method)
+    check_package(method)
     if method == "tsne":
         from sklearn.manifold import TSNE
 
@@ -61,7 +61,7 @@ def project(features: Float[np.ndarray, "v d"], method: Method = "pca", *, seed:
     return np.asarray(made.fit_transform(centred))
 
 
-def require_package(method: Method) -> None:
+def check_package(method: Method) -> None:
     """Whether a method's package is there.
 
     Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mv2mae.config import FeatureConfig, VideosConfig
+from mv2mae.config.pictures import PictureConfig
 from mv2mae.data.labels import class_names
 from mv2mae.errors import InputError
-from mv2mae.studies.embedding.figure import embedding_figure, require_package
+from mv2mae.studies.embedding.figure import check_package, embedding_figure
 from mv2mae.studies.features import extract_features, frozen_encoder
 from mv2mae.visualize.inputs import manifest_rows, some_groups
-from mv2mae.visualize.options import PictureConfig
 from mv2mae.visualize.outputs import write_picture
 from mv2mae.visualize.pictures import load_subject
 from mv2mae.visualize.visualize import clip_rate
@@ -30,7 +30,7 @@ def map_of_clips(
     """
     if not manifest:
         raise InputError("embedding: a map wants many clips; give a manifest (--data MANIFEST, or --data sample)")
-    require_package(config.method)
+    check_package(config.method)
     rows = some_groups(manifest_rows(manifest, query), max_groups, seed=config.seed)
     stride, fps = clip_rate(load_subject(weights).about, config.frame_stride)
     data = VideosConfig(manifest=manifest, frame_stride=stride, fps=fps)

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from rich.progress import track
 from torch import Tensor
 
-from mv2mae.config import GeometryConfig, ModelConfig, VideosConfig
+from mv2mae.config import GeometryConfig, VideosConfig
 from mv2mae.errors import InputError
 from mv2mae.model.attention_maps import CrossAttentionMaps, check_cross_view, cross_attention_layers
 from mv2mae.model.pretraining import MV2MAE
@@ -47,7 +47,7 @@ FRAME_RATE = 30.0
 """Frames a second at which `frame_stride` counts where the weights say nothing else."""
 NEAR = 1.0
 _ROUNDING = 1e-4
-_MASKS = 1  # last word of a seed
+_MASKS = 1  # last entry of a seed
 
 
 # --- one direction of one pair ---------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def measure(weights: str | Path, config: GeometryConfig, *, device: torch.device
     model = load_pretrained(weights).to(device)
     check_cross_view(model)
     drawn = drawing(weights, config)
-    untrained = [_first_weights(model.config, config.seed + k).to(device) for k in range(config.untrained)]
+    untrained = [_first_weights(model, config.seed + k).to(device) for k in range(config.untrained)]
     models = {MODEL: [model], UNTRAINED: untrained}
     parts = [
         part
@@ -194,10 +194,10 @@ def measure(weights: str | Path, config: GeometryConfig, *, device: torch.device
     )
 
 
-def _first_weights(config: ModelConfig, seed: int) -> MV2MAE:
+def _first_weights(model: MV2MAE, seed: int) -> MV2MAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MV2MAE(config).eval()
+        return MV2MAE(model.config, model.encoder.position_grid).eval()
 
 
 def drawing(weights: str | Path, config: GeometryConfig) -> SynthConfig:

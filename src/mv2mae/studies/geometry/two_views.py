@@ -20,7 +20,7 @@ from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.stage import Stage
 from mv2mae.synthetic.views import BODY, TRUTH, View, seen_from, view_of
 
-_DRAWN = 9  # word of the seed, beside those of `synthetic.config`
+_DRAWN = 9  # entry of the seed, beside those of `synthetic.config`
 
 
 class TwoViews(NamedTuple):

@@ -70,11 +70,11 @@ def fit_linear(train: Labelled, config: ProbeConfig) -> LinearModel:
 
     The decay with the least cross-entropy on held-out groups is taken; then all training features are fitted.
     """
-    held = held_out_groups(train.groups, config.seed)
+    held_out = held_out_groups(train.groups, config.seed)
     decays = sorted(config.weight_decays, reverse=True)  # each fit starts from that of the next stronger one
     best = decays[0]
-    if len(decays) > 1 and held.any():
-        part, check = train.part(~held), train.part(held)
+    if len(decays) > 1 and held_out.any():
+        part, check = train.part(~held_out), train.part(held_out)
         models = _fits(part, decays)
         losses = [float(F.cross_entropy(model.logits(check.values), check.labels)) for model in models]
         best = decays[int(np.argmin(losses))]
@@ -127,10 +127,10 @@ def fit_attentive(train: Labelled, config: ProbeConfig, device: str = "cpu") -> 
 
     As many epochs as are best on held-out groups; then all training videos are fitted for that many.
     """
-    held = held_out_groups(train.groups, config.seed)
+    held_out = held_out_groups(train.groups, config.seed)
     most = epochs = max(config.epochs, math.ceil(config.min_steps * config.batch_size / len(train.labels)))
-    if held.any():
-        part, check = train.part(~held), train.part(held)
+    if held_out.any():
+        part, check = train.part(~held_out), train.part(held_out)
         losses: list[float] = []
 
         def look(head: AttentiveHead) -> bool:

@@ -31,7 +31,7 @@ from mv2mae.weights import read_weights
 FRAME_RATE = 30.0
 """Frames a second at which `frame_stride` counts where the weights say nothing else."""
 _SEEN = 0.5  # share of a token's pixels from which it counts as seen by the source
-_MASKS = 2  # last word of a seed
+_MASKS = 2  # last entry of a seed
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,7 @@ class _Crew:
     def _shadows(self, piece: slice, shift: Tensor) -> Tensor:
         """How much of its light each pixel of the room loses to the movers, [n, 1, size, size] in 0 to 1."""
         b, t = shift.shape[:2]
-        at, share, side = self.plates.probe, self.plates.sun_share, self.plates.probe_side
+        at, share, side = self.plates.receivers, self.plates.sun_share, self.plates.receiver_side
         moment = torch.arange(piece.start, piece.stop, device=self.device)
         first = (self.scene[:, None] * self.lighting.num_frames + moment)[..., None] * (MAP * MAP)
         dark = (shaded(self.lighting.maps, first, at) * share).view(b * t, 1, side, side)

@@ -24,7 +24,7 @@ COVER = 36  # the bit of a packed colour that counts samples; below it 12 bits e
 
 
 @dataclass(frozen=True)
-class Probe:
+class LightPoints:
     """Points as the light sees them, [..., n]: the texel above and to the left of each, what part of it lies beyond
     that texel's middle, and its nearness to the light in metres.
     """
@@ -43,12 +43,12 @@ def light_axes(room: Room) -> np.ndarray:
     return np.stack([right, np.cross(right, towards), towards])
 
 
-def probe(right: Tensor, down: Tensor, towards: Tensor) -> Probe:
+def from_light(right: Tensor, down: Tensor, towards: Tensor) -> LightPoints:
     """Points given along the light's axes, in metres from the pivot."""
     x, y = right / TEXEL + (MAP / 2 - 0.5), down / TEXEL + (MAP / 2 - 0.5)
     outside = (x < 0) | (y < 0) | (x >= MAP - 1) | (y >= MAP - 1)
     column, row = (a.floor().clamp_(0, MAP - 2) for a in (x, y))
-    return Probe(
+    return LightPoints(
         texel=row.long() * MAP + column.long(),
         right=(x - column).float(),
         down=(y - row).float(),
@@ -56,14 +56,14 @@ def probe(right: Tensor, down: Tensor, towards: Tensor) -> Probe:
     )
 
 
-def probe_points(room: Room, points: np.ndarray) -> Probe:
+def light_points(room: Room, points: np.ndarray) -> LightPoints:
     """Points [n, 3] in the world, float64."""
     axes = light_axes(room)
     along = [torch.from_numpy(((points - _PIVOT) * axis).sum(-1)) for axis in axes]
-    return probe(*along)
+    return from_light(*along)
 
 
-def shaded(maps: Tensor, first: Tensor, at: Probe) -> Tensor:
+def shaded(maps: Tensor, first: Tensor, at: LightPoints) -> Tensor:
     """How much of the light the movers take from points, 0 to 1; the four texels about each vote.
 
     Args:
@@ -138,7 +138,7 @@ class Lighting:
         for along in self._along:
             a, b, c = corners(along[frames], posed.faces)
             middle.append((a + b + c) / 3)
-        at = probe(middle[0], middle[1], middle[2] + _BIAS)
+        at = from_light(middle[0], middle[1], middle[2] + _BIAS)
         scene = posed.per_face(torch.arange(len(posed.face_ends) - 1, device=middle[0].device))
         moment = torch.arange(*frames.indices(self.num_frames)[:2], device=middle[0].device)
         return shaded(self.maps, (scene * self.num_frames + moment[:, None]) * (MAP * MAP), at)

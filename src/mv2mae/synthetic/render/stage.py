@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mv2mae.synthetic.render.light import Probe, probe_points
+from mv2mae.synthetic.render.light import LightPoints, light_points
 from mv2mae.synthetic.render.rasterizer import background_keys
 from mv2mae.synthetic.world.backdrop import cast
 from mv2mae.synthetic.world.cameras import Camera
@@ -15,7 +15,7 @@ from mv2mae.synthetic.world.rooms import Room
 
 SUPERSAMPLE = 2
 MARGIN = 8  # samples round the frame that camera shake may bring into it
-_PROBE = 4  # samples per point at which shadows are looked up: they are soft
+_SPACING = 4  # samples per point at which shadows are looked up: they are soft
 
 
 class Stage:
@@ -53,18 +53,18 @@ class Stage:
         sums[:, :-1, :-1] = rows[..., :-1] + rows[..., 1:]
         parities = sums.view(3, n // 2, 2, n // 2, 2).permute(2, 4, 0, 1, 3)
         points, share = self._receivers()
-        probe = probe_points(self.room, points)
+        receivers = light_points(self.room, points)
         return Plates(
             picture=parities.contiguous().to(device)[None],
             keys=background_keys(torch.from_numpy(self.depth)).to(device)[None],
-            probe=Probe(*(a.to(device)[None, None] for a in (probe.texel, probe.right, probe.down, probe.nearness))),
+            receivers=LightPoints(*(a.to(device)[None, None] for a in vars(receivers).values())),
             sun_share=torch.from_numpy(share).to(device)[None, None],
             stage=torch.zeros(1, dtype=torch.int64, device=device),
         )
 
     def _receivers(self) -> tuple[np.ndarray, np.ndarray]:
         """Points [k, 3] of the room on a coarse grid, and which part [k] of their light is direct."""
-        pick = np.arange(_PROBE // 2, len(self.depth), _PROBE)
+        pick = np.arange(_SPACING // 2, len(self.depth), _SPACING)
         x, y = (a.ravel() for a in np.meshgrid(pick, pick))
         depth = self.depth[y, x][:, None]
         at = [(a + 0.5 - MARGIN) / SUPERSAMPLE for a in (x, y)]
@@ -82,13 +82,13 @@ class Plates:
     """Empty rooms on a device, for b takes of s stages (stage says which: [b], or [b * t] where cameras move).
 
     picture [s, 2, 2, 3, n / 2, n / 2] int16: sums of 2 x 2 samples by the parity of the first one's row and column;
-    keys [s, n, n] int64 of the rasteriser; probe [b, 1 or t, k] and sun_share [b, 1 or t, k]: points that shadows may
-    fall on.
+    keys [s, n, n] int64 of the rasteriser; receivers [b, 1 or t, k] and sun_share [b, 1 or t, k]: points that shadows
+    may fall on.
     """
 
     picture: Tensor
     keys: Tensor
-    probe: Probe
+    receivers: LightPoints
     sun_share: Tensor
     stage: Tensor
 
@@ -106,19 +106,19 @@ class Plates:
         def spread(of_stages: list[Tensor]) -> Tensor:
             return torch.cat(of_stages)[which].view(-1, moments, points)
 
-        probes = [spread([getattr(p.probe, name) for p in single]) for name in Probe.__annotations__]
+        spreads = [spread([getattr(p.receivers, name) for p in single]) for name in LightPoints.__annotations__]
         return cls(
             picture=torch.cat([p.picture for p in single]),
             keys=torch.cat([p.keys for p in single]),
-            probe=Probe(*probes),
+            receivers=LightPoints(*spreads),
             sun_share=spread([p.sun_share for p in single]),
             stage=which,
         )
 
     @property
-    def probe_side(self) -> int:
-        """The points of `probe` are a square grid of so many rows."""
-        return self.keys.shape[-1] // _PROBE
+    def receiver_side(self) -> int:
+        """The points of `receivers` are a square grid of so many rows."""
+        return self.keys.shape[-1] // _SPACING
 
     def empty(self, shift: Tensor) -> Tensor:
         """The rooms without movers: sums of four samples [b * t, 3, size, size] int16; shift [b, t, 2] in samples."""

@@ -1,11 +1,11 @@
-"""What `mv2mae visualize` is asked for."""
+"""Settings of `mv2mae visualize`: which pictures, and of what."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from mv2mae.config.check import require
 from mv2mae.errors import InputError
 
 Format = Literal["png", "svg", "mp4", "gif"]
@@ -26,10 +26,6 @@ PICTURES = {
     "embedding": "a map of a manifest's clips",
 }
 """The pictures by name."""
-OF_DECODERS = ("reconstruction", "attention", "correspondences")
-"""Those that a fine-tuned run or a bare encoder cannot give."""
-OF_PAIRS = ("attention", "correspondences")
-"""Those that need a second view and a cross-view decoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,37 +55,31 @@ class PictureConfig:
 
     def __post_init__(self) -> None:
         for name in self.pictures:
-            if name not in PICTURES:
-                raise InputError(f"pictures={name} is unknown; choose from {', '.join(PICTURES)}")
-        _one_of("format", self.format, get_args(Format))
-        _one_of("method", self.method, get_args(Method))
-        if self.frame_stride is not None and not self.frame_stride > 0:
-            raise InputError(f"frame_stride={self.frame_stride} must be positive")
-        if not 0 <= self.offset <= 1:
-            raise InputError(f"offset={self.offset} must lie between 0 (start of the videos) and 1 (end)")
-        if self.token is not None and (len(self.token) != 3 or min(self.token) < 0):
-            raise InputError(f"token={self.token}: give time, row and column, counted from 0, as 2,4,3")
+            require(name in PICTURES, f"pictures={name} is unknown; choose from {', '.join(PICTURES)}")
+        for name, kind in (("format", Format), ("method", Method)):
+            value, known = getattr(self, name), get_args(kind)
+            require(value in known, f"{name}={value} is unknown; choose one of {', '.join(known)}")
+        stride, token = self.frame_stride, self.token
+        require(stride is None or stride > 0, f"frame_stride={stride} must be positive")
+        require(0 <= self.offset <= 1, f"offset={self.offset} must lie between 0 (start of the videos) and 1 (end)")
+        good = token is None or (len(token) == 3 and min(token) >= 0)
+        require(good, f"token={token}: give time, row and column, counted from 0, as 2,4,3")
         for name in ("layer", "encoder_layer", "heads"):
             value = getattr(self, name)
-            if not isinstance(value, int) and value not in ("mean", "all"):
-                raise InputError(f"{name}={value} is unknown; give a number, mean or all")
+            good = isinstance(value, int) or value in ("mean", "all")
+            require(good, f"{name}={value} is unknown; give a number, mean or all")
 
 
-def token_of(word: str) -> Token | None:
+def token_of(text: str) -> Token | None:
     """`t,y,x` as written on the command line; None for an empty one.
 
     Raises:
         InputError: not three whole numbers.
     """
-    if not word:
+    if not text:
         return None
     try:
-        t, y, x = (int(part) for part in word.split(","))
+        t, y, x = (int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"token={word}: give time, row and column, counted from 0, as 2,4,3") from None
+        raise InputError(f"token={text}: give time, row and column, counted from 0, as 2,4,3") from None
     return t, y, x
-
-
-def _one_of(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"{name}={value} is unknown; choose one of {', '.join(known)}")
