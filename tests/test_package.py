@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 import mv2mae
 
@@ -187,20 +186,6 @@ def test_nothing_asks_for_what_windows_lacks(tmp_path):
     command = [sys.executable, "-c", WITHOUT_POSIX, str(tmp_path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_what_the_readme_shows_works():
-    clip = torch.rand(2, 3, 16, 128, 128)
-    weights = mv2mae.motion_weights(clip, tubelet_size=(2, 16, 16), temperature=60.0)
-    assert weights.shape == (2, 512)
-    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2))
-    model = mv2mae.MV2MAE(mv2mae.ModelConfig(encoder_depth=1, decoder_depth=1))
-    out = model(clip, clip)
-    assert out.loss.ndim == 0
-    assert set(out.parts()) == {"self_source", "self_target", "cross_target", "cross_source"}
-    encoder = mv2mae.load_encoder("synthetic-small")
-    assert encoder(torch.rand(1, 3, 16, 64, 64)).shape == (1, 256, 128)
-    assert len(mv2mae.read_manifest("sample")) == 600
 
 
 def test_every_module_has_a_docstring():

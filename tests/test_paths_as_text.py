@@ -4,6 +4,7 @@ import inspect
 import typing
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,12 +15,21 @@ from mv2mae.demo.demo import demo
 from mv2mae.evaluate.evaluate import evaluate
 from mv2mae.evaluate.predict import load_classifier
 from mv2mae.evaluate.scores import read_scores
+from mv2mae.interop.export import export
+from mv2mae.interop.exported import write_exported
+from mv2mae.interop.transformers import write_transformers
+from mv2mae.studies.embedding.run import map_of_clips
 from mv2mae.studies.extract import extract
+from mv2mae.studies.features import extract_features
 from mv2mae.studies.geometry import run
 from mv2mae.studies.probes import measure as probes
+from mv2mae.studies.second_view.run import run_second_view
 from mv2mae.studies.view_robustness import measure as robustness
+from mv2mae.studies.view_robustness.run import run_robustness
 from mv2mae.studies.view_robustness.tables import write_robustness
+from mv2mae.synthetic.encode import write_video
 from mv2mae.synthetic.generate import generate, synth
+from mv2mae.synthetic.preview import contact_sheet
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
 from mv2mae.visualize.preview import preview
@@ -28,7 +38,8 @@ from mv2mae.visualize.visualize import visualize
 FUNCTIONS = [
     pretrain, finetune, evaluate, load_classifier, read_scores,
     extract, probes.probe, robustness.view_robustness, write_robustness, run.run_geometry,
-    visualize, preview, demo, generate, synth,
+    run_robustness, run_second_view, map_of_clips, extract_features, export, write_exported, write_transformers,
+    visualize, preview, demo, generate, synth, contact_sheet, write_video,
     indexing.index, manifest.read_manifest, manifest.write_manifest, manifest.read_table, runs.read_config,
     runs.read_log, weights.save_weights, mv2mae.load_encoder,
 ]  # fmt: skip
@@ -38,7 +49,11 @@ FUNCTIONS = [
 def test_no_parameter_is_a_path_alone(function):
     hints = typing.get_type_hints(inspect.unwrap(function))
     hints.pop("return", None)
-    assert [name for name, hint in hints.items() if hint is Path] == []
+    assert [
+        name
+        for name, hint in hints.items()
+        if Path in (hint, *typing.get_args(hint)) and str not in typing.get_args(hint)
+    ] == []
 
 
 def test_text_is_taken(tmp_path):
@@ -51,4 +66,6 @@ def test_text_is_taken(tmp_path):
     assert manifest.read_table(f"{place}/t.csv")["path"].tolist() == ["a"]
     encoder = mv2mae.load_encoder("synthetic-small")
     weights.save_weights(f"{place}/w.safetensors", encoder, "encoder", encoder.config)
+    write_video(f"{place}/v.mp4", np.zeros((2, 16, 16, 3), np.uint8), fps=10, crf=None)
+    assert (tmp_path / "v.mp4").is_file()
     mv2mae.load_encoder(f"{place}/w.safetensors")

@@ -92,7 +92,8 @@ def check_known(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         section, _, name = ALIASES.get(option, option).rpartition(".")
         if section == "--data" and (task := tasks_with(name.replace("-", "_"))):
             raise InputError(f"{option} is an option of {task}, not of `{parser.prog}`; leave it out")
-        close = closest(option, [name for name in known if name.startswith("--")])
+        aliases = [alias for alias, meant in ALIASES.items() if meant in known]
+        close = closest(option, [*(name for name in known if name.startswith("--")), *aliases])
         hint = f"did you mean {close}? " if close else ""
         raise InputError(f"{option} is no option; {hint}`{parser.prog} --help` lists all")
 

@@ -27,6 +27,7 @@ from mv2mae.cli import (
 )
 from mv2mae.cli.argv import check_known, document_aliases, given_options, normalised, positionals
 from mv2mae.cli.verb import Verb
+from mv2mae.config.refused import why_refused
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.ranks import alone, is_first
 
@@ -76,7 +77,7 @@ def parse(name: str, argv: Sequence[str]) -> Any:
     try:
         return parser.instantiate(parser.parse_args(arguments))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
-        raise InputError(_one_line(str(error))) from error
+        raise InputError(why_refused(parser, error)) from error
 
 
 def _parser(name: str) -> ArgumentParser:
@@ -105,11 +106,6 @@ def _take_settings(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         found = stored_settings(places[0], given_options(arguments))
         known = {action.dest for action in parser._actions}
         parser.set_defaults({name: value for name, value in found.items() if name in known})
-
-
-def _one_line(message: str) -> str:
-    """jsonargparse indents what belongs to a key over several lines."""
-    return " ".join(part.strip(" -") for part in message.splitlines() if part.strip())
 
 
 def _list_verbs(arguments: Sequence[str]) -> int:

@@ -60,9 +60,9 @@ def _table(args: Any) -> None:
         return
     if not args.table:
         raise InputError("which table? give one (7, fig4, second-camera, my.yaml); `mv2mae table --list` lists them")
+    table = load_table(args.table)
     if not (args.data and args.out):
         raise InputError(f"table {args.table} needs {'--out FOLDER' if args.data else '--data MANIFEST'}")
-    table = load_table(args.table)
     options = StudyOptions(
         data=tuple(args.data.split(",")), out=Path(args.out), store=Path(args.store) if args.store else None,
         seeds=seeds_from(args.seeds), rows=_names(args.rows, [row.name for row in table.rows]),

@@ -43,7 +43,12 @@ def _training_options(config: str) -> Callable[[ArgumentParser], None]:
 
         parser.add_argument("--recipe", action=RecipeFile, help="packaged recipe or YAML file (`mv2mae recipes`)")
         parser.add_argument("--run", type=str, default="", help="folder of the run; an unfinished one goes on")
-        parser.add_argument("--dry_run", type=bool, default=False, help="make two small steps, keep nothing")
+        parser.add_argument(
+            "--dry_run",
+            type=bool,
+            default=False,
+            help="tell the whole plan, then make two small steps and keep nothing",
+        )
         parser.add_class_arguments(getattr(configs, config))
 
     return options

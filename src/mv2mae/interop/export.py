@@ -11,7 +11,14 @@ FORMATS = ("transformers", "onnx", "torch", "hub")
 
 
 def export(
-    weights: str, out: Path, *, kind: str, part: str = "", half: bool = False, push: str = "", private: bool = True
+    weights: str | Path,
+    out: str | Path,
+    *,
+    kind: str,
+    part: str = "",
+    half: bool = False,
+    push: str = "",
+    private: bool = True,
 ) -> list[str]:
     """Write a model for other software into a folder; returns what there is to know, in lines.
 
@@ -44,7 +51,7 @@ def export(
     return write_exported(stored, out, kind=kind, part=part, half=half)
 
 
-def _to_hub(weights: str, out: Path, push: str, private: bool) -> list[str]:
+def _to_hub(weights: str | Path, out: str | Path, push: str, private: bool) -> list[str]:
     from mv2mae.interop.files import first_line
     from mv2mae.interop.hub_model import HubModel
 

@@ -58,7 +58,9 @@ def load_exportable(stored: StoredWeights, part: str, *, half: bool = False) -> 
     return Exported(model.half() if half else model, part).eval()
 
 
-def write_exported(stored: StoredWeights, out: Path, *, kind: str, part: str = "", half: bool = False) -> list[str]:
+def write_exported(
+    stored: StoredWeights, out: str | Path, *, kind: str, part: str = "", half: bool = False
+) -> list[str]:
     """Write `model.onnx` or `model.pt2` with what belongs to it; returns what there is to know, in lines.
 
     Args:
@@ -70,6 +72,7 @@ def write_exported(stored: StoredWeights, out: Path, *, kind: str, part: str = "
     Raises:
         InputError: the model has no such part, or onnx and onnxscript are not installed.
     """
+    out = Path(out)
     part = part or ("classifier" if stored.kind == CLASSIFIER else "encoder")
     model = load_exportable(stored, part, half=half)
     example = example_clips(stored, part)

@@ -26,7 +26,7 @@ _HEAD_EPS = 1e-5
 """Of the last norm, which transformers' configuration cannot set."""
 
 
-def write_transformers(stored: StoredWeights, out: Path) -> list[str]:
+def write_transformers(stored: StoredWeights, out: str | Path) -> list[str]:
     """Write `config.json`, `model.safetensors` and `preprocessor_config.json`; returns what a user has to know.
 
     Of a multi-view model the cross-view decoder stays behind: transformers has none.
@@ -34,7 +34,7 @@ def write_transformers(stored: StoredWeights, out: Path) -> list[str]:
     Raises:
         InputError: the model has what VideoMAE of transformers cannot have.
     """
-    config = stored.config
+    out, config = Path(out), stored.config
     _check(stored)
     if stored.kind == PRETRAINING:
         _check_decoder(config, stored.path)

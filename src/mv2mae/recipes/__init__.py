@@ -19,6 +19,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from mv2mae.config import FinetuneConfig, PretrainConfig
+from mv2mae.config.refused import why_refused
 from mv2mae.config.tasks import Task, of_own_task
 from mv2mae.errors import InputError
 
@@ -125,5 +126,5 @@ def load_recipe(name: str | Path, kind: type[Config], **overrides: Any) -> Confi
     try:
         made = parser.instantiate(parser.parse_object(values))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
-        raise InputError(f"recipe {name}: {' '.join(str(error).split())}") from error
+        raise InputError(f"recipe {name}: {why_refused(parser, error)}") from error
     return kind(**{field: made[field] for field in kind.__dataclass_fields__})

@@ -126,7 +126,7 @@ def extract_features(
     data: VideosConfig,
     config: FeatureConfig,
     *,
-    folder: Path | None = None,
+    folder: str | Path | None = None,
     device: str = "cpu",
     progress: bool = True,
 ) -> Features:
@@ -142,7 +142,7 @@ def extract_features(
     Raises:
         InputError: no video can be read.
     """
-    parts = Parts(frozen, rows, data, config, folder)
+    parts = Parts(frozen, rows, data, config, None if folder is None else Path(folder))
     parts.complete(device=device, progress=progress)
     return join([features for _, features in parts])
 

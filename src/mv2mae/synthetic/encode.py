@@ -37,7 +37,7 @@ def room_on_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_video(path: Path, frames: np.ndarray, *, fps: float, crf: int | None) -> None:
+def write_video(path: str | Path, frames: np.ndarray, *, fps: float, crf: int | None) -> None:
     """Encodes [t, h, w, 3] uint8 as H.264 (yuv420p); the file appears under its name only when it is whole.
 
     One thread and no time stamp of creation: equal frames give equal bytes.
@@ -51,6 +51,7 @@ def write_video(path: Path, frames: np.ndarray, *, fps: float, crf: int | None) 
     Raises:
         InputError: the disk is full; no part of the file is left.
     """
+    path = Path(path)
     with room_on_disk(path), atomic_write(path) as temporary:
         _encode(temporary, frames, fps, crf)
 

@@ -15,7 +15,7 @@ from mv2mae.wording import counted
 
 
 def contact_sheet(
-    path: Path,
+    path: str | Path,
     config: SynthConfig,
     groups: list[Group],
     moments: tuple[float, ...] = (0.3, 0.5, 0.7),

@@ -23,6 +23,7 @@ _SINGULAR = {
     "classes": "class",
     "skipped_groups": "skipped group",
     "held_out_groups": "held out group",
+    "unseen_groups": "unseen group",
     "validation_groups": "validation group",
     "rooms_at_a_time": "room at a time",
 }

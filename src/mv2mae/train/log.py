@@ -16,7 +16,15 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import Logger
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 
 from mv2mae.files import write_text
 from mv2mae.ranks import first_only, is_first
@@ -154,6 +162,19 @@ class Speed(StepCallback):
             self._begin, self._items, self._steps = now, 0, 0
 
 
+def _bar_columns(width: int) -> list[ProgressColumn]:
+    """What a bar shows in a terminal of so many columns: the steps and the time that is left on every one; the values
+    go on in further lines where they must.
+    """
+    steps = TextColumn("{task.completed}/{task.total}")
+    left: list[ProgressColumn] = [TextColumn("left"), TimeRemainingColumn()]
+    values = TextColumn("{task.fields[values]}", table_column=Column())
+    if width < 80:
+        return [steps, *left, values]
+    named = [TextColumn("{task.description}"), *([BarColumn()] if width >= 120 else []), steps, TextColumn("steps")]
+    return [*named, TimeElapsedColumn(), *left, values]
+
+
 class ProgressBar(StepCallback, pl.callbacks.ProgressBar):
     """A bar where there is a terminal, now and then a line where there is none."""
 
@@ -179,16 +200,8 @@ class ProgressBar(StepCallback, pl.callbacks.ProgressBar):
         super().on_train_start(trainer, pl_module)
         self._begin, self._begin_step = time.perf_counter(), trainer.global_step
         if self._enabled and sys.stdout.isatty():
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total} steps"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[values]}"),
-                console=Console(),
-            )
+            console = Console()
+            self._bar = Progress(*_bar_columns(console.width), console=console)
             self._task = self._bar.add_task(
                 self.title, total=trainer.max_steps, completed=trainer.global_step, values=""
             )

@@ -5,6 +5,7 @@ To add one, write a module beside these with a `PROTOCOL` and add it below (`doc
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,7 +109,9 @@ def published_size(split: str) -> int:
 
 def _protocol(name: str) -> Protocol:
     if name not in PROTOCOLS:
-        raise InputError(f"data set {name!r} is unknown; choose one of {', '.join(sorted(PROTOCOLS))}")
+        close = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise InputError(f"data set {name!r} is unknown; {hint}choose one of {', '.join(sorted(PROTOCOLS))}")
     return PROTOCOLS[name]
 
 

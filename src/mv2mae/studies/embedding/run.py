@@ -17,7 +17,7 @@ from mv2mae.visualize.visualize import clip_rate
 
 
 def map_of_clips(
-    weights: str, manifest: str, out: Path, config: PictureConfig, *, query: str = "", max_groups: int = 400
+    weights: str, manifest: str, out: str | Path, config: PictureConfig, *, query: str = "", max_groups: int = 400
 ) -> Path:
     """Write `embedding.png` (or .svg; it cannot move). Features are kept below the cache, as those of the probes are.
 
@@ -41,4 +41,4 @@ def map_of_clips(
     figure = embedding_figure(
         features.of_videos()[good].numpy(), rows[good], classes=classes, method=config.method, seed=config.seed
     )
-    return write_picture(figure, out / f"embedding.{config.format}")
+    return write_picture(figure, Path(out) / f"embedding.{config.format}")

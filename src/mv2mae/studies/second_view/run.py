@@ -25,13 +25,14 @@ _NOTES = (
 
 
 def run_second_view(
-    weights: str, data: PairConfig, config: SecondViewConfig, out: Path, *, device: str = "cpu"
+    weights: str, data: PairConfig, config: SecondViewConfig, out: str | Path, *, device: str = "cpu"
 ) -> None:
     """Measure, print, and write `second_view.json`, `second_view.png` and the rows, `second_view.csv`.
 
     Raises:
         InputError: as `measure`, or a folder that cannot be written.
     """
+    out = Path(out)
     find_weights(weights)  # or a folder would be made for results that cannot be
     make_writable(out)
     result, rows = second_view(weights, data, config, device=device)

@@ -13,7 +13,7 @@ from mv2mae.studies.view_robustness.tables import print_robustness, write_robust
 
 
 def run_robustness(
-    weights: str, data: VideosConfig, features: FeatureConfig, config: ProbeConfig, out: Path, **options: Any
+    weights: str, data: VideosConfig, features: FeatureConfig, config: ProbeConfig, out: str | Path, **options: Any
 ) -> None:
     """Measure, print, and write `robustness.json`, `.csv` and `.png`.
 
@@ -23,6 +23,7 @@ def run_robustness(
     Raises:
         InputError: as `view_robustness`.
     """
+    out = Path(out)
     make_writable(out)
     result = view_robustness(weights, data, features, config, **options)
     print_robustness(result)
