@@ -55,7 +55,7 @@ def _to_hub(weights: str | Path, out: str | Path, push: str, private: bool) -> l
     from mv2mae.interop.files import first_line
     from mv2mae.interop.hub_model import HubModel
 
-    model = HubModel(weights)
+    model = HubModel(str(weights))
     model.save_pretrained(out)
     if not push:
         return []
