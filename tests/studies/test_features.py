@@ -1,6 +1,7 @@
 """Features of a frozen encoder: what they are, that they are kept, and that a killed extraction goes on."""
 
 import dataclasses
+import json
 import shutil
 
 import pandas as pd
@@ -16,7 +17,7 @@ from mv2mae.data.videos import Videos
 from mv2mae.data.windows import ClipSpec
 from mv2mae.errors import InputError
 from mv2mae.studies import features
-from mv2mae.studies.extract import extract, read_features
+from mv2mae.studies.extract import extract, read_features, rows_to_extract
 from mv2mae.studies.features import FrozenEncoder, Parts, encode_videos, extract_features, frozen_encoder
 from mv2mae.weights import load_encoder
 
@@ -282,6 +283,18 @@ def test_prepared_videos_keep_the_names_of_their_originals(weights, rows, tmp_pa
     assert table["path"].tolist() == stored["path"].tolist()
     fused = extract(frozen_encoder(weights), stored, DATA, FeatureConfig(), tmp_path / "g.parquet", fused=True)
     assert "original" not in read_features(fused.out)[0]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_labels_come_with_the_names_of_their_classes(weights, tmp_path, fused):
+    manifest = few_videos(tmp_path / "m.csv")
+    labels = sorted(set(read_manifest(manifest)["label"]))
+    (tmp_path / "m.classes.json").write_text(json.dumps({str(label): f"class {label}" for label in labels}))
+    rows = rows_to_extract(dataclasses.replace(DATA, manifest=str(manifest)), "all")
+    for ending in ("parquet", "safetensors"):
+        done = extract(frozen_encoder(weights), rows, DATA, FeatureConfig(), tmp_path / f"f.{ending}", fused=fused)
+        table, _ = read_features(done.out)
+        assert table["class_name"].tolist() == [f"class {label}" for label in table["label"]]
 
 
 def test_fused_features_are_means_over_the_views_that_can_be_read(weights, tmp_path):

@@ -21,15 +21,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mv2mae.config import FeatureConfig, VideosConfig
+from mv2mae.data.labels import read_class_names
 from mv2mae.data.manifest import read_manifest
-from mv2mae.data.selection import rows_of_part
+from mv2mae.data.selection import manifest_of_part, rows_of_part
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write, make_writable, sweep, write_json
 from mv2mae.seals import SEAL, DamagedError, check_seal, seal
 from mv2mae.studies.features import Features, FrozenEncoder, Parts, join
 
-ABOUT = ("path", "group", "view", "label", "subject", "setup", "original")
-"""What each row says of its video; the last where it was prepared: the file that it was made from."""
+ABOUT = ("path", "group", "view", "label", "class_name", "subject", "setup", "original")
+"""What each row says of its video: `class_name` where its manifest has names, without which a label means nothing in
+another one; `original`, the file that it was made from, where it was prepared."""
 HEADER = "mv2mae_features"
 """Key of the file's metadata under which its description stands, as JSON."""
 _log = logging.getLogger(__name__)
@@ -61,8 +63,8 @@ def extract(
 ) -> Extraction:
     """Write the features of videos into one file, or go on where a killed process stopped.
 
-    One row a clip, a moment of a clip or a token, as the level says: `path, group, view, label, subject, setup`, of
-    prepared videos `original` (the file that `path` was made from),
+    One row a clip, a moment of a clip or a token, as the level says: `path, group, view, label, subject, setup`,
+    `class_name` where it is known, of prepared videos `original` (the file that `path` was made from),
     `clip`, `time` (seconds on the file's clock of the first frame of the clip, or of the tubelet), on token level
     `row` and `column` of the tubelet, and `feature`. Fused: the mean over a group's views that could be read, at the
     same clip and moment of each; without `path` and `view`, and `time` is that of one of them.
@@ -241,7 +243,7 @@ def _write_safetensors(file: Path, tables: Iterator[tuple[pd.DataFrame, Tensor]]
 
 
 def rows_to_extract(data: VideosConfig, part: str) -> pd.DataFrame:
-    """The videos of a manifest: all, or the part `train` or `test`.
+    """The videos of a manifest: all, or the part `train` or `test`; with the names of their classes, if it has some.
 
     Raises:
         InputError: nothing says which videos are the part.
@@ -252,4 +254,6 @@ def rows_to_extract(data: VideosConfig, part: str) -> pd.DataFrame:
             f"nothing says which videos are the part {part}; give --data.split or --data.{part}_query, or "
             "leave --part out for all videos"
         )
-    return read_manifest(data.manifest) if part == "all" else rows_of_part(data, part)
+    rows = read_manifest(data.manifest) if part == "all" else rows_of_part(data, part)
+    names = read_class_names(data.manifest if part == "all" else manifest_of_part(data, part))
+    return rows.assign(class_name=rows["label"].map(names)) if names else rows
