@@ -25,7 +25,7 @@ COPIED = {
     "../src/mv2mae/weights/second-view.md": "second-view-card.md",
 }
 """What pages in docs/ link to outside of it, and the name of its page on the site."""
-MORE_SETTINGS = ("mv2mae.config.store.StoreConfig", "mv2mae.synthetic.config.SynthConfig")
+MORE_SETTINGS = ("mv2mae.config.store.StoreConfig", "mv2mae.config.synthetic.SynthConfig")
 MORE_PYTHON = {
     "Data": (
         "mv2mae.data.indexing.index",

@@ -47,8 +47,9 @@ def test_the_first_of_two_words_lists_what_may_follow(capsys):
         assert "bench data" in out
         assert "pretrain" not in out
     assert run(capsys, "bench", "dota")[::2] == (
-        1, "mv2mae: bench dota is not a verb; did you mean bench data? `mv2mae --help` lists all\n"
-    )  # fmt: skip
+        1,
+        "mv2mae: bench dota is not a verb; did you mean bench data? `mv2mae --help` lists all\n",
+    )
 
 
 def test_a_verb_under_its_old_name_says_the_new_one(capsys):

@@ -88,9 +88,12 @@ def test_the_slurm_script_starts_the_right_command(tmp_path):
     srun.write_text(FAKE_SRUN)
     srun.chmod(0o755)
     env = {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}", "SEEN": str(seen), "SLURM_NNODES": "2",
-        "SLURM_NTASKS_PER_NODE": "8", "SLURM_CPUS_PER_TASK": "16",
-    }  # fmt: skip
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SEEN": str(seen),
+        "SLURM_NNODES": "2",
+        "SLURM_NTASKS_PER_NODE": "8",
+        "SLURM_CPUS_PER_TASK": "16",
+    }
     words = ["pretrain", "--recipe", "paper-ntu120-xsub", "--data", "two words.parquet", "--run", "runs/x"]
     done = subprocess.run(["bash", str(SCRIPT), *words], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "cpus 16, threads 1\n"

@@ -30,8 +30,7 @@ def test_arrays_to_a_tested_classifier(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, labels = takes(6), ["left", "right"] * 3
     settings = {"model": MODEL, "optim": OPTIM, "compute": QUICK}
-    run = mv2mae.pretrain(data, "pre", log={"log_every": 1, "held_out_pairs": 2},
-                          **settings)  # fmt: skip
+    run = mv2mae.pretrain(data, "pre", log={"log_every": 1, "held_out_pairs": 2}, **settings)
     assert run.encoder()(torch.rand(1, 3, 4, 32, 32)).shape == (1, 32, 32)
     shown = run._repr_html_()
     assert "<table>" in shown

@@ -12,12 +12,12 @@ import mv2mae
 
 SOURCE = Path(mv2mae.__file__).parent
 
-KNOWN = {"config", "errors", "wording"}
+KNOWN = {"config", "errors", "text"}
 COMMON = {*KNOWN, "files", "seals", "records"}
 MAY_IMPORT = {
     # single files, from the ground up
     "errors": set(),
-    "wording": set(),
+    "text": set(),
     "files": {"errors"},
     "seals": {"errors"},
     "weights_check": {"config", "errors"},

@@ -29,7 +29,6 @@ from mv2mae.studies.view_robustness.run import run_robustness
 from mv2mae.studies.view_robustness.tables import write_robustness
 from mv2mae.synthetic.encode import write_video
 from mv2mae.synthetic.generate import generate, synth
-from mv2mae.synthetic.preview import contact_sheet
 from mv2mae.train.finetune import finetune
 from mv2mae.train.pretrain import pretrain
 from mv2mae.visualize.preview import preview
@@ -39,7 +38,7 @@ FUNCTIONS = [
     pretrain, finetune, evaluate, load_classifier, read_scores,
     extract, probes.probe, robustness.view_robustness, write_robustness, run.run_geometry,
     run_robustness, run_second_view, map_of_clips, extract_features, export, write_exported, write_transformers,
-    visualize, preview, demo, generate, synth, contact_sheet, write_video,
+    visualize, preview, demo, generate, synth, write_video,
     indexing.index, manifest.read_manifest, manifest.write_manifest, manifest.read_table, runs.read_config,
     runs.read_log, weights.save_weights, mv2mae.load_encoder,
 ]  # fmt: skip

@@ -82,7 +82,7 @@ def test_a_log_that_lost_bytes_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "text", ["a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "a: " + "[" * 5000, "data: 1\n", "- a\n"]
-)  # fmt: skip
+)
 def test_a_hostile_configuration_is_one_clear_line(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(InputError, match=r"config\.yaml cannot be read"):

@@ -30,7 +30,7 @@ def best_device(name: str) -> str:
 
 
 def why_no_gpu() -> str:
-    """In words, and what to do, where PyTorch finds no GPU."""
+    """As text, and what to do, where PyTorch finds no GPU."""
     if torch.version.cuda is None:
         return (
             f"this PyTorch ({torch.__version__}) is built for CPUs alone; install one with CUDA "

@@ -23,11 +23,11 @@ from mv2mae.data.stream import PairStream
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset, collate_pairs
 from mv2mae.errors import InputError
-from mv2mae.synthetic import SynthConfig, generate
-from mv2mae.synthetic.config import Group
+from mv2mae.synthetic import SynthPlan, generate
 from mv2mae.synthetic.generate import film_group, plan_setup
+from mv2mae.synthetic.plan import Group
 
-SMALL = SynthConfig(
+SMALL = SynthPlan(
     actions=("wave",),
     subjects=(3,),
     setups=(1, 2),
@@ -250,13 +250,17 @@ def test_what_is_only_looked_at_is_not_augmented(made: Path) -> None:
 
 def rows_of_a_rig(angles: tuple[float, ...]) -> tuple[pd.DataFrame, Cameras]:
     """Rows of two performances before cameras that look at one point from these directions."""
-    rows = [{"path": f"{group}{view}.mp4", "group": group, "view": view, "setup": 1, "width": 64, "height": 64}
-            for group in "ab" for view in range(1, len(angles) + 1)]  # fmt: skip
+    rows = [
+        {"path": f"{group}{view}.mp4", "group": group, "view": view, "setup": 1, "width": 64, "height": 64}
+        for group in "ab"
+        for view in range(1, len(angles) + 1)
+    ]
     rig = {}
     for view, angle in enumerate(np.radians(angles), 1):
         turned = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-        rig["1", str(view)] = Pinhole(focal=(64, 64), centre=(32, 32), size=(64, 64), rotation=turned,
-                                      translation=np.array([0.0, 0.0, 3.0]))  # fmt: skip
+        rig["1", str(view)] = Pinhole(
+            focal=(64, 64), centre=(32, 32), size=(64, 64), rotation=turned, translation=np.array([0.0, 0.0, 3.0])
+        )
     return make_frame(rows), Cameras(name="the rig", rig=rig)
 
 
@@ -270,8 +274,9 @@ def test_sources_come_ever_further_from_the_target() -> None:
     by_direction = replace(config, camera_angles={1: 0, 2: 90, 3: 20, 4: 5})
     told = PairDataset(frame, by_direction, num_frames=4, size=32, seed=0, videos=Videos(), cameras=None)
     assert set(views[told._reachable(0, 0)]) == {4}
-    two = PairDataset(frame, replace(config, num_sources=2), num_frames=4, size=32, seed=0, videos=Videos(),
-                      cameras=cameras)  # fmt: skip
+    two = PairDataset(
+        frame, replace(config, num_sources=2), num_frames=4, size=32, seed=0, videos=Videos(), cameras=cameras
+    )
     assert set(views[two._reachable(0, 0)]) == {2, 3}
     with pytest.raises(InputError, match=r"data.angle_curriculum=9 needs the angles between cameras, which are not"):
         PairDataset(frame, config, num_frames=4, size=32, seed=0, videos=Videos(), cameras=Cameras())

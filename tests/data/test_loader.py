@@ -33,8 +33,10 @@ ENDLESS = 100_000
 def batches(takes: pd.DataFrame, tmp_path: Path) -> Callable[..., Iterator[PairBatch]]:
     def make(num_workers: int = 2, cache: str = "none") -> Iterator[PairBatch]:
         config = PairConfig(
-            manifest=str(write_manifest(takes, tmp_path / "m.csv")), cache=cache, held_out_groups=1  # type: ignore[arg-type]
-        )  # fmt: skip
+            manifest=str(write_manifest(takes, tmp_path / "m.csv")),
+            cache=cache,
+            held_out_groups=1,  # type: ignore[arg-type]
+        )
         data = pretrain_data(config, num_frames=8, size=32, seed=0, progress=False)
         sampler = StepSampler(len(data.train), 4, ENDLESS, seed=0)
         loader = make_loader(data.train, sampler, device_batch_size=4, num_workers=num_workers, collate=collate_pairs)

@@ -133,8 +133,11 @@ def test_a_broken_video_takes_all_its_repeats_with_it(takes: pd.DataFrame, tmp_p
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_batches_are_the_same_whatever_the_workers_and_ranks(takes: pd.DataFrame, tmp_path: Path, cache: str) -> None:
     config = PairConfig(
-        manifest=str(write_manifest(takes, tmp_path / "m.csv")), num_repeats=2, held_out_groups=1, cache=cache  # type: ignore[arg-type]
-    )  # fmt: skip
+        manifest=str(write_manifest(takes, tmp_path / "m.csv")),
+        num_repeats=2,
+        held_out_groups=1,
+        cache=cache,  # type: ignore[arg-type]
+    )
     data = pretrain_data(config, num_frames=4, size=16, seed=3, progress=False)
 
     def batches(num_workers: int = 0, size: int = 2, **options: int) -> list[dict[str, Any]]:

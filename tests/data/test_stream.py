@@ -129,8 +129,11 @@ def test_cameras_of_the_stream_may_move() -> None:
     with pytest.raises(InputError, match="cameras of moving views are not told to the model"):
         PairStream(
             PairConfig(manifest=STREAM, stream=replace(SMALL, camera_motion="handheld")),
-            num_frames=4, size=32, seed=0, cameras=True,
-        )  # fmt: skip
+            num_frames=4,
+            size=32,
+            seed=0,
+            cameras=True,
+        )
 
 
 def test_a_stream_takes_no_split() -> None:

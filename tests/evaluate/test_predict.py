@@ -222,7 +222,10 @@ def test_neighbouring_windows_of_one_class_are_a_segment():
     starts = np.arange(6.0)
     found = Timeline(["a", "b"], starts, starts + 2, p).segments()
     assert [(part["start"], part["end"], part["label"]) for part in found] == [
-        (0.0, 2.5, "a"), (2.5, 5.5, "b"), (5.5, 7.0, "")]  # fmt: skip
+        (0.0, 2.5, "a"),
+        (2.5, 5.5, "b"),
+        (5.5, 7.0, ""),
+    ]
     assert found[0]["probability"] == pytest.approx(0.9)
 
 

@@ -31,8 +31,12 @@ def official_names(model):
     state = {name.removeprefix("videomae."): t for name, t in model.state_dict().items()}
     classifying = "classifier.weight" in state
     front = "" if classifying else "encoder."
-    renamed = {"embeddings.patch_embeddings.projection": f"{front}patch_embed.proj", "layernorm": f"{front}norm",
-               "classifier": "head", "fc_norm": "fc_norm"}  # fmt: skip
+    renamed = {
+        "embeddings.patch_embeddings.projection": f"{front}patch_embed.proj",
+        "layernorm": f"{front}norm",
+        "classifier": "head",
+        "fc_norm": "fc_norm",
+    }
     made = {}
     for name, tensor in state.items():
         stem, _, leaf = name.rpartition(".")
@@ -57,6 +61,11 @@ def _put(made, block, layer, leaf, tensor, state, old):
         if leaf == "bias":
             made[f"{block}.attn.{layer[20]}_bias"] = tensor
     else:
-        names = {"layernorm_before": "norm1", "layernorm_after": "norm2", "attention.output.dense": "attn.proj",
-                 "intermediate.dense": "mlp.fc1", "output.dense": "mlp.fc2"}  # fmt: skip
+        names = {
+            "layernorm_before": "norm1",
+            "layernorm_after": "norm2",
+            "attention.output.dense": "attn.proj",
+            "intermediate.dense": "mlp.fc1",
+            "output.dense": "mlp.fc2",
+        }
         made[f"{block}.{names[layer]}.{leaf}"] = tensor

@@ -103,8 +103,13 @@ def test_the_script_beside_it_predicts_without_this_package(kind, tmp_path):
     wanted = classifier.predict_each(rows[rows["group"] == "a"], EvalConfig(num_clips=1, num_crops=1))[0][0]
     assert [found[name] for name in CLASSES] == pytest.approx(wanted.probabilities.tolist(), abs=2e-3)
     assert json.loads((tmp_path / "out" / "preprocessing.json").read_text())["input"]["shape"] == [
-        "batch", "views", 3, 4, 32, 32,
-    ]  # fmt: skip
+        "batch",
+        "views",
+        3,
+        4,
+        32,
+        32,
+    ]
 
 
 def test_the_script_is_short():

@@ -85,9 +85,14 @@ def test_finetuning_starts_from_it_at_another_clip_size(tmp_path, capsys):
 def test_multi_view_pretraining_goes_on_from_videomae(tmp_path, caplog):
     """The cross-view decoder, which VideoMAE has not, starts from scratch."""
     peer = make_peer(
-        "VideoMAEForPreTraining", use_mean_pooling=False, layer_norm_eps=1e-6, image_size=32, patch_size=8,
-        num_frames=4, decoder_num_hidden_layers=1,
-    )  # fmt: skip
+        "VideoMAEForPreTraining",
+        use_mean_pooling=False,
+        layer_norm_eps=1e-6,
+        image_size=32,
+        patch_size=8,
+        num_frames=4,
+        decoder_num_hidden_layers=1,
+    )
     peer.save_pretrained(tmp_path / "peer")
     build = dataclasses.replace(read_weights(tmp_path / "peer").config, cross_view_weight=1.0, masking="random")
     model = build_model(dataclasses.replace(PRETRAIN, init=str(tmp_path / "peer"), model=build))

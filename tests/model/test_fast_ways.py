@@ -26,8 +26,10 @@ def test_the_last_tokens_alone_are_those_of_all():
     x, memory = torch.randn(2, 9, 32), torch.randn(2, 4, 32)
     for block, inputs in ((Block(32, 2), (x,)), (CrossBlock(32, 2), (x, memory))):
         torch.testing.assert_close(block(*inputs, num_last=3), block(*inputs)[:, -3:])
-        whole, last = (torch.autograd.grad(out.square().sum(), list(block.parameters())) for out in
-                       (block(*inputs)[:, -3:], block(*inputs, num_last=3)))  # fmt: skip
+        whole, last = (
+            torch.autograd.grad(out.square().sum(), list(block.parameters()))
+            for out in (block(*inputs)[:, -3:], block(*inputs, num_last=3))
+        )
         torch.testing.assert_close(whole, last, rtol=1e-4, atol=1e-4)
     attention = SelfAttention(32, 2)
     torch.testing.assert_close(attention(x, num_asking=3), attention(x)[:, -3:])

@@ -105,8 +105,10 @@ def test_the_page_of_a_pre_training_holds_the_numbers_of_its_files(tmp_path):
 
 
 def test_a_model_that_has_not_learnt_or_does_not_use_its_source_is_said_to(tmp_path):
-    early, alone = (" ".join(lead(read_folder(run))) for run in (
-        pretraining(tmp_path / "early", share=0.99), pretraining(tmp_path / "alone", gain=1e-4)))  # fmt: skip
+    early, alone = (
+        " ".join(lead(read_folder(run)))
+        for run in (pretraining(tmp_path / "early", share=0.99), pretraining(tmp_path / "alone", gain=1e-4))
+    )
     assert "still at the mean baseline (1.0): next to nothing learnt" in early
     assert "of the other camera" not in early
     assert "makes next to no use of the other camera" in alone
@@ -140,8 +142,10 @@ def test_a_run_that_is_cut_off_has_a_page_of_what_there_is(tmp_path):
     run = pretraining(tmp_path / "run", steps=2, ended=False)
     with (run / "log.csv").open("a") as log:
         log.write("30,train/lo")  # a line that was being written
-    (run / "snapshots.json").write_text('{"frames": [0], "pairs": 1, "decoders": ["self-view"], "baseline": [1.0], '
-                                        '"steps": {"0": {"self-view": [1.0]}}}')  # fmt: skip
+    (run / "snapshots.json").write_text(
+        '{"frames": [0], "pairs": 1, "decoders": ["self-view"], "baseline": [1.0], '
+        '"steps": {"0": {"self-view": [1.0]}}}'
+    )
     page = read(report([run]))
     assert "It has not ended: the log goes to step 20 of 30" in page
     assert "The pictures that snapshots.json lists cannot be read" in page

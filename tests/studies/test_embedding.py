@@ -8,8 +8,11 @@ from mv2mae.studies.embedding.figure import MAX_NAMED, embedding_figure, neighbo
 
 
 def make_rows(groups: int = 12, views: int = 2, classes: int = 3) -> pd.DataFrame:
-    rows = [{"group": f"g{g}", "view": v, "label": g % classes, "subject": g % 2} for g in range(groups)
-            for v in range(views)]  # fmt: skip
+    rows = [
+        {"group": f"g{g}", "view": v, "label": g % classes, "subject": g % 2}
+        for g in range(groups)
+        for v in range(views)
+    ]
     return pd.DataFrame(rows).astype({"label": "Int64", "subject": "Int64"})
 
 

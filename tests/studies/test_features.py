@@ -140,8 +140,9 @@ def prepared(manifest, out, short_side):
 
 def test_changed_videos_have_other_features(weights, rows, tmp_path):
     frozen, config = frozen_encoder(weights), FeatureConfig()
-    copies = rows.head(2).assign(path=[str(shutil.copy(path, tmp_path / f"{i}.mp4")) for i, path in
-                                       enumerate(rows["path"].head(2))])  # fmt: skip
+    copies = rows.head(2).assign(
+        path=[str(shutil.copy(path, tmp_path / f"{i}.mp4")) for i, path in enumerate(rows["path"].head(2))]
+    )
     first = extract_features(frozen, copies, DATA, config).values
     assert torch.equal(extract_features(frozen, copies, DATA, config).values, first)
     shutil.copy(rows["path"][5], tmp_path / "1.mp4")

@@ -34,21 +34,22 @@ from mv2mae.studies.geometry.measure import (
     drawing,
     measure,
     score,
-)  # fmt: skip
+)
 from mv2mae.studies.geometry.results import GeometryResult, Mean
 from mv2mae.studies.geometry.summary import BEST, MEAN, geometry, place_rows, summarise
-from mv2mae.studies.geometry.two_views import draw_two_views, token_truth
-from mv2mae.synthetic.config import SynthConfig
+from mv2mae.studies.geometry.two_views import draw_pairs, token_truth
+from mv2mae.synthetic.plan import SynthPlan
 from mv2mae.weights import PRETRAINING, load_pretrained, save_weights
 
 GRID, TUBELET, SIZE = (2, 8, 8), (2, 12, 12), 96
 EVERY = torch.arange(math.prod(GRID))
-CLOSE = SynthConfig(cameras="free", num_cameras=2, azimuth_ranges=((-10, 10),), difficulty="easy", num_frames=4, fps=10,
-                    size=SIZE)  # fmt: skip
+CLOSE = SynthPlan(
+    cameras="free", num_cameras=2, azimuth_ranges=((-10, 10),), difficulty="easy", num_frames=4, fps=10, size=SIZE
+)
 
 
-def asked_of(config: SynthConfig, number: int, masked=EVERY, visible=EVERY, tubelet=TUBELET):
-    a, b = draw_two_views(config, number).views
+def asked_of(config: SynthPlan, number: int, masked=EVERY, visible=EVERY, tubelet=TUBELET):
+    a, b = draw_pairs(config, number)[0].views
     target, source = token_truth(a, b, tubelet, 0.2), token_truth(b, a, tubelet, 0.2)
     grid = (config.num_frames // tubelet[0], SIZE // tubelet[1], SIZE // tubelet[2])
     return ask(target, source, masked, visible, grid, tubelet[1:]), target, source
@@ -224,7 +225,7 @@ def test_a_model_is_measured_where_it_looks_for_both_directions(run: Path, tiny:
     assert drawn.size == 32
     assert found.maps[MODEL].shape == (1, 2, 3, len(found.rows), len(MEASURES))
     assert found.maps[UNTRAINED].shape == (2, 2, 3, len(found.rows), len(MEASURES))
-    (a, b), _ = draw_two_views(drawn, 1)
+    (a, b), _ = draw_pairs(drawn, 1)[0]
     seeds = torch.from_numpy(np.random.default_rng((FEW.seed, 1, 1)).integers(2**60, size=2))
     expected = []
     for target, source, seed in ((a, b, seeds[0]), (b, a, seeds[1])):

@@ -22,21 +22,33 @@ def measures(value):
 def entry(looker, kind, block, value, angles):
     empty = dict.fromkeys(MEASURES, NOTHING)
     return {
-        "looker": looker, "map": kind, "block": block, "title": f"{looker}, {kind}", "overall": measures(value),
-        "by_angle": [{"angle": angle, "performances": 3, **(measures(value) if angle < 180 else empty)}
-                     for angle in angles],
+        "looker": looker,
+        "map": kind,
+        "block": block,
+        "title": f"{looker}, {kind}",
+        "overall": measures(value),
+        "by_angle": [
+            {"angle": angle, "performances": 3, **(measures(value) if angle < 180 else empty)} for angle in angles
+        ],
         "by_part": {"head": measures(value), "torso": measures(value / 3), "left arm": empty},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("angles", [(45.0,), (45.0, 90.0), tuple(22.5 * k for k in range(9))])
 def test_the_figure(angles):
     lookers = [entry(looker, "best head", None, 0.3, angles) for looker in ("model", "untrained")]
-    lookers += [entry(looker, "mean of heads", block, 0.1 * block, angles)
-                for looker in ("model", "untrained") for block in (1, 2)]  # fmt: skip
+    lookers += [
+        entry(looker, "mean of heads", block, 0.1 * block, angles)
+        for looker in ("model", "untrained")
+        for block in (1, 2)
+    ]
     lookers += [entry(name, "", None, 0.05, angles) for name in NAMES]
-    heads = [{"looker": looker, "block": block, "head": head, **measures(0.1)}
-             for looker in ("model", "untrained") for block in (1, 2) for head in (1, 2)]  # fmt: skip
+    heads = [
+        {"looker": looker, "block": block, "head": head, **measures(0.1)}
+        for looker in ("model", "untrained")
+        for block in (1, 2)
+        for head in (1, 2)
+    ]
     found = {"weights": "runs/some/run", "lookers": lookers, "heads": heads, "tokens": 1234, "performances": 9,
              "drawn": {"cameras": "ring", "difficulty": "easy"}, "measures": MEASURES, "model": {},
              "best_head": [[1, 1], [1, 1]]}  # fmt: skip

@@ -59,10 +59,10 @@ def test_what_both_cameras_see_shrinks_with_the_angle_and_is_all_of_ones_own_vie
 
 
 def test_a_camera_sees_all_of_its_own_view():
-    from mv2mae.studies.geometry.two_views import draw_two_views
-    from mv2mae.synthetic.config import SynthConfig
+    from mv2mae.studies.geometry.two_views import draw_pairs
+    from mv2mae.synthetic.plan import SynthPlan
 
-    views, _ = draw_two_views(SynthConfig(num_frames=4, size=32, difficulty="easy"), 0)
+    views, _ = draw_pairs(SynthPlan(num_frames=4, size=32, difficulty="easy"), 0)[0]
     assert co_visible(views[0], views[0], (2, 8, 8)).all()
 
 
@@ -142,17 +142,21 @@ def test_the_picture_has_losses_with_every_source_and_gains_apart(weights):
     losses, gains = second_view_figure(result).axes
     labels = [text.get_text() for text in losses.get_legend().get_texts()]
     assert labels == [
-        "target alone (self-view)", "with the source (cross-view)", "another room's source",
+        "target alone (self-view)",
+        "with the source (cross-view)",
+        "another room's source",
         "mask tokens for the source",
-    ]  # fmt: skip
+    ]
     assert [tick.get_text() for tick in losses.get_xticklabels()] == ["10", "90"]
     drawn = [line.get_ydata() for line in losses.get_lines()]
     whole = [row for row in result.angles if row.tokens == "all"]
     np.testing.assert_allclose(drawn[1], [row.cross for row in whole])
     np.testing.assert_allclose(drawn[2], [row.cross * (1 + row.other_room.value) for row in whole])
     assert [text.get_text() for text in gains.get_legend().get_texts()] == [
-        "all masked tokens", "seen by the source", "hidden from it"
-    ]  # fmt: skip
+        "all masked tokens",
+        "seen by the source",
+        "hidden from it",
+    ]
 
 
 @pytest.mark.parametrize(

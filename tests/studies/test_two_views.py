@@ -8,8 +8,8 @@ import torch
 
 from mv2mae.errors import InputError
 from mv2mae.studies.geometry import two_views
-from mv2mae.studies.geometry.two_views import draw_two_views, token_truth
-from mv2mae.synthetic.config import SynthConfig
+from mv2mae.studies.geometry.two_views import draw_pairs, token_truth
+from mv2mae.synthetic.plan import SynthPlan
 from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.truth import FLESH
 from mv2mae.synthetic.views import BODY, BODY_OF_PART, View, seen_from
@@ -17,7 +17,7 @@ from mv2mae.synthetic.world.cameras import Camera
 from mv2mae.synthetic.world.mesh import PARTS
 
 SIZE = 96
-HARD = SynthConfig(cameras="ntu", difficulty="hard", num_frames=4, fps=10, size=SIZE, seed=3)
+HARD = SynthPlan(cameras="ntu", difficulty="hard", num_frames=4, fps=10, size=SIZE, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def filmed():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(two_views, "film", filming)
-        drawn = draw_two_views(HARD, 1)
+        drawn = draw_pairs(HARD, 1)[0]
     return drawn, [{name: values.numpy() for name, values in footage.truth.items()} for footage in kept]
 
 
@@ -76,8 +76,13 @@ def test_what_one_camera_sees_is_never_behind_the_surface_that_lies_there_for_th
     pixels = np.nonzero(a.body)
     places, depth = seen_from(a, b, pixels)
     column, row = places.astype(int).T
-    around = np.stack([b.depth[pixels[0], np.clip(row + i, 0, SIZE - 1), np.clip(column + j, 0, SIZE - 1)]
-                       for i in (-1, 0, 1) for j in (-1, 0, 1)])  # fmt: skip
+    around = np.stack(
+        [
+            b.depth[pixels[0], np.clip(row + i, 0, SIZE - 1), np.clip(column + j, 0, SIZE - 1)]
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+        ]
+    )
     # a surface stops the ray: the other camera sees it or something nearer (silhouettes give or take a pixel)
     assert (around.min(axis=0) < depth + 0.03).mean() > 0.99
     seen = np.abs(b.depth[pixels[0], row, column] - depth) < 0.02
@@ -125,8 +130,8 @@ def test_places_and_parts_equal_plain_loops(filmed):
 
 
 def test_a_performance_depends_on_its_number_alone():
-    config = SynthConfig(cameras="ring", num_cameras=6, difficulty="easy", num_frames=2, fps=2, size=32)
-    first, again, second = (draw_two_views(config, number) for number in (0, 0, 1))
+    config = SynthPlan(cameras="ring", num_cameras=6, difficulty="easy", num_frames=2, fps=2, size=32)
+    first, again, second = (draw_pairs(config, number)[0] for number in (0, 0, 1))
     for a, b in zip(first.views, again.views, strict=True):
         assert torch.equal(a.clip, b.clip)
         assert (a.depth == b.depth).all()
@@ -138,6 +143,6 @@ def test_a_performance_depends_on_its_number_alone():
 
 
 def test_one_camera_is_not_enough():
-    config = SynthConfig(cameras="free", num_cameras=1, num_frames=2, fps=2, size=32)
+    config = SynthPlan(cameras="free", num_cameras=1, num_frames=2, fps=2, size=32)
     with pytest.raises(InputError, match=r"cameras=free with 1 view\(s\); give at least 2"):
-        draw_two_views(config, 0)
+        draw_pairs(config, 0)[0]

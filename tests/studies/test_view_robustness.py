@@ -42,8 +42,13 @@ def made_up(*, persons, action=0.0, view=0.0, performance=0.0, noise=0.3, seed=0
             for camera in range(3):
                 place = {"view": camera + 1, "setup": person % 2, "azimuth": 45.0 * (1 - camera)}
                 rows.append({"group": f"{person}-{label}", "label": label, "subject": person, **place})
-                values.append(5 + action * parts["action"][label] + view * parts["view"][camera] + performance * own
-                              + noise * rng.normal(size=32))  # fmt: skip
+                values.append(
+                    5
+                    + action * parts["action"][label]
+                    + view * parts["view"][camera]
+                    + performance * own
+                    + noise * rng.normal(size=32)
+                )
     return Seen(torch.tensor(np.array(values), dtype=torch.float32), pd.DataFrame(rows))
 
 
@@ -140,9 +145,12 @@ def test_similarity_equals_the_obvious_way():
             if i == j:
                 continue
             action, person = a["label"] == b["label"], a["subject"] == b["subject"]
-            relation = {(True, True): "same performance", (True, False): "same action, other person",
-                        (False, True): "same person, other action",
-                        (False, False): "other person and action"}[action, person]  # fmt: skip
+            relation = {
+                (True, True): "same performance",
+                (True, False): "same action, other person",
+                (False, True): "same person, other action",
+                (False, False): "other person and action",
+            }[action, person]
             cosine = centred[i] @ centred[j] / np.linalg.norm(centred[i]) / np.linalg.norm(centred[j])
             where = "same view" if a["view"] == b["view"] else "other view"
             sums.setdefault((relation, where), []).append(cosine)

@@ -19,15 +19,15 @@ from mv2mae.data.manifest import COLUMNS, read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
 from mv2mae.records import read_record
-from mv2mae.synthetic import SynthConfig, contact_sheet, generate, generate_frames, read_cameras
+from mv2mae.synthetic import SynthPlan, generate, generate_frames, read_cameras
 from mv2mae.synthetic import encode as encoding
 from mv2mae.synthetic.generate import build_setup, make_group
 from mv2mae.synthetic.people.actions import ACTIONS
 from mv2mae.synthetic.people.bodies import load_body
 from mv2mae.synthetic.people.performance import animate
-from mv2mae.synthetic.preview import estimate
+from mv2mae.synthetic.preview import estimate, tiles
 
-SMALL = SynthConfig(
+SMALL = SynthPlan(
     actions=("wave", "squat"), subjects=(3, 17), setups=(1, 4), num_frames=6, fps=5, size=48, num_groups=5, seed=3
 )
 
@@ -123,11 +123,13 @@ def test_names_and_manifest(written: Path) -> None:
     assert set(cameras["1"]["cameras"]) == {"1", "2", "3"}
 
 
-def test_contact_sheet(tmp_path: Path) -> None:
-    sheet = contact_sheet(tmp_path / "look.png", SMALL, SMALL.groups()[:2], moments=(0.0, 1.0))
+def test_tiles_are_frames_of_the_set() -> None:
+    groups = SMALL.groups()[:2]
+    sheet = tiles(SMALL, groups, (0.0, 1.0), SMALL.views)
     assert sheet.shape == (96, 48 * 6, 3)
-    with av.open(str(tmp_path / "look.png")) as picture:
-        np.testing.assert_array_equal(next(picture.decode(video=0)).to_ndarray(format="rgb24"), sheet)
+    second = generate_frames(SMALL, groups[1])
+    np.testing.assert_array_equal(sheet[48:, :48], second[1][0])
+    np.testing.assert_array_equal(sheet[48:, -48:], second[3][-1])
 
 
 def test_the_body_that_is_filmed_is_the_one_of_the_ground_truth() -> None:
@@ -243,7 +245,7 @@ def test_levels_rise_and_easy_is_clean() -> None:
     ("change", "message"),
     [
         ({"actions": ("wave", "fly")}, r"action 'fly' is unknown.*wave"),
-        ({"actions": ()}, "at least one"),
+        ({"subjects": ()}, "at least one"),
         ({"subjects": (1, 41)}, "subject 41 does not exist.*1 to 40"),
         ({"setups": (0,)}, "numbered from 1 to 9999"),
         ({"setups": (1, 1)}, "only once"),

@@ -137,8 +137,11 @@ def test_figure_3_draws_as_many_synthetic_videos_as_there_are_real_ones(tmp_path
 
 def test_equal_computation_is_counted_in_operations(tmp_path):
     plan = plan_of("second-camera", tmp_path, split="synthetic/xsub")
-    flops = {plan.users()[cost.part.name][0].rpartition(",")[0]: cost.flops for cost in costs_of(plan)
-             if cost.part.stage == "pretrain"}  # fmt: skip
+    flops = {
+        plan.users()[cost.part.name][0].rpartition(",")[0]: cost.flops
+        for cost in costs_of(plan)
+        if cost.part.stage == "pretrain"
+    }
     assert flops["VideoMAE, equal computation"] == pytest.approx(flops["MV2MAE"], rel=1e-3)
     assert flops["VideoMAE"] < 0.6 * flops["MV2MAE"]
     stages = [part.stage for part in plan.parts]

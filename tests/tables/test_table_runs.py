@@ -64,8 +64,12 @@ def test_a_table_from_end_to_end_and_again(tmp_path, done, capsys, monkeypatch):
     assert main(words) == 0
     said = capsys.readouterr().out
     assert {verb: done.count(verb) for verb in VERBS} == {
-        "pretrain": 4, "finetune": 6, "evaluate": 6, "probe": 4, "retrieval": 4
-    }  # fmt: skip
+        "pretrain": 4,
+        "finetune": 6,
+        "evaluate": 6,
+        "probe": 4,
+        "retrieval": 4,
+    }
     assert "0.5 - 0.9, single view: " in said
     assert {path.name for path in out.glob("table.*")} == {
         f"table.{end}" for end in ("html", "md", "csv", "json", "png")

@@ -55,8 +55,11 @@ def test_stages_become_arrays_that_wait_for_each_other(tmp_path, calls, capsys):
     # whatever became of the stage before: a part that failed keeps only those waiting that need it
     assert waits == ["", "afterany:1", "afterany:2", "afterany:1:2:3"]
     assert [line.rpartition("/")[2] for line in submitted] == [
-        "pretrain.sbatch", "finetune.sbatch", "test.sbatch", "collect.sbatch"
-    ]  # fmt: skip
+        "pretrain.sbatch",
+        "finetune.sbatch",
+        "test.sbatch",
+        "collect.sbatch",
+    ]
     script = (folder / "pretrain.sbatch").read_text()
     assert "#SBATCH --array=1-2\n" in script
     assert "#SBATCH --signal=USR1@300\n" in script

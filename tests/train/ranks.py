@@ -74,10 +74,13 @@ def runs() -> dict[str, Config]:
         "muon": changed(PRETRAIN, optim={"optimizer": "muon"}),
         "finetune": FINETUNE,
         "stirred": dataclasses.replace(
-            FINETUNE, augment=stirred, train_blocks=1, ema_decay=0.9,
+            FINETUNE,
+            augment=stirred,
+            train_blocks=1,
+            ema_decay=0.9,
             head=HeadConfig(class_weights="balanced", drop_path=0.5),
         ),
-    }  # fmt: skip
+    }
 
 
 def train(config: Config, run: Path) -> Path:
@@ -100,11 +103,14 @@ def in_two_processes(task: str, folder: Path, timeout: float = 540) -> str:
     }  # fmt: skip
     started = [
         subprocess.Popen(
-            [sys.executable, __file__, task, str(folder)], text=True,
-            env={**common, "RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, __file__, task, str(folder)],
+            text=True,
+            env={**common, "RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         for rank in ("0", "1")
-    ]  # fmt: skip
+    ]
     try:
         said = [process.communicate(timeout=timeout)[0] for process in started]
     finally:

@@ -22,10 +22,13 @@ def test_the_papers_recipe_takes_the_steps_of_videomaes_code():
     assert by_clips.optim.total_steps(40_320 * 6) == 8400
 
 
-@pytest.mark.parametrize(("counts", "steps", "said"), [
-    ("clips", 18, "18 of 4 clips (2 videos x 2 augmentations) = 3.0 epochs"),
-    ("videos", 9, "9 of 8 clips (4 videos x 2 augmentations) = 3.0 epochs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("counts", "steps", "said"),
+    [
+        ("clips", 18, "18 of 4 clips (2 videos x 2 augmentations) = 3.0 epochs"),
+        ("videos", 9, "9 of 8 clips (4 videos x 2 augmentations) = 3.0 epochs"),
+    ],
+)
 def test_a_run_of_three_epochs(counts, steps, said, tmp_path, capsys):
     optim = dataclasses.replace(FINETUNING.optim, steps=None, epochs=3, lr=None, base_lr=0.064, warmup_steps=0)
     config = dataclasses.replace(FINETUNING, batch_counts=counts, optim=optim)

@@ -72,8 +72,13 @@ def test_views_of_one_performance_do_not_repel_each_other(contrastive, tmp_path,
     def watch(self, batch, batch_idx):
         names = [self.items.groups[i] for i in batch["index"].tolist()]
         groups = self.groups[batch["index"]].tolist()
-        seen.append([(a == b) == (g == h) for a, g in zip(names, groups, strict=True)
-                     for b, h in zip(names, groups, strict=True)])  # fmt: skip
+        seen.append(
+            [
+                (a == b) == (g == h)
+                for a, g in zip(names, groups, strict=True)
+                for b, h in zip(names, groups, strict=True)
+            ]
+        )
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(PretrainModule, "training_step", watch)

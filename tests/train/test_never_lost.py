@@ -471,9 +471,13 @@ def test_gradients_that_no_scale_helps_are_counted(tmp_path):
     scales, counted = iter([4.0, 2.0, 1.0, 0.5, 0.25, 0.25, 0.125]), []
     plugin = SimpleNamespace(scaler=SimpleNamespace(get_scale=lambda: next(scales)))
     trainer = SimpleNamespace(
-        precision_plugin=plugin, accumulate_grad_batches=1, global_step=1, log_every_n_steps=1, global_rank=0,
+        precision_plugin=plugin,
+        accumulate_grad_batches=1,
+        global_step=1,
+        log_every_n_steps=1,
+        global_rank=0,
         is_global_zero=False,
-    )  # fmt: skip
+    )
     guard = FiniteGuard(tmp_path, 3, checkpoints=None, signals=StopSignals(None))
     for batch in range(7):
         guard.skipping = False

@@ -38,7 +38,7 @@ class BrightnessObjective(Objective):
         errors = model(batch["target"]) - batch["target"].float().mean(dim=(1, 2, 3, 4)) / 255
         return {"loss": errors.square().mean(), "largest": errors.abs().max()}
 
-    def kept(self, model):
+    def saved(self, model):
         return model.encoder, ENCODER
 
 

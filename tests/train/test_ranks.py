@@ -28,9 +28,13 @@ def equal_curves(a, b, tolerance=1e-5):
     assert set(a) == set(b)
     for name in a:
         torch.testing.assert_close(
-            torch.tensor(a[name].to_numpy()), torch.tensor(b[name].to_numpy()), rtol=tolerance, atol=tolerance,
-            equal_nan=True, msg=lambda text, name=name: f"{name}: {text}",
-        )  # fmt: skip
+            torch.tensor(a[name].to_numpy()),
+            torch.tensor(b[name].to_numpy()),
+            rtol=tolerance,
+            atol=tolerance,
+            equal_nan=True,
+            msg=lambda text, name=name: f"{name}: {text}",
+        )
 
 
 def equal_weights(a, b, tolerance=1e-4):
@@ -107,8 +111,11 @@ def test_the_command_line_starts_processes_itself(trained, tmp_path):
             *("--optim.weight_decay", "0.05", "--optim.betas", "[0.9,0.95]", "--optim.layer_decay", "1"),
             *(word for name, value in compute.items() for word in (f"--compute.{name}", str(value))),
         ],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert said.returncode == 0, said.stdout + said.stderr
     assert said.stdout.count("Fine-tuning") == 1
     rows = (tmp_path / "run" / "log.csv").read_text().splitlines()

@@ -290,8 +290,10 @@ def test_an_open_viewer_answers_to_addresses_but_to_no_other_name(session: Sessi
 
 
 def test_questions_at_once_get_the_answers_of_one_after_the_other(page: TestClient):
-    asked = [question(page, target=target, source=source) for target, source in
-             [("left", "right"), ("right", "left"), ("top", "left"), ("left", "top")]]  # fmt: skip
+    asked = [
+        question(page, target=target, source=source)
+        for target, source in [("left", "right"), ("right", "left"), ("top", "left"), ("left", "top")]
+    ]
 
     def losses(one: dict) -> dict:
         return unpacked(page.post("/api/losses", json={**one, "weighting": "trained"}).content)[0]["weighted"]

@@ -6,11 +6,10 @@ from torch import Tensor
 
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
-from mv2mae.model.attention_maps import encoder_attention_maps
-from mv2mae.model.motion import motion_weights
+from mv2mae.model.attention_maps import cross_attention_maps, encoder_attention_maps
+from mv2mae.model.motion import most_moving_token, motion_weights
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import colour_scale, tubelets
-from mv2mae.visualize.attention import cross_attention_maps, most_moving_masked_token
 
 Pair = tuple[Tensor, Tensor]
 SEEDS = torch.tensor([5, 6, 7, 8])
@@ -93,7 +92,7 @@ def test_the_model_stays_as_it_was(tiny: ModelConfig, pair: Pair):
 def test_query_is_the_masked_token_with_the_largest_motion_weight(tiny: ModelConfig, pair: Pair):
     clip, masked = pair[1][0], torch.tensor([1, 4, 9, 20, 31])
     weights = motion_weights(clip[None], tiny.tubelet_size, 60.0)[0]
-    token = most_moving_masked_token(clip, masked, tiny.tubelet_size)
+    token = most_moving_token(clip, masked, tiny.tubelet_size)
     assert token in masked.tolist()
     assert weights[token] == weights[masked].max()
 

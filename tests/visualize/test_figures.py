@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mv2mae.config import ModelConfig
+from mv2mae.model.attention_maps import cross_attention_maps
 from mv2mae.model.motion import effective_number, motion_weights
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.visualize.attention import cross_attention_maps
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure
 from mv2mae.visualize.curves import curves_figure
 from mv2mae.visualize.figures import attention_figure, motion_figure, reconstruction_figure

@@ -39,7 +39,9 @@ def test_overview_has_a_cell_for_each_layer_and_head_and_one_for_their_mean():
 def test_a_still_overview_lies_over_the_frame_of_the_querys_moment():
     clip = torch.zeros(3, 8, 16, 16, dtype=torch.uint8)
     clip[:, 2] = 200  # the first frame of moment 1, where token 5 lies
-    of_moments = [Overview(clip, WEIGHTS[:, :, 0], NAMES, (2, 8, 8), query=query, over="the source view").still()
-                  for query in (5, 1)]  # fmt: skip
+    of_moments = [
+        Overview(clip, WEIGHTS[:, :, 0], NAMES, (2, 8, 8), query=query, over="the source view").still()
+        for query in (5, 1)
+    ]
     bright, dark = (np.asarray(figure.axes[0].images[0].get_array()).mean() for figure in of_moments)
     assert bright > dark + 50

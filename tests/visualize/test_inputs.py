@@ -114,8 +114,10 @@ def test_cameras_follow_the_centre_square(tmp_path: Path, tiny: ModelConfig):
 
 def test_frame_locked_cameras_show_the_same_frames(tmp_path: Path):
     """One header says 28.5 frames a second instead of 30; the manifest's `rate` says so, for pictures and viewer."""
-    paths = [tiny_videos.write_video(tmp_path / f"{i}.mp4", np.arange(300) / fps, shown=np.arange(300) / 150)
-             for i, fps in enumerate((30, 28.5))]  # fmt: skip
+    paths = [
+        tiny_videos.write_video(tmp_path / f"{i}.mp4", np.arange(300) / fps, shown=np.arange(300) / 150)
+        for i, fps in enumerate((30, 28.5))
+    ]
     rows = make_frame([{"path": str(path), "group": "g", "view": i, "rate": 30} for i, path in enumerate(paths)])
     config = ModelConfig(image_size=32, num_frames=4, encoder_depth=1, decoder_depth=1)
     views = views_of(footage_of_group(rows, "g"), config, frame_stride=1, offset=1.0)

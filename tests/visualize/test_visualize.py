@@ -137,9 +137,14 @@ def test_a_group_of_a_manifest_and_its_wrong_source(tmp_path: Path, tiny: ModelC
     assert "another performance" in words
     assert "view 2" in words
     alone = visualize(
-        weights, [], tmp_path / "d", manifest=str(manifest), query="group == 'd'", pictures=("reconstruction",),
+        weights,
+        [],
+        tmp_path / "d",
+        manifest=str(manifest),
+        query="group == 'd'",
+        pictures=("reconstruction",),
         format="svg",
-    )  # fmt: skip
+    )
     assert "wrong source" not in alone[0].read_text(encoding="utf-8")
 
 

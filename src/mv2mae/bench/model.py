@@ -14,15 +14,15 @@ from rich.progress import track
 from rich.table import Table
 
 from mv2mae.bench.step import TimedStep
-from mv2mae.config import ComputeConfig, PretrainConfig
+from mv2mae.config import PretrainConfig
 from mv2mae.devices import best_device, device_type
 from mv2mae.errors import InputError
 from mv2mae.files import write_json
 from mv2mae.model.flops import step_flops
 from mv2mae.model.precision import REDUCED, precision_of
 from mv2mae.model.pretraining import MV2MAE
+from mv2mae.text import counted
 from mv2mae.train.devices import speed_up
-from mv2mae.wording import counted
 
 _WARM_UP = 2
 """Steps that do not count: memory is taken, kernels are chosen, the model is compiled."""
@@ -83,7 +83,7 @@ def bench_model(config: PretrainConfig, *, pairs: int, num_steps: int, progress:
     if config.objective != "masked":
         raise InputError(f"objective={config.objective} cannot be measured; set objective to masked")
     compute = config.compute
-    device = _device(compute)
+    device = torch.device(best_device(device_type(compute)))
     if compute.num_threads is not None:
         torch.set_num_threads(compute.num_threads)
     before = _peak_memory(device)
@@ -178,10 +178,6 @@ def write_figures(figures: StepFigures, path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------
-
-
-def _device(compute: ComputeConfig) -> torch.device:
-    return torch.device(best_device(device_type(compute)))
 
 
 def _peak_memory(device: torch.device) -> int | None:

@@ -121,7 +121,7 @@ def _sync(args: Any) -> None:
 
 
 def _synth_options(parser: ArgumentParser) -> None:
-    from mv2mae.synthetic.config import SynthConfig
+    from mv2mae.config import SynthConfig
 
     parser.add_argument("out", type=str, help="folder to write")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the settings below")
@@ -132,12 +132,13 @@ def _synth_options(parser: ArgumentParser) -> None:
 
 
 def _synth(args: Any) -> None:
-    from mv2mae.synthetic.config import SynthConfig
+    from mv2mae.config import SynthConfig
     from mv2mae.synthetic.generate import synth
+    from mv2mae.synthetic.plan import SynthPlan
     from mv2mae.synthetic.preview import estimate
     from mv2mae.visualize.preview import preview
 
-    config = SynthConfig(
+    config = SynthPlan(
         **{name: value for name, value in vars(args).items() if name in SynthConfig.__dataclass_fields__}
     )
     if args.preview:

@@ -26,7 +26,7 @@ def task_of(values: Mapping[str, Any]) -> Task:
 
 
 def tasks_with(name: str) -> str:
-    """The tasks that have a setting of the data, in words; empty if none has."""
+    """The tasks that have a setting of the data, as text; empty if none has."""
     return " and ".join(told for kind, told in _TASKS.items() if name in kind.__dataclass_fields__)
 
 

@@ -55,12 +55,8 @@ class OptimConfig:
         require(self.batch_size >= 1, f"batch_size={self.batch_size} must be at least 1")
         require(self.steps is None or self.steps >= 1, f"steps={self.steps} must be at least 1")
         require(self.epochs is None or self.epochs > 0, f"epochs={self.epochs} must be positive")
-        require((self.peak_lr_or_none() or 1) > 0, "the learning rate must be positive")
+        require((self.lr or self.base_lr or 1) > 0, "the learning rate must be positive")
         require(0 < self.layer_decay <= 1, f"layer_decay={self.layer_decay} must lie in (0, 1]")
-
-    def peak_lr_or_none(self) -> float | None:
-        """`peak_lr`, or None where neither rate is set."""
-        return self.lr if self.lr is not None else self.base_lr
 
     def peak_lr(self) -> float:
         """The learning rate that the steps really reach."""
@@ -71,7 +67,7 @@ class OptimConfig:
         return self.base_lr * self.batch_size / 256
 
     def describe(self, counts: str) -> str:
-        """The rates in words; `counts` names what the batch size counts."""
+        """The rates as text; `counts` names what the batch size counts."""
         rate = f"{self.peak_lr():.3g} at its peak"
         if self.lr is None:
             rate += f" ({self.base_lr:g} x {self.batch_size} {counts} / 256)"

@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32
 
 from mv2mae.data.augment import Box
 from mv2mae.errors import InputError
-from mv2mae.wording import listed
+from mv2mae.text import listed
 
 CAMERA_SIZE = 16
 """Numbers of a camera."""

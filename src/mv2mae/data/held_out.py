@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int64
 
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 APART = {"setup": "rooms", "subject": "people"}
 """Columns of a manifest that can be kept apart, in words; a setup is a room with its cameras."""

@@ -14,7 +14,7 @@ from mv2mae.data.manifest import check_ending, check_repeats, with_media_info, w
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
 from mv2mae.files import make_writable, write_json
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 _CALIBRATIONS = ("cameras", "calibration", "calib", "rig")
 """What files or folders with known cameras are called, beside the videos."""

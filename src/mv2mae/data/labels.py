@@ -19,7 +19,7 @@ import pandas as pd
 from mv2mae.config import ClipConfig
 from mv2mae.data.manifest import find_class_names
 from mv2mae.errors import InputError
-from mv2mae.wording import listed
+from mv2mae.text import listed
 
 
 def read_class_names(manifest: str | Path) -> dict[int, str]:

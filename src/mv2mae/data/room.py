@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mv2mae.errors import InputError
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 _UNKNOWN = 8 << 30
 _READER = 150 << 20

@@ -35,7 +35,7 @@ from mv2mae.data.video import (
     read_frames,
 )
 from mv2mae.errors import InputError
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 _WORTH_SAYING = 1 << 28
 """Bytes of decoded videos from which on it is said beforehand what they take."""

@@ -13,10 +13,10 @@ from mv2mae.data.calibration import cameras_of
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.demo.contender import Tested
+from mv2mae.model.attention_maps import CrossAttentionMaps, cross_attention_maps
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.reports.training import curve_section
 from mv2mae.runs import environment, read_log
-from mv2mae.visualize.attention import CrossAttentionMaps, cross_attention_maps
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure
 from mv2mae.visualize.figures import attention_figure, motion_figure, reconstruction_figure
 from mv2mae.visualize.reconstruct import RebuiltClip, reconstruct
@@ -75,7 +75,7 @@ def _lead(contenders: Sequence[Tested], classes: Sequence[str]) -> list[str]:
 
 
 def verdict(contenders: Sequence[Tested]) -> str:
-    """What the figures say, in words that follow from them alone."""
+    """What the figures say, as text that follow from them alone."""
     chance = contenders[0].result.chance
     base = contenders[0].on_unseen_view()
     if len(contenders) == 1:

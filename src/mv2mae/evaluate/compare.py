@@ -12,7 +12,7 @@ from mv2mae.evaluate.metrics import chunks_of, fuse_views, top1_hits
 from mv2mae.evaluate.results import PairedTest
 from mv2mae.evaluate.scores import FUSED_NAME, class_names_in, renumbered
 from mv2mae.evaluate.tables import interval, number, print_table
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 KEYS = ["group", "view"]
 NAMES = {
@@ -22,7 +22,7 @@ NAMES = {
     "attention_late": "attention, mean",
     "late_attention": "mean, attention",
 }
-"""What `compare` finds -> in words, which leave the table room in 80 columns."""
+"""What `compare` finds -> as text, which leave the table room in 80 columns."""
 _FUSIONS = {
     ("late", "late"): "fused",
     ("attention", "attention"): "attention",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -46,8 +46,8 @@ from mv2mae.files import make_writable, sweep
 from mv2mae.model.classifier import Classifier
 from mv2mae.records import read_record
 from mv2mae.runs import TRAINING_VIDEOS_NAME
+from mv2mae.text import counted
 from mv2mae.weights import find_weights, load_classifier_model
-from mv2mae.wording import counted
 
 RESULTS_NAME = "evaluation.json"
 Fusion = Literal["late", "attention"]
@@ -157,23 +157,14 @@ def _scored(
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Scores of videos, and of groups where the views are fused by attention."""
     names = [column for column in ("subject", "setup") if not pd.api.types.is_numeric_dtype(dataset.frame[column])]
+    options: dict[str, Any] = {"num_workers": test.num_workers, "progress": progress, "labels": labels}
     with CropWriter(out / CROPS_NAME, test.num_crops, labels, names) as crops:
+        options["crops"] = crops
         if attention is None:
-            return score_videos(
-                model,
-                dataset,
-                test.batch_size,
-                num_workers=test.num_workers,
-                progress=progress,
-                labels=labels,
-                crops=crops,
-            ), None
+            return score_videos(model, dataset, test.batch_size, **options), None
         fuser = GroupFuser(attention, labels, model.config.encoder_width)
-        scores = score_videos(
-            WithTokens(model), dataset, test.batch_size, num_workers=test.num_workers, progress=progress, labels=labels,
-            crops=crops, outputs=fuser, order=by_group(dataset),
-        )  # fmt: skip
-        return scores, fuser.table()
+        options |= {"outputs": fuser, "order": by_group(dataset)}
+        return score_videos(WithTokens(model), dataset, test.batch_size, **options), fuser.table()
 
 
 def fusion_of(

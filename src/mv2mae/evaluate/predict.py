@@ -196,10 +196,10 @@ def predictions_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "label", "probability", "num_views", "num_broken", *classes])
 
 
-def print_prediction(prediction: Prediction, top: int = 5) -> None:
+def print_prediction(prediction: Prediction) -> None:
     """The likeliest classes on the terminal."""
     console = Console()
-    for name, probability in prediction.ranked()[:top]:
+    for name, probability in prediction.ranked()[:5]:
         bar = "█" * round(30 * probability)
         console.print(f"  {probability:6.1%}  {name:24} [cyan]{bar}[/cyan]", highlight=False)
 

@@ -44,7 +44,7 @@ def run_test(
     if bool(run) == bool(scores):
         raise InputError("give either a run to test, or --scores of an earlier test")
     # what is missing is told before the work, which may write over it
-    other = _read_other(against) if against else None
+    other = (read_scores(against), fused_beside(find_scores(against))) if against else None
     if scores:
         file = find_scores(scores)
         folder = Path(out) if out else file.parent
@@ -70,10 +70,6 @@ def run_test(
 
 Scored = tuple[pd.DataFrame, pd.DataFrame | None]
 """A table of scores, and that of views fused by attention where there is one."""
-
-
-def _read_other(against: str) -> Scored:
-    return read_scores(against), fused_beside(find_scores(against))
 
 
 def _compare(file: Path, other: Scored, *, names: tuple[str, str], out: Path) -> Path:

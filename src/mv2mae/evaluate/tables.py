@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mv2mae.wording import counted, listed
+from mv2mae.text import counted, listed
 
 _WHOLE_NAME = 12
 """Letters of a name that stay on one line."""
@@ -54,7 +54,7 @@ def interval(bounds: tuple[float, float] | Sequence[float], form: str = ".3f") -
 
 
 def span(interval: Sequence[float], form: str = ".3f") -> str:
-    """An interval in words; a dash where there is none or it has no width (one performance, or all answers alike)."""
+    """An interval as text; a dash where there is none or it has no width (one performance, or all answers alike)."""
     low, high = interval
     return "-" if np.isnan(low) or low == high else f"{low:{form}} to {high:{form}}"
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
-from mv2mae.model.layers import Block, CrossAttention, attention_maps
+from mv2mae.model.layers import Block, CrossBlock, attention_maps
 from mv2mae.model.masking import Masks
 from mv2mae.model.pretraining import MV2MAE
 
@@ -62,7 +62,8 @@ def cross_attention_maps(
     Raises:
         InputError: if the model has no cross-view decoder or not so many blocks.
     """
-    return _maps(model, [_asked_layer(model, layer)], source, target, seeds, cameras)[0]
+    place = _place(layer, len(_cross_blocks(model)), "the cross-view decoder")
+    return _maps(model, slice(place, place + 1), source, target, seeds, cameras)[0]
 
 
 def cross_attention_layers(
@@ -78,20 +79,13 @@ def cross_attention_layers(
     Raises:
         InputError: if the model has no cross-view decoder.
     """
-    check_cross_view(model)
-    assert model.cross_decoder is not None
-    layers = [_asked_layer(model, layer) for layer in range(1, len(model.cross_decoder.blocks) + 1)]
-    return _maps(model, layers, source, target, seeds, cameras)
+    return _maps(model, slice(None), source, target, seeds, cameras)
 
 
 def _maps(
-    model: MV2MAE,
-    layers: list[CrossAttention],
-    source: Tensor,
-    target: Tensor,
-    seeds: Tensor,
-    cameras: Tensor | None,
+    model: MV2MAE, chosen: slice, source: Tensor, target: Tensor, seeds: Tensor, cameras: Tensor | None
 ) -> list[CrossAttentionMaps]:
+    layers = [block.cross_attention for block in _cross_blocks(model)[chosen]]
     num_views = 2 if source.ndim == 5 else 1 + source.shape[1]
     masks = model.draw_masks(len(target), num_views, target.device, seeds)
     with torch.no_grad(), caught_inputs(layers) as inputs:
@@ -156,13 +150,10 @@ def encoder_attention_maps(
     return torch.stack([maps[place] for place in places])
 
 
-def _asked_layer(model: MV2MAE, layer: int) -> CrossAttention:
+def _cross_blocks(model: MV2MAE) -> list[CrossBlock]:
     check_cross_view(model)
     assert model.cross_decoder is not None
-    place = _place(layer, len(model.cross_decoder.blocks), "the cross-view decoder")
-    attention = model.cross_decoder.blocks[place].cross_attention
-    assert isinstance(attention, CrossAttention)
-    return attention
+    return [block for block in model.cross_decoder.blocks if isinstance(block, CrossBlock)]
 
 
 def _place(layer: int, depth: int, what: str) -> int:

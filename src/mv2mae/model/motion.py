@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from mv2mae.config import ModelConfig, MotionScale
 from mv2mae.model.tubelets import IMAGENET_STD, Size3, check_clip, grid_of, to_unit
+
+_HALVINGS = 40
+"""Of the range of temperatures, until it is as narrow as float32 tells apart."""
 
 
 def motion_energy(
@@ -40,6 +43,12 @@ def motion_energy(
     energy = red + green + blue
     energy = torch.cat([energy[:, :1], energy], dim=1)
     return energy.reshape(b, t, p0, h, w).sum(dim=2).flatten(1).sqrt()
+
+
+def most_moving_token(clip: Shaped[Tensor, "c t h w"], chosen: Int[Tensor, " m"], tubelet_size: Size3) -> int:
+    """Which of the chosen tokens has the largest motion weight: of masked ones the query that says most of movement."""
+    energy = motion_energy(clip[None], tubelet_size)[0]
+    return int(chosen[energy[chosen].argmax()])
 
 
 def motion_weights(
@@ -89,7 +98,7 @@ def effective_number(weights: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
     return torch.special.entr(weights).sum(dim=1).exp()
 
 
-def solve_temperature(energy: Float[Tensor, "b n"], share: float, iterations: int = 40) -> Float[Tensor, "b 1"]:
+def solve_temperature(energy: Float[Tensor, "b n"], share: float) -> Float[Tensor, "b 1"]:
     """The temperature at which each clip's weights are worth `share` of its tokens.
 
     The effective number rises with the temperature, so bisection of its logarithm finds it, all clips at once.
@@ -100,7 +109,7 @@ def solve_temperature(energy: Float[Tensor, "b n"], share: float, iterations: in
     wanted = share * energy.shape[1]
     if energy.is_cuda:
         return _solve_by_grid(energy, low, high, wanted)
-    for _ in range(iterations):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         weights = torch.softmax(energy / middle.exp(), dim=1)
         too_uniform = effective_number(weights)[:, None] > wanted

@@ -34,7 +34,7 @@ _TOLD = {
 """Columns -> how to read them."""
 _GAINS = ("cross below self", "source gain")
 _KINDS = _SINGLE, _MEAN, _ATTENTION = "single views", "fused by the mean", "fused by attention"
-"""What is scored, in words."""
+"""What is scored, as text."""
 _EXPECTED = ("folder", "command")
 """Facts that differ between any two runs."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -14,7 +14,6 @@ from mv2mae.evaluate.evaluate import RESULTS_NAME, fused_beside
 from mv2mae.evaluate.results import TestResult
 from mv2mae.evaluate.scores import SCORES_NAME, read_scores
 from mv2mae.records import read_record
-from mv2mae.results import Result
 from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, LOG_NAME, SNAPSHOTS_NAME, SUMMARY_NAME, read_config, read_log
 from mv2mae.studies.geometry.results import GeometryResult
 from mv2mae.studies.geometry.summary import GEOMETRY_NAME
@@ -101,8 +100,8 @@ def read_folder(path: str | Path) -> RunFolder:
     places = [path, *sorted(part for part in path.iterdir() if part.is_dir())]
     tests = [test for place in places if (test := reader.test(place)) is not None]
     probes = [probed for place in places if (probed := reader.probes(place)) is not None]
-    geometry = [found for place in places if (found := reader.result(GeometryResult, place / GEOMETRY_NAME))]
-    second = [study for place in places if (study := reader.result(SecondViewResult, place / SECOND_VIEW_NAME))]
+    geometry = [found for place in places if (found := reader.read(place / GEOMETRY_NAME, GeometryResult.read))]
+    second = [study for place in places if (study := reader.read(place / SECOND_VIEW_NAME, SecondViewResult.read))]
     kind = _kind(path, config)
     if kind is None:
         raise InputError(_nothing_in(path))
@@ -146,7 +145,7 @@ def _nothing_in(path: Path) -> str:
     return f"{path} holds neither a run ({CONFIG_NAME}) nor a test ({RESULTS_NAME}) nor probes ({PROBE_NAME})"
 
 
-Found = TypeVar("Found", bound=Result)
+Found = TypeVar("Found")
 
 
 class _Reader:
@@ -155,23 +154,17 @@ class _Reader:
     def __init__(self) -> None:
         self.problems: list[str] = []
 
-    def json(self, file: Path) -> dict[str, Any] | None:
+    def read(self, file: Path, how: Callable[[Path], Found]) -> Found | None:
         if not file.exists():
             return None
         try:
-            return read_record(file)
+            return how(file)
         except (OSError, InputError) as error:
             self.problems.append(str(error))
             return None
 
-    def result(self, kind: type[Found], file: Path) -> Found | None:
-        if not file.exists():
-            return None
-        try:
-            return kind.read(file)
-        except (OSError, InputError) as error:
-            self.problems.append(str(error))
-            return None
+    def json(self, file: Path) -> dict[str, Any] | None:
+        return self.read(file, read_record)
 
     def log(self, run: Path) -> pd.DataFrame:
         if not (run / LOG_NAME).exists():
@@ -185,7 +178,7 @@ class _Reader:
         return log
 
     def test(self, folder: Path) -> Tested | None:
-        result = self.result(TestResult, folder / RESULTS_NAME)
+        result = self.read(folder / RESULTS_NAME, TestResult.read)
         if result is None:
             return None
         scores = attention = None
@@ -197,7 +190,7 @@ class _Reader:
         return Tested(name=folder.name, folder=folder, result=result, scores=scores, attention=attention)
 
     def probes(self, folder: Path) -> Probed | None:
-        result = self.result(ProbeResult, folder / PROBE_NAME)
+        result = self.read(folder / PROBE_NAME, ProbeResult.read)
         return None if result is None else Probed(name=folder.name, result=result)
 
 

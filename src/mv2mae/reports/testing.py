@@ -16,20 +16,20 @@ from mv2mae.evaluate.score_figures import confusion_of, reliability_of, views_fi
 from mv2mae.evaluate.tables import number, span
 from mv2mae.reports.folder import Tested
 from mv2mae.reports.mistakes import mistake_clips, worst_mistakes
+from mv2mae.text import counted
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure
 from mv2mae.visualize.report import Cell, ReportFigure, Section, Table
-from mv2mae.wording import counted
 
 _MANY_CLASSES = 24
 """Beyond so many the hardest are drawn, and all are in a table."""
 _CONFUSIONS = 8
 _MOST_LINES = 3
 KINDS = {"single_view": "single views", "fused": "fused views", "late": "fused by the mean"}
-"""What was scored, by the names in evaluation.json -> in words."""
+"""What was scored, by the names in evaluation.json -> as text."""
 
 
 def what_was_tested(result: TestResult) -> str:
-    """The videos of a test, its clips and crops, in words."""
+    """The videos of a test, its clips and crops, as text."""
     clips = f"; {result.num_clips} clips x {result.num_crops} crops of each" if result.num_clips is not None else ""
     split = f" of the test part of {result.split}" if result.split else ""
     return f"{counted(result.single_view.num, 'video')}{split}{clips}"
@@ -40,8 +40,8 @@ def highlights_of_test(test: Tested) -> list[tuple[str, str]]:
     found = []
     for kind, scored in test.result.kinds().items():
         if kind != "late":
-            words = f"top-1, {KINDS[kind]}, {test.name}; 95 % interval {span(scored.top1_interval, '.2f')}"
-            found.append((f"{scored.top1:.3f}", words))
+            label = f"top-1, {KINDS[kind]}, {test.name}; 95 % interval {span(scored.top1_interval, '.2f')}"
+            found.append((f"{scored.top1:.3f}", label))
     return [*found, (f"{test.result.chance:.3f}", "top-1 of guessing (chance)")]
 
 
@@ -105,10 +105,10 @@ def _accuracy_pictures(test: Tested) -> list[ReportFigure]:
 
 
 def _by(
-    word: str, folded: str, top1: Mapping[str, float], interval: Mapping[str, Interval], num: Mapping[str, int]
+    column: str, folded: str, top1: Mapping[str, float], interval: Mapping[str, Interval], num: Mapping[str, int]
 ) -> list[Table]:
-    rows: list[list[Cell]] = [[f"{word} {name}", top1[name], span(interval[name]), num[name]] for name in top1]
-    return [Table(header=[word, "top-1", "95 % interval", "videos"], rows=rows, folded=folded)] if rows else []
+    rows: list[list[Cell]] = [[f"{column} {name}", top1[name], span(interval[name]), num[name]] for name in top1]
+    return [Table(header=[column, "top-1", "95 % interval", "videos"], rows=rows, folded=folded)] if rows else []
 
 
 def _warnings(result: TestResult) -> list[str]:

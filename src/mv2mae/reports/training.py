@@ -14,9 +14,9 @@ from mv2mae.data.held_out import apart_in_words
 from mv2mae.reports.folder import RunFolder
 from mv2mae.reports.snapshots import snapshot_figure, snapshot_table
 from mv2mae.runs import LOG_NAME, PROBLEMS_NAME, SNAPSHOTS_NAME, plain
+from mv2mae.text import counted
 from mv2mae.visualize.curves import Logs, curve_groups, curves_figure
 from mv2mae.visualize.report import ReportFigure, Section, Table
-from mv2mae.wording import counted
 
 _LEARNT_NOTHING = 0.98
 """Share of the mean baseline above which a loss is still at it."""
@@ -113,8 +113,8 @@ def checked_on(run: RunFolder) -> str:
     apart, check = (run.summary or {}).get("apart"), check_of(run.log)
     if apart is None:
         return "held-out performances; whether rooms and people are trained on is not recorded"
-    words = apart_in_words(apart.get(check, ()))
-    return words if apart.get(check) else f"{words}: it may be rooms learnt by heart"
+    told = apart_in_words(apart.get(check, ()))
+    return told if apart.get(check) else f"{told}: it may be rooms learnt by heart"
 
 
 def loss_share(log: pd.DataFrame, name: str) -> float | None:
@@ -151,21 +151,21 @@ def highlights(run: RunFolder) -> list[tuple[str, str]]:
     """The figures of a training that matter most."""
     log, found = run.log, []
     if run.kind == "pre-training":
-        for name, words in (("self_target", "self-view"), ("cross_target", "cross-view")):
+        for name, label in (("self_target", "self-view"), ("cross_target", "cross-view")):
             if (share := loss_share(log, name)) is not None:
-                found.append((f"{share:.3f}", f"{words} loss over the mean baseline; 1 = nothing learnt"))
+                found.append((f"{share:.3f}", f"{label} loss over the mean baseline; 1 = nothing learnt"))
         if (gain := cross_gain(log)) is not None:
-            words = f"cross-view loss below self-view, {check_of(log).replace('_', ' ')}; 0 = camera not used"
-            found.append((f"{gain:+.2%}", words))
+            label = f"cross-view loss below self-view, {check_of(log).replace('_', ' ')}; 0 = camera not used"
+            found.append((f"{gain:+.2%}", label))
     held_out = "top-1 on validation videos" if run.kind == "fine-tuning" else "pairs told right, held out"
-    for name, words in (
+    for name, label in (
         ("probe/knn_top1", "top-1 of nearest neighbours"),
         ("held_out/top1", held_out),
         ("train/top1", "top-1 on augmented training clips"),
     ):
         if name in log and len(values := log[name].dropna()):
             last = values.iloc[-_LAST:].mean() if name == "train/top1" else values.iloc[-1]
-            found.append((f"{last:.3f}", words))
+            found.append((f"{last:.3f}", label))
     return found[:4]
 
 

@@ -2,9 +2,8 @@
 (`render`) and written (`generate`).
 """
 
-from mv2mae.synthetic.config import Group, SynthConfig
 from mv2mae.synthetic.generate import generate, generate_frames
-from mv2mae.synthetic.preview import contact_sheet
+from mv2mae.synthetic.plan import Group, SynthPlan
 from mv2mae.synthetic.world.cameras import read_cameras
 
-__all__ = ["Group", "SynthConfig", "contact_sheet", "generate", "generate_frames", "read_cameras"]
+__all__ = ["Group", "SynthPlan", "generate", "generate_frames", "read_cameras"]

@@ -1,4 +1,4 @@
-"""Looking before writing: contact sheets, and what a data set will cost."""
+"""Looking before writing: a sheet of some frames, and what a data set will cost."""
 
 import tempfile
 import time
@@ -8,31 +8,12 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from mv2mae.synthetic.config import Group, SynthConfig
-from mv2mae.synthetic.encode import room_on_disk, write_png
 from mv2mae.synthetic.generate import build_setup, generate_frames, make_group
-from mv2mae.wording import counted
+from mv2mae.synthetic.plan import Group, SynthPlan
+from mv2mae.text import counted
 
 
-def contact_sheet(
-    path: str | Path,
-    config: SynthConfig,
-    groups: list[Group],
-    moments: tuple[float, ...] = (0.3, 0.5, 0.7),
-    views: tuple[int, ...] | None = None,
-) -> np.ndarray:
-    """A PNG to look at: a row per performance, its views side by side for each moment (0 = first frame, 1 = last).
-
-    Returns:
-        the picture [h, w, 3] uint8.
-    """
-    sheet = tiles(config, groups, moments, views or config.views)
-    with room_on_disk(Path(path)):
-        write_png(Path(path), sheet)
-    return sheet
-
-
-def one_of_each(config: SynthConfig) -> list[Group]:
+def one_of_each(config: SynthPlan) -> list[Group]:
     """One performance of each action of the data set, of different people and setups as far as there are any."""
     groups, chosen = config.groups(), []
     for k, action in enumerate(config.actions):
@@ -43,7 +24,7 @@ def one_of_each(config: SynthConfig) -> list[Group]:
 
 
 def tiles(
-    config: SynthConfig,
+    config: SynthPlan,
     groups: list[Group],
     moments: tuple[float, ...],
     views: tuple[int, ...],
@@ -75,7 +56,7 @@ class Estimate:
         )
 
 
-def estimate(config: SynthConfig) -> Estimate:
+def estimate(config: SynthPlan) -> Estimate:
     """Makes two performances in a temporary folder, and reckons from them."""
     groups = config.groups()
     some = [groups[0], groups[-1]]

@@ -12,7 +12,7 @@ from mv2mae.model.flops import classifier_flops, step_flops
 from mv2mae.records import read_record
 from mv2mae.tables.plan import Part, Plan
 from mv2mae.tables.sets import num_labelled, num_pairs, rows_for
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 DONE_NAME = "part.json"
 """Written into a part's folder when it is done."""

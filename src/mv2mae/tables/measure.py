@@ -17,7 +17,7 @@ from mv2mae.records import read_record
 from mv2mae.tables.cost import DONE_NAME, Cost, costs_of, seconds_of
 from mv2mae.tables.plan import Part, Plan, TableCell, Training
 from mv2mae.tables.retrieval import RANKS_NAME
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 PREDICTIONS_NAME = "predictions.parquet"
 

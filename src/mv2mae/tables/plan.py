@@ -16,7 +16,7 @@ from mv2mae.tables.configs import Settings
 from mv2mae.tables.options import StudyOptions
 from mv2mae.tables.sets import ANY, DataSet, check_is, digest_of, open_sets
 from mv2mae.tables.spec import NEEDS_CLASSIFIER, NEEDS_VIEWS, Column, Row, Table
-from mv2mae.wording import listed
+from mv2mae.text import listed
 
 Stage = Literal["pretrain", "finetune", "test", "probe", "retrieval"]
 STAGES: tuple[Stage, ...] = ("pretrain", "finetune", "probe", "retrieval", "test")

@@ -18,7 +18,7 @@ from mv2mae.data.manifest import beside, find_class_names, read_manifest, sample
 from mv2mae.data.pairing import pair_views
 from mv2mae.data.protocols import PROTOCOLS, select
 from mv2mae.errors import InputError
-from mv2mae.wording import counted, listed
+from mv2mae.text import counted, listed
 
 ANY = "any"
 """Name of a data set that may be anyone's."""

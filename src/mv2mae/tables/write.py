@@ -16,11 +16,11 @@ from mv2mae.files import atomic_write, write_json, write_text
 from mv2mae.tables.cost import hours
 from mv2mae.tables.measure import Compared, Measured, Results, as_values, seeds_in_words
 from mv2mae.tables.spec import Column
+from mv2mae.text import counted
 from mv2mae.visualize.outputs import write_picture
 from mv2mae.visualize.report import Report, ReportFigure, Section, write_report
 from mv2mae.visualize.report import Table as PageTable
 from mv2mae.visualize.style import COLOURS, styled
-from mv2mae.wording import counted
 
 TABLE_NAME = "table"
 """Of all files, with their endings."""

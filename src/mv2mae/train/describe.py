@@ -11,8 +11,8 @@ from mv2mae.config import ComputeConfig, FinetuneConfig, ModelConfig, OptimConfi
 from mv2mae.devices import device_type
 from mv2mae.model.motion import configured_weights, effective_number
 from mv2mae.model.precision import precision_of
+from mv2mae.text import counted
 from mv2mae.train.muon import iterated_in
-from mv2mae.wording import counted
 
 _UNIFORM = 0.95
 """Share of the tokens from which motion weights are as good as uniform."""

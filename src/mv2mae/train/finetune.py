@@ -25,6 +25,7 @@ from mv2mae.model.calling import eager
 from mv2mae.model.classifier import Classifier
 from mv2mae.ranks import say
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, TRAINING_VIDEOS_NAME, check_run, start_run, write_once
+from mv2mae.text import counted, listed
 from mv2mae.train.camera_motion import hold_by_hand
 from mv2mae.train.describe import describe_augmentations, describe_data, describe_precision, describe_warmup
 from mv2mae.train.devices import speed_up
@@ -33,13 +34,11 @@ from mv2mae.train.ema import averaged_copy, update_average
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.lora import add_adapters, merged
 from mv2mae.train.mixing import erase, mix
-from mv2mae.train.optim import build_optimizer
 from mv2mae.train.randaugment import draw_script, rand_augment
 from mv2mae.train.step import StepModule
 from mv2mae.train.trainer import fit, num_devices
 from mv2mae.train.validation import Validation
 from mv2mae.weights import CLASSIFIER, WEIGHTS_NAME, StoredWeights, encoder_tensors, fill, read_weights, save_weights
-from mv2mae.wording import counted, listed
 
 _RATES_LOOKED_UP = 15
 """Videos that are opened to learn their usual rate, where the manifest says nothing."""
@@ -55,14 +54,12 @@ class FinetuneModule(StepModule):
     """
 
     def __init__(self, config: FinetuneConfig, model: Classifier, data: FinetuneData, world_size: int) -> None:
-        self.num_counted = len(data.train) * (1 if config.batch_counts == "videos" else config.num_repeats)
-        """What an epoch has of that which the batch size counts."""
         super().__init__(
             seed=config.seed,
             items=data.train,
             collate=collate_clips,
             optim=config.optim,
-            total_steps=config.optim.total_steps(self.num_counted),
+            num_counted=len(data.train) * (1 if config.batch_counts == "videos" else config.num_repeats),
             num_repeats=config.num_repeats,
             compute=config.compute,
             world_size=world_size,
@@ -138,13 +135,6 @@ class FinetuneModule(StepModule):
         super().optimizer_step(*args, **kwargs)
         if self.average is not None and not self.step_skipped:
             update_average(self.average, self.model, self.config.ema_decay, self.trainer.global_step + 1, self.skip)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with layer-wise decay of the rate, warm-up and cosine by step."""
-        optimizer, schedule = build_optimizer(
-            self.model, self.optim, depth=self.model.config.encoder_depth, num_items=self.num_counted
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def freeze(model: Classifier, train_blocks: int | None) -> list[nn.Module]:

@@ -105,13 +105,17 @@ class FiniteGuard(StepCallback):
             self._taken.append(_Step(trainer.global_step + 1, Arriving(flags), self._parts))
             self._parts = []
             return
-        bad_loss_somewhere, bad_gradient_somewhere, number = flags.tolist()
-        self.signals.exchange(int(number))
-        self._by_loss = bool(bad_loss_somewhere)
-        self.skipping = self._by_loss or bool(bad_gradient_somewhere)
+        self._decide(flags.tolist())
         pl_module.step_skipped = self.skipping  # type: ignore[assignment]
         if self.skipping and not scaled:
             optimizer.zero_grad(set_to_none=True)
+
+    def _decide(self, flags: list[float]) -> None:
+        """Whether the step counts, by what all processes found (`_flags`)."""
+        bad_loss, bad_gradient, signal = flags
+        self.signals.exchange(int(signal))
+        self._by_loss = bool(bad_loss)
+        self.skipping = self._by_loss or bool(bad_gradient)
 
     def _is_late(self, flags: Tensor, optimizer: torch.optim.Optimizer, scaled: bool) -> bool:
         late = flags.is_cuda if self.late is None else self.late
@@ -157,10 +161,7 @@ class FiniteGuard(StepCallback):
         """Count and tell the steps that were taken, but for the last `keep` of them."""
         while len(self._taken) > keep:
             step = self._taken.pop(0)
-            bad_loss_somewhere, bad_gradient_somewhere, number = step.flags.values()
-            self.signals.exchange(int(number))
-            self._by_loss = bool(bad_loss_somewhere)
-            self.skipping = self._by_loss or bool(bad_gradient_somewhere)
+            self._decide(step.flags.values())
             self._count(self._trainer, self._module, step.number, step.parts)
 
     def _count(self, trainer: pl.Trainer, module: Any, step: int, parts: list[_Part]) -> None:

@@ -34,11 +34,26 @@ from mv2mae.train.lightning import DATA, has_writer, is_logged, profiler_of
 from mv2mae.train.timing import PartTimes
 
 _HEAD = "step,name,value\n"
+_LINES = 10
+"""About progress, where there is no terminal."""
 _ROW = re.compile(r"(?P<step>[0-9]+),[^,\0]+,[^,\0\s]+\r?\n")
 """A whole one. A kill may leave half of the last one or of the head, a power cut NULs or nothing at all."""
 
 
-class RunLog(Logger):
+class Rows(Logger):
+    """A logger that takes rows of metrics and nothing else."""
+
+    @property
+    def version(self) -> str:
+        """Lightning wants one."""
+        return ""
+
+    @first_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the configuration stands in config.yaml, and trackers have it from the start."""
+
+
+class RunLog(Rows):
     """Appends (step, name, value) rows to a CSV file.
 
     Long rows, because a run that goes on after a kill, or logs a new quantity, then never has to rewrite the file.
@@ -54,15 +69,6 @@ class RunLog(Logger):
     def name(self) -> str:
         """Lightning wants one."""
         return "log"
-
-    @property
-    def version(self) -> str:
-        """Lightning wants one."""
-        return ""
-
-    @first_only
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the configuration stands in config.yaml."""
 
     @first_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -178,10 +184,10 @@ def _bar_columns(width: int) -> list[ProgressColumn]:
 class ProgressBar(StepCallback, pl.callbacks.ProgressBar):
     """A bar where there is a terminal, now and then a line where there is none."""
 
-    def __init__(self, title: str, shown: dict[str, str], num_lines: int = 10) -> None:
+    def __init__(self, title: str, shown: dict[str, str]) -> None:
         """Show the logged quantities `shown` (name in the log -> label)."""
         super().__init__()
-        self.title, self.shown, self.num_lines = title, shown, num_lines
+        self.title, self.shown = title, shown
         self._bar: Progress | None = None
         self._enabled = True
         self._logged: dict[str, float] = {}
@@ -220,7 +226,7 @@ class ProgressBar(StepCallback, pl.callbacks.ProgressBar):
         values = self._values(trainer)
         if self._bar is not None:
             self._bar.update(self._task, completed=step, values=values)
-        elif self._enabled and (step % max(1, total // self.num_lines) == 0 or step == total):
+        elif self._enabled and (step % max(1, total // _LINES) == 0 or step == total):
             done = step - self._begin_step
             left = (time.perf_counter() - self._begin) / max(1, done) * (total - step)
             print(f"  {self.title}: step {step}/{total}, {left:.0f} s left  {values}", flush=True)

@@ -74,11 +74,11 @@ class Objective(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """What model it is, in words."""
+        """What model it is, as text."""
 
     @property
     def roles(self) -> str:
-        """What targets and sources are given, in words, where that is not the paper's; begins with a comma."""
+        """What targets and sources are given, as text, where that is not the paper's; begins with a comma."""
         return ""
 
     def shown(self, check: str) -> dict[str, str]:

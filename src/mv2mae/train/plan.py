@@ -10,11 +10,11 @@ from mv2mae.data.protocols import published_size
 from mv2mae.data.rehearsal import is_made_up
 from mv2mae.data.stream import STREAM
 from mv2mae.model.flops import classifier_flops, step_flops
+from mv2mae.text import counted
 from mv2mae.train.describe import describe_augmentations, describe_warmup
 from mv2mae.train.finetune import model_of
 from mv2mae.train.objective import objective_of
 from mv2mae.weights import read_weights
-from mv2mae.wording import counted
 
 _ASSUMED = 0.35 * 989e12
 """Operations a second of one H100 at a share of its peak in bf16 that is often reached; not measured here."""
@@ -84,7 +84,7 @@ def _finetuning(config: FinetuneConfig) -> list[str]:
 
 
 def _published(data: VideosConfig) -> tuple[int, str]:
-    """Training videos of a public data set that is not there, and a word about it; 0 where a manifest tells them."""
+    """Training videos of a public data set that is not there, and a remark on it; 0 where a manifest tells them."""
     if is_made_up(data):
         return published_size(data.split), f"(training part of {data.split} as published; here it is made up)"
     chosen = f", training part of {data.split}" if data.split and data.manifest != STREAM else ""

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from mv2mae.config import ComputeConfig, ModelConfig, PretrainConfig
+from mv2mae.config import ComputeConfig, PretrainConfig
 from mv2mae.data.bank import FrameBank, PlannedBatch, PlannedPairs
 from mv2mae.data.datamodule import PretrainData, pretrain_data
 from mv2mae.data.held_out import describe_held_out
@@ -23,17 +23,16 @@ from mv2mae.devices import device_type
 from mv2mae.model.flops import step_flops
 from mv2mae.ranks import say
 from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_once
+from mv2mae.text import counted
 from mv2mae.train.describe import describe_data, describe_motion, describe_precision, describe_warmup
 from mv2mae.train.devices import speed_up
 from mv2mae.train.held_out import HeldOut, held_out_batches
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.objective import objective_of
 from mv2mae.train.online_knn import OnlineKNN
-from mv2mae.train.optim import build_optimizer
 from mv2mae.train.step import StepModule
 from mv2mae.train.trainer import fit, num_devices
 from mv2mae.weights import WEIGHTS_NAME, save_weights
-from mv2mae.wording import counted
 
 Batch = dict[str, Any]
 
@@ -49,13 +48,13 @@ class PretrainModule(StepModule):
             collate=collate,
             optim=config.optim,
             # an epoch is as many pairs as there are items, whether or not some of them share a decoding
-            total_steps=config.optim.total_steps(len(data.train)),
+            num_counted=len(data.train),
             num_repeats=config.data.num_repeats,
             compute=config.compute,
             world_size=world_size,
         )
         self.config, self.objective = config, objective_of(config)
-        self.model: Any = build_model(config)
+        self.model = build_model(config)
         groups = (
             range(0) if isinstance(data.train, PairStream) else np.unique(data.train.groups, return_inverse=True)[1]
         )
@@ -78,14 +77,6 @@ class PretrainModule(StepModule):
         # of a stream every item is a performance of its own
         groups = self.groups[batch["index"]] if len(self.groups) else batch["index"]
         return self.objective.losses(self.model, {**batch, "group": groups}, training=training)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW, warm-up and cosine by step."""
-        config = self.config
-        optimizer, schedule = build_optimizer(
-            self.model, config.optim, depth=config.model.encoder_depth, num_items=len(self.items)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def made_on_device(
@@ -115,11 +106,6 @@ class CutOnDevice:
     def __call__(self, batch: PlannedBatch, device: torch.device) -> PairBatch:
         """The pairs of a batch."""
         return self._bank.pairs(batch)
-
-
-def wants_cameras(model: ModelConfig) -> bool:
-    """Whether a model is told where the cameras of its clips stand."""
-    return model.cameras != "none"
 
 
 def draws_on_device(compute: ComputeConfig) -> bool:
@@ -181,7 +167,7 @@ def pretrain(config: PretrainConfig, run: str | Path) -> Path:
         size=config.model.image_size,
         seed=config.seed,
         problems_file=run / PROBLEMS_NAME,
-        with_cameras=wants_cameras(config.model),
+        with_cameras=config.model.cameras != "none",
     )
     probes = [OnlineKNN(config)] if config.log.probe_every else []
     module = PretrainModule(config, data, world_size)

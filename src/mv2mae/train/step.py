@@ -22,6 +22,7 @@ from mv2mae.ranks import say
 from mv2mae.runs import SLOW_ITEMS_NAME
 from mv2mae.train.distributed import StepMeans
 from mv2mae.train.lightning import count_parts_anew, is_logged
+from mv2mae.train.optim import build_optimizer
 from mv2mae.train.transfer import Prefetched
 
 
@@ -42,7 +43,8 @@ class StepModule(pl.LightningModule):
         seed: of the order of the items.
         items: what `StepSampler` orders; a run goes on only with those with which it began.
         collate: items -> batch.
-        optim, total_steps: of the whole run; batch sizes count pairs or clips.
+        optim: of the whole run; batch sizes count pairs or clips.
+        num_counted: what an epoch has of that which the batch size counts.
         num_repeats: pairs or clips that an item brings.
         compute: devices, parts of a batch, workers.
         world_size: processes of the run.
@@ -56,7 +58,7 @@ class StepModule(pl.LightningModule):
         items: TrainingItems,
         collate: Callable[[Sequence[Any]], Any],
         optim: OptimConfig,
-        total_steps: int,
+        num_counted: int,
         num_repeats: int,
         compute: ComputeConfig,
         world_size: int,
@@ -64,7 +66,9 @@ class StepModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.seed, self.items, self.collate = seed, items, collate
-        self.optim, self.total_steps, self.num_repeats, self.compute = optim, total_steps, num_repeats, compute
+        self.optim, self.num_counted, self.num_repeats, self.compute = optim, num_counted, num_repeats, compute
+        self.total_steps = optim.total_steps(num_counted)
+        self.model: Any
         self.items_per_step = items_per_step or optim.batch_size // num_repeats
         self.micro_batch, self.accumulate = accumulation(self.items_per_step, compute, world_size, num_repeats)
         if compute.graphs and (self.accumulate > 1 or world_size > 1):
@@ -73,7 +77,7 @@ class StepModule(pl.LightningModule):
                 "or compute.device_batch_size to null and devices to 1"
             )
         self.shares = f"{world_size} device(s) x {self.micro_batch * num_repeats} {{}} x {self.accumulate} part(s)"
-        """How a step is shared out, in words but for what it counts."""
+        """How a step is shared out, as text but for what it counts."""
         self.latest: dict[str, float] = {}
         """What callbacks measured last, for the progress bar."""
         self.step_skipped = False
@@ -138,6 +142,12 @@ class StepModule(pl.LightningModule):
     def losses(self, batch: Any, *, training: bool = True) -> dict[str, Tensor]:
         """`loss` of a batch on the device, and other scalars to log; without `training` not by compiled code."""
         raise NotImplementedError
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser with warm-up and cosine by step, and in fine-tuning layer-wise decay of the rate."""
+        depth = self.model.encoder.config.encoder_depth
+        optimizer, schedule = build_optimizer(self.model, self.optim, depth=depth, num_items=self.num_counted)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def read(self, index: int) -> list[Any]:
         """What the loader has of one item of the first epoch."""

@@ -21,12 +21,13 @@ from mv2mae.errors import InputError
 from mv2mae.files import write_json
 from mv2mae.ranks import first_only, is_first
 from mv2mae.runs import read_config
+from mv2mae.train.log import Rows
 
 IDS_NAME = "trackers.json"
 _log = logging.getLogger(__name__)
 
 
-class Tracker(Logger):
+class Tracker(Rows):
     """Hands rows on to another logger; its first failure is told, and the run goes on."""
 
     def __init__(self, name: str, inner: Logger) -> None:
@@ -37,15 +38,6 @@ class Tracker(Logger):
     def name(self) -> str:
         """Which tracker it is."""
         return self._name
-
-    @property
-    def version(self) -> str:
-        """Lightning wants one."""
-        return ""
-
-    @first_only
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the whole configuration was handed on at the start."""
 
     @first_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -23,13 +23,13 @@ from mv2mae.config import ModelConfig
 from mv2mae.data.cameras import Cameras, line_of_sight
 from mv2mae.errors import InputError
 from mv2mae.model.masking import masks_of_views
+from mv2mae.model.motion import most_moving_token
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.viewer.groups import Catalogue, Group, GroupClip, Reader
 from mv2mae.viewer.lru_cache import LRUCache
 from mv2mae.viewer.pair_prediction import EncodedView, PairPrediction, encode, errors, losses, predict_pair
 from mv2mae.viewer.requests import ClipRequest, LookRequest, MaskRequest, Weighting
 from mv2mae.viewer.uploads import Uploads, shown_name
-from mv2mae.visualize.attention import most_moving_masked_token
 from mv2mae.visualize.reconstruct import STATISTICS_NOTES, Statistics, filled
 from mv2mae.visualize.style import COLOURS, HEAT, MARK, TRUE_MARK
 from mv2mae.visualize.truth import filmed_again, true_place
@@ -175,7 +175,7 @@ class Session:
             "predictions": list(made.predictions),
             "wrong_source": wrong.words if isinstance(wrong, _Source) else wrong,
             "has_attention": made.attention is not None,
-            "most_moving": most_moving_masked_token(target, made.masked_idx, self.config.tubelet_size),
+            "most_moving": most_moving_token(target, made.masked_idx, self.config.tubelet_size),
         }, arrays
 
     def losses(self, request: LookRequest, weighting: Weighting) -> Answer:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from mv2mae.visualize.style import COLOURS, styled
+from mv2mae.visualize.style import COLOURS, WHISKERS, styled
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class AccuracyRow:
     """Bars of one series share a colour (`single view`, `fused views`)."""
 
 
-def accuracy_figure(rows: Sequence[AccuracyRow], *, chance: float, title: str = "") -> Figure:
+def accuracy_figure(rows: Sequence[AccuracyRow], *, chance: float) -> Figure:
     """Top-1 accuracies as bars with 95 % intervals, against chance.
 
     An interval without width is not drawn: that of one performance, or of answers that are all alike, tells nothing.
@@ -42,8 +42,8 @@ def accuracy_figure(rows: Sequence[AccuracyRow], *, chance: float, title: str = 
         bounds = np.array([[row.low, row.high] for row in rows], dtype=float)
         bounds[bounds[:, 0] == bounds[:, 1]] = np.nan
         errors = np.abs(bounds.T - values)
-        axis.barh(places, values, xerr=errors, height=0.66, color=[colour[row.series] for row in rows], alpha=0.85,
-                  error_kw={"ecolor": "#222", "elinewidth": 1.2, "capsize": 3})  # fmt: skip
+        colours = [colour[row.series] for row in rows]
+        axis.barh(places, values, xerr=errors, height=0.66, color=colours, alpha=0.85, error_kw=WHISKERS)
         for place, row in zip(places, rows, strict=True):
             text = f"{row.accuracy:.3f}  ({row.num} test items)"
             axis.text(max(row.high, row.accuracy) + 0.015, place, text, va="center", fontsize=8)
@@ -51,7 +51,7 @@ def accuracy_figure(rows: Sequence[AccuracyRow], *, chance: float, title: str = 
         names = [row.name if i == 0 or row.name != rows[i - 1].name else "" for i, row in enumerate(rows)]
         axis.set_yticks(places, names)
         axis.tick_params(axis="y", length=0)
-        axis.set(xlim=(0, 1.28), xticks=np.arange(0, 1.01, 0.2), title=title)
+        axis.set(xlim=(0, 1.28), xticks=np.arange(0, 1.01, 0.2))
         axis.set_xlabel("top-1 accuracy, with 95 % interval", x=0.5 / 1.28)  # below the part that has ticks
         axis.spines["bottom"].set_bounds(0, 1)
         axis.grid(axis="y", visible=False)
@@ -77,8 +77,8 @@ def confusion_figure(matrix: Shaped[np.ndarray, "k k"], classes: Sequence[str]) 
         if len(classes) <= 20:  # with more the numbers overlap, and the colours say enough
             for (y, x), count in np.ndenumerate(counts):
                 if count:
-                    axis.text(x, y, count, ha="center", va="center", fontsize=8,
-                              color="#010101" if shares[y, x] > 0.55 else "#fefefe")  # fmt: skip
+                    ink = "#010101" if shares[y, x] > 0.55 else "#fefefe"
+                    axis.text(x, y, count, ha="center", va="center", fontsize=8, color=ink)
         bar = figure.colorbar(image, ax=axis, shrink=0.8, format=PercentFormatter(1))
         bar.set_label("share of the true class's videos")
         bar.outline.set_visible(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from mv2mae.model.motion import motion_energy
 from mv2mae.model.tubelets import Size3, grid_of
 from mv2mae.visualize.figures import place_of
 from mv2mae.visualize.strips import MOVING_DPI, Mark, outline, rendered, whole
-from mv2mae.visualize.style import COLOURS, frame_titles, note_lines
+from mv2mae.visualize.style import COLOURS, bare, frame_titles, note_lines, write_note
 
 MAX_LINES = len(COLOURS)
 """More could not be told apart by their colour."""
@@ -30,6 +31,9 @@ _SIDE, _GAP = 2.3, 0.28
 """Of a picture, and between the two of a pair; inches."""
 _MOVES = 0.2
 """Share of the largest motion among a moment's masked tokens from which one counts as moving."""
+_NAME: dict[str, Any] = {"fontsize": 8.5, "weight": "bold", "va": "bottom"}
+_FIGURE: dict[str, Any] = {"fontsize": 7.5, "weight": "bold", "ha": "center", "va": "center", "zorder": 6}
+"""How the names of the views are written, and the weight of a match."""
 _NOTE = (
     "Each line joins a {kind}tubelet of the target with the visible tubelet of the source, of the same moment, that "
     "it looks at most ({layer}). Figures: its weight, in multiples of the uniform one; below {weak:g} the line is "
@@ -54,21 +58,20 @@ def best_matches(
     queries: Sequence[int] | Int[Tensor, " q"],
     grid: Size3,
     *,
-    item: int = 0,
     head: int | None = None,
     same_moment: bool = True,
 ) -> Matches:
     """The visible source token that each target token looks at most.
 
     Args:
-        maps: of one source view.
+        maps: of one pair with one source view.
         queries: tokens of the target.
         grid: tokens along time, height and width.
         head: one head of the attention; by default their mean.
         same_moment: look at the source's tokens of the query's own moment alone. A query without any is left out.
     """
     looking = torch.as_tensor(queries, dtype=torch.long)
-    weights = maps.over_source()[item, :, looking].cpu()
+    weights = maps.over_source()[0, :, looking].cpu()
     weights = (weights.mean(dim=0) if head is None else weights[head]) * maps.weights.shape[-1]
     if same_moment:
         frame = grid[1] * grid[2]
@@ -145,8 +148,8 @@ class Correspondences:
 
     @staticmethod
     def _title(axis: Axes, title: str) -> None:
-        axis.annotate(title, (1 + _GAP / 2 / _SIDE, 1), xytext=(0, 17), xycoords="axes fraction",
-                      textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+        above: dict[str, Any] = {"xytext": (0, 17), "xycoords": "axes fraction", "textcoords": "offset points"}
+        axis.annotate(title, (1 + _GAP / 2 / _SIDE, 1), **above, ha="center", fontsize=9)
 
     def _matches(self) -> dict[int, Matches]:
         grid = grid_of(self.target[None], self.tubelet_size)
@@ -167,8 +170,8 @@ class Correspondences:
         columns, lines = min(2, num_pairs), -(-num_pairs // 2)
         height = side * self.target.shape[2] / self.target.shape[3]
         width = columns * (2 * side + gap) + (columns - 1) * space + 0.2
-        words = note_lines(self._note(queries), width, bar=False)
-        foot = 0.16 * len(words) + 0.16
+        note = note_lines(self._note(queries), width, bar=False)
+        foot = 0.16 * len(note) + 0.16
         total = head + lines * (height + head) - head + foot + 0.1
         figure = Figure(figsize=(width, total))
         axes = []
@@ -181,7 +184,7 @@ class Correspondences:
                 for x in (left, left + side + gap)
             ]
             axes.append((pair[0], pair[1]))
-        figure.text(0.1 / width, 0.08 / total, "\n".join(words), fontsize=8, va="bottom", color="#444")
+        write_note(figure, note, left=0.1)
         return figure, axes
 
     def _draw(
@@ -191,11 +194,10 @@ class Correspondences:
         sides = zip(pair, (self.target, self.source), ("target", "source"), self.names, strict=True)
         for axis, clip, what, name in sides:
             axis.imshow(whole(clip)[frame], interpolation="nearest", aspect="auto")
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
+            bare(axis)
             text = f"{what}, {name}" if name else what
-            axis.text(0.0 if what == "target" else 1.0, 1.03, text, transform=axis.transAxes, fontsize=8.5,
-                      weight="bold", ha="left" if what == "target" else "right", va="bottom")  # fmt: skip
+            place, align = (0.0, "left") if what == "target" else (1.0, "right")
+            axis.text(place, 1.03, text, transform=axis.transAxes, ha=align, **_NAME)
         if matches is not None:
             self._lines(figure, pair, matches)
 
@@ -207,15 +209,15 @@ class Correspondences:
             outline(pair[0], Mark(here, colour), self.tubelet_size, around=0)
             outline(pair[1], Mark(there, colour), self.tubelet_size, around=0)
             weak = confidence < WEAK
-            line = ConnectionPatch(
-                self._centre(here), self._centre(there), "data", "data", axesA=pair[0], axesB=pair[1], color=colour,
-                linewidth=1.2 if weak else 2.0, linestyle=(0, (3, 2)) if weak else "-",
-            )  # fmt: skip
+            width, dashes = (1.2, (0, (3, 2))) if weak else (2.0, "-")
+            pen: dict[str, Any] = {"color": colour, "linewidth": width, "linestyle": dashes}
+            ends = self._centre(here), self._centre(there)
+            line = ConnectionPatch(*ends, "data", "data", axesA=pair[0], axesB=pair[1], **pen)
             line.set_path_effects([Stroke(linewidth=3.2 if weak else 4.0, foreground="white", alpha=0.7), Normal()])
             figure.add_artist(line)
             # of the target's tokens no two are the same, of the source's they may be
-            label = figure.text(*self._centre(here), f"{confidence:.1f}", transform=pair[0].transData, fontsize=7.5,
-                                weight="bold", ha="center", va="center", color=colour, zorder=6)  # fmt: skip
+            place, text = self._centre(here), f"{confidence:.1f}"
+            label = figure.text(*place, text, transform=pair[0].transData, color=colour, **_FIGURE)
             label.set_path_effects([Stroke(linewidth=2.2, foreground="white"), Normal()])
 
     def _centre(self, place: Size3) -> tuple[float, float]:

@@ -309,15 +309,15 @@ def _draw_points(axis: Axes, values: pd.Series, pen: _Pen) -> None:
     axis.plot(values.index, values, "o", ms=3.5, color=pen.colour, mec="white", mew=0.5, zorder=3)
 
 
-def thinned(values: pd.Series, most: int = _MOST_POINTS) -> pd.Series:
-    """A curve of at most `most` points: means over neighbouring ones, each at the mean of their steps.
+def thinned(values: pd.Series) -> pd.Series:
+    """A curve of at most `_MOST_POINTS` points: means over neighbouring ones, each at the mean of their steps.
 
     The first and the last point stay as they are.
     """
-    if len(values) <= most:
+    if len(values) <= _MOST_POINTS:
         return values
     inner = values.iloc[1:-1]
-    place = pd.RangeIndex(len(inner)) * (most - 2) // len(inner)
+    place = pd.RangeIndex(len(inner)) * (_MOST_POINTS - 2) // len(inner)
     steps = pd.Series(inner.index.to_numpy(dtype=float)).groupby(place).mean()
     means = pd.Series(inner.groupby(place).mean().to_numpy(), index=steps.to_numpy())
     return pd.concat([values.iloc[:1], means, values.iloc[-1:]])

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mv2mae.config import MotionScale
-from mv2mae.model.motion import effective_number, motion_weights
+from mv2mae.model.attention_maps import CrossAttentionMaps
+from mv2mae.model.motion import effective_number, most_moving_token, motion_weights
 from mv2mae.model.pictures import greyed
 from mv2mae.model.tubelets import Size3, grid_of
-from mv2mae.visualize.attention import CrossAttentionMaps, most_moving_masked_token
 from mv2mae.visualize.reconstruct import STATISTICS_NOTES, Reconstruction
 from mv2mae.visualize.strips import Mark, Strip, Strips, tinted, whole
 from mv2mae.visualize.style import TRUE_MARK, Bar
@@ -198,7 +198,6 @@ def attention_figure(
     maps: CrossAttentionMaps,
     tubelet_size: Size3,
     *,
-    item: int = 0,
     query: int | None = None,
     head: int | None = None,
     reconstruction: Shaped[Tensor, "c t h w"] | None = None,
@@ -207,15 +206,15 @@ def attention_figure(
     """`attention_strips` of one layer's maps at up to eight moments.
 
     Args:
-        maps: of a batch, in which the pair is `item`.
+        maps: of the pair.
         query: the target's token; by default the masked one with the largest motion weight.
         head: one head of the attention; by default their mean.
         reconstruction: the cross-view prediction as a clip, for a row of its own.
     """
     sources = source[None] if source.ndim == 4 else source
     if query is None:
-        query = most_moving_masked_token(target, maps.masks.masked_idx[item, 0], tubelet_size)
-    weights = relative_to_uniform(maps, query, grid_of(target[None], tubelet_size), item=item)
+        query = most_moving_token(target, maps.masks.masked_idx[0, 0], tubelet_size)
+    weights = relative_to_uniform(maps, query, grid_of(target[None], tubelet_size))
     row = ("mean of heads", weights.mean(axis=0)) if head is None else (f"head {1 + head}", weights[head])
     return attention_strips(
         sources,
@@ -223,7 +222,7 @@ def attention_figure(
         [row],
         tubelet_size,
         query=query,
-        visible_idx=maps.masks.visible_idx[item, 0],
+        visible_idx=maps.masks.visible_idx[0, 0],
         reconstruction=reconstruction,
         frame_seconds=frame_seconds,
     ).still()
@@ -236,11 +235,9 @@ def true_words(true: TruePlace) -> str:
     return f"Dashed: where the source has it, by true depth; {true.seen:.0%} of it is in sight there."
 
 
-def relative_to_uniform(
-    maps: CrossAttentionMaps, query: int, grid: Size3, *, item: int = 0
-) -> Float[np.ndarray, "heads s t h w"]:
+def relative_to_uniform(maps: CrossAttentionMaps, query: int, grid: Size3) -> Float[np.ndarray, "heads s t h w"]:
     """The attention of one target token over the sources: 1 is what a query that does not care gives each token."""
-    weights = maps.over_source()[item, :, query] * maps.weights.shape[-1]
+    weights = maps.over_source()[0, :, query] * maps.weights.shape[-1]
     return weights.reshape(len(weights), -1, *grid).cpu().numpy()
 
 
@@ -271,7 +268,7 @@ _ATTENTION_NOTE = (
 def _attention_rows(
     clips: Shaped[Tensor, "s c t h w"], rows: Sequence[Row], tubelet_size: Size3, further: Sequence[Mark] = ()
 ) -> tuple[list[Strip], float, str]:
-    """A strip for each row and clip, the end of their common scale, and the largest weights in words."""
+    """A strip for each row and clip, the end of their common scale, and the largest weights as text."""
     high = scale_end([weights for _, weights in rows])
     made, peaks = [], []
     for label, weights in rows:
@@ -284,5 +281,5 @@ def _attention_rows(
     return made, high, f"{few} times the uniform weight" + (" (row by row)" if 1 < len(peaks) <= 4 else "")
 
 
-def _lines(*words: str) -> str:
-    return "\n".join(word for word in words if word)
+def _lines(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)

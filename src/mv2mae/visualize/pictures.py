@@ -17,12 +17,11 @@ from mv2mae.config.pictures import PICTURES, Choice, PictureConfig
 from mv2mae.errors import InputError
 from mv2mae.model.attention_maps import CrossAttentionMaps, cross_attention_layers, encoder_attention_maps
 from mv2mae.model.encoder import Encoder
-from mv2mae.model.motion import motion_energy, solve_temperature
+from mv2mae.model.motion import most_moving_token, motion_energy, solve_temperature
 from mv2mae.model.pictures import Statistics
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import Size3
 from mv2mae.synthetic.views import View
-from mv2mae.visualize.attention import most_moving_masked_token
 from mv2mae.visualize.correspondences import Correspondences
 from mv2mae.visualize.figures import (
     attention_strips,
@@ -167,7 +166,7 @@ class _Looking:
         if self.subject.model is not None:
             masks = self.subject.model.draw_masks(1, 1, torch.device("cpu"), torch.tensor([self.config.seed]))
             candidates = masks.masked_idx[0, 0]
-        return most_moving_masked_token(self.target, candidates, self.size)
+        return most_moving_token(self.target, candidates, self.size)
 
     def motion(self) -> Iterator[Drawn]:
         config = self.subject.config
@@ -175,10 +174,8 @@ class _Looking:
         has_own = config.motion_temperature is not None or config.effective_tokens is not None
         own = temperatures[2] if has_own else None
         shown: list[float | None] = [*temperatures] if has_own else [*temperatures, None]
-        yield "motion", motion_strips(
-            self.target, self.size, shown,
-            own=own, scale=config.motion_scale, frame_seconds=self.views.frame_seconds,
-        )  # fmt: skip
+        seconds, scale = self.views.frame_seconds, config.motion_scale
+        yield "motion", motion_strips(self.target, self.size, shown, own=own, scale=scale, frame_seconds=seconds)
 
     def reconstructions(self) -> Iterator[Drawn]:
         every = list(self._sources()) or [0]

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic.config import SynthConfig
 from mv2mae.synthetic.encode import room_on_disk
+from mv2mae.synthetic.plan import SynthPlan
 from mv2mae.synthetic.preview import one_of_each, tiles
 
 _MOST_COLUMNS = 12
@@ -20,7 +20,7 @@ _LABEL_WIDTH, _HEAD_HEIGHT = 96, 18  # pixels of the sheet's margins
 _DPI = 100
 
 
-def preview(path: str | Path, config: SynthConfig) -> Path:
+def preview(path: str | Path, config: SynthPlan) -> Path:
     """Writes a picture with each action once: labelled rows; views side by side at up to three moments.
 
     People and rooms change from row to row; all of them belong to the data set. Of many cameras some are shown.
@@ -28,7 +28,6 @@ def preview(path: str | Path, config: SynthConfig) -> Path:
     Raises:
         InputError: the name ends in something else than .jpg, .webp or .png, or the disk is full.
     """
-    path = Path(path)
     path = Path(path)
     if path.suffix not in _ENDINGS:
         raise InputError(f"preview={path}; give a file that ends in .jpg, .webp or .png (ten times as large)")

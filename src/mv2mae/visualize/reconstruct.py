@@ -77,7 +77,7 @@ def reconstruct(
         source: the other view of the same moment; None = there is none, and only the self-view is made.
         seed: of the masks.
         wrong_source: a clip of another performance or moment. A model that uses its source does worse with it.
-        wrong_kind: which of them, in words.
+        wrong_kind: which of them, as text.
         statistics: what the predictions are shown with; see the module's head.
         cameras: of target and source, where they are known (`model.cameras`).
 

@@ -23,6 +23,7 @@ from mv2mae.visualize.style import (
     MARK,
     Bar,
     FrameRow,
+    bare,
     chosen_times,
     colour_bar,
     frame_grid,
@@ -30,6 +31,7 @@ from mv2mae.visualize.style import (
     frames_at,
     note_lines,
     overlaid,
+    write_note,
 )
 
 MOVING_DPI = 110
@@ -106,39 +108,38 @@ class Strips:
             yield rendered(canvas)
 
     def _stage(self) -> tuple[Figure, list[Axes], Text]:
-        """An empty figure: a place for each strip, its words above it, the note below, a title for the moment."""
+        """An empty figure: a place for each strip, its text above it, the note below, a title for the moment."""
         columns = min(self.columns, len(self.rows))
         lines = -(-len(self.rows) // columns)
         height, width = self.rows[0].frames.shape[1:3]
-        detail = [row.detail.count("\n") + bool(row.detail) for row in self.rows]
-        words = [_TEXT * (1.3 + max(detail[line * columns : (line + 1) * columns])) for line in range(lines)]
+        counts = [row.detail.count("\n") + bool(row.detail) for row in self.rows]
+        texts = [_TEXT * (1.3 + max(counts[line * columns : (line + 1) * columns])) for line in range(lines)]
         cell_height = _CELL * height / width
         full_width = max(columns * (_CELL + _GAP) + _GAP, 5.0)
         note = note_lines(self.note, full_width, bar=self.bar is not None)
         foot = max(0.1 + 0.16 * len(note), 0.68 if self.bar else 0.0) + 0.08
-        full_height = _HEAD + lines * (cell_height + _GAP) + sum(words) + foot
+        full_height = _HEAD + lines * (cell_height + _GAP) + sum(texts) + foot
         figure = Figure(figsize=(full_width, full_height), dpi=MOVING_DPI)
         left = (full_width - columns * (_CELL + _GAP) + _GAP) / 2
         axes = []
         for i, row in enumerate(self.rows):
             line, column = divmod(i, columns)
-            x, above = left + column * (_CELL + _GAP), line * (cell_height + _GAP) + sum(words[:line])
+            x, above = left + column * (_CELL + _GAP), line * (cell_height + _GAP) + sum(texts[:line])
             top = full_height - _HEAD - above
-            figure.text(x / full_width, (top - 0.02) / full_height, row.label, fontsize=9.5, weight="bold", va="top")
-            figure.text(x / full_width, (top - 1.15 * _TEXT) / full_height, row.detail, fontsize=7.5, va="top",
-                        color="#444", linespacing=1.2)  # fmt: skip
+            name, detail = (top - 0.02) / full_height, (top - 1.15 * _TEXT) / full_height
+            figure.text(x / full_width, name, row.label, fontsize=9.5, weight="bold", va="top")
+            figure.text(x / full_width, detail, row.detail, fontsize=7.5, va="top", color="#444", linespacing=1.2)
             box = (
                 x / full_width,
-                (top - words[line] - cell_height) / full_height,
+                (top - texts[line] - cell_height) / full_height,
                 _CELL / full_width,
                 cell_height / full_height,
             )
             axis = figure.add_axes(box)
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
+            bare(axis)
             axes.append(axis)
         if note:
-            figure.text(0.08 / full_width, 0.08 / full_height, "\n".join(note), fontsize=8, va="bottom", color="#444")
+            write_note(figure, note)
         if self.bar is not None:
             colour_bar(figure, self.bar)
         title = figure.text(0.5, 1 - 0.1 / full_height, "", fontsize=9.5, ha="center", va="top")

@@ -46,6 +46,8 @@ STYLE: dict[Any, Any] = {
 }
 """Settings under which charts are made: `with styled(): ...`."""
 
+WHISKERS: dict[str, Any] = {"ecolor": "#222", "elinewidth": 1.2, "capsize": 3}
+"""How intervals are drawn upon bars."""
 MOST_MOMENTS = 8
 """Side by side in a still picture."""
 _MAX_CELL, _LABEL, _GAP, _HEAD, _EDGE, _WIDTH, _MIN_WIDTH = 1.35, 1.5, 0.04, 0.26, 0.06, 10.3, 7.0
@@ -85,6 +87,18 @@ class FrameGrid:
 def short_name(run: str) -> str:
     """The last two parts of a run's path, which say enough above a picture."""
     return "/".join(run.rstrip("/").split("/")[-2:])
+
+
+def bare(axis: Axes) -> None:
+    """Axes of a picture: without ticks and frame."""
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def write_note(figure: Figure, lines: Sequence[str], left: float = 0.08) -> None:
+    """The lines of a note at the foot of a figure, so many inches from its edge."""
+    width, height = figure.get_size_inches()
+    figure.text(left / width, 0.08 / height, "\n".join(lines), fontsize=8, va="bottom", color="#444")
 
 
 def colour_bar(figure: Figure, bar: Bar) -> None:
@@ -132,15 +146,14 @@ def frame_grid(rows: Sequence[FrameRow], titles: Sequence[str], *, note: str = "
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8, pad=3)
     if lines:
-        figure.text(0.08 / figure_width, 0.08 / figure_height, "\n".join(lines), fontsize=8, va="bottom", color="#444")
+        write_note(figure, lines)
     return FrameGrid(figure, axes)
 
 
 def _picture(figure: Figure, box: tuple[float, float, float, float], frame: np.ndarray) -> Axes:
     axis = figure.add_axes(box)
     axis.imshow(frame, interpolation="nearest", aspect="auto")
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
+    bare(axis)
     return axis
 
 

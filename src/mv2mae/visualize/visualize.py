@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import Progress
 
-from mv2mae.config import ModelConfig
-from mv2mae.config.pictures import PictureConfig
+from mv2mae.config import ModelConfig, PictureConfig
 from mv2mae.data.calibration import read_calibration, told_cameras
 from mv2mae.data.cameras import Cameras
 from mv2mae.errors import InputError

@@ -20,7 +20,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
         {"path": str(film(folder, g, v)), "group": f"g{g}", "view": v, "frames": NUM, "width": 64, "height": 48}
         for g in (1, 2)
         for v in (1, 2, 3)
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

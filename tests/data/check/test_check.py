@@ -162,13 +162,23 @@ def test_views_on_clocks_of_their_own_may_differ_in_length(takes: pd.DataFrame, 
 def test_copies_are_found_by_their_bytes_and_by_their_pictures(takes: pd.DataFrame, tmp_path: Path) -> None:
     shutil.copy(takes["path"][0], takes["path"][4])
     film(tmp_path, 1, 3, faststart=True)  # other bytes, the same pictures; stays itself
-    write_video(Path(takes["path"][5]), even_times(NUM, FPS), shown=[t + 0.5 for t in even_times(NUM, FPS)],
-                image=scene(1, 3), gop=30)  # fmt: skip
+    write_video(
+        Path(takes["path"][5]),
+        even_times(NUM, FPS),
+        shown=[t + 0.5 for t in even_times(NUM, FPS)],
+        image=scene(1, 3),
+        gop=30,
+    )
     report = check(takes, sync=False)
     assert kinds(report) == {(4, "same_file"), (5, "same_pictures")}
     assert takes["path"][0] in report.findings[0].found
-    write_video(Path(takes["path"][1]), even_times(NUM, FPS), shown=[t + 0.5 for t in even_times(NUM, FPS)],
-                image=scene(1, 1), gop=30)  # fmt: skip
+    write_video(
+        Path(takes["path"][1]),
+        even_times(NUM, FPS),
+        shown=[t + 0.5 for t in even_times(NUM, FPS)],
+        image=scene(1, 1),
+        gop=30,
+    )
     assert (1, "same_view") in kinds(check(takes, sync=False))
 
 

@@ -80,9 +80,13 @@ def test_labels_are_tasks(version, sets, tmp_path):
     frame = indexed(sets[version], tmp_path / "m.parquet")
     by_group = frame.groupby("group")["label"].first().to_dict()
     assert by_group == {
-        "cubes/ep000000": 0, "cubes/ep000001": 1, "cubes/ep000002": 0, "cubes/ep000003": 1,
-        "cubes/ep000004/0": 0, "cubes/ep000004/1": 1,
-    }  # fmt: skip
+        "cubes/ep000000": 0,
+        "cubes/ep000001": 1,
+        "cubes/ep000002": 0,
+        "cubes/ep000003": 1,
+        "cubes/ep000004/0": 0,
+        "cubes/ep000004/1": 1,
+    }
     assert read_class_names(tmp_path / "m.parquet") == dict(enumerate(TASKS))
     assert len(select(frame, split="lerobot/episodes", part="test")) == 4
     assert len(select(frame, split="lerobot/episodes")) == 8
@@ -240,8 +244,9 @@ def test_from_robot_data_to_predicted_tasks(sets, tmp_path):
     found, broken = load_classifier(run).predict_each(rows, EvalConfig(num_clips=1, num_crops=1), progress=False)
     assert not broken
     assert [(p.name, p.classes, len(p.files)) for p in found] == [
-        ("cubes/ep000004/0", list(TASKS), 2), ("cubes/ep000004/1", list(TASKS), 2),
-    ]  # fmt: skip
+        ("cubes/ep000004/0", list(TASKS), 2),
+        ("cubes/ep000004/1", list(TASKS), 2),
+    ]
 
 
 def test_a_name_on_the_hub_is_fetched_beside_the_manifest(sets, tmp_path, monkeypatch):

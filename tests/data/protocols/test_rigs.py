@@ -18,10 +18,15 @@ from mv2mae.errors import InputError
 TAKE = "takes/upenn_0721_Dance_3_2/frame_aligned_videos"
 RECORDING = "recordings/nusar-2021_action_both_9011-a01_9011_user_id_2021-02-01_153724"
 TAKES = [
-    {"take_name": "upenn_0721_Dance_3_2", "take_uid": "x", "parent_task_name": "Dance", "participant_uid": 323,
-     "capture_uid": "c1"},
+    {
+        "take_name": "upenn_0721_Dance_3_2",
+        "take_uid": "x",
+        "parent_task_name": "Dance",
+        "participant_uid": 323,
+        "capture_uid": "c1",
+    },
     {"take_name": "fair_cooking_05_4", "parent_task_name": "Cooking", "participant_uid": 38, "capture_uid": "c2"},
-]  # fmt: skip
+]
 
 
 def touch(root: Path, *names: str) -> None:

@@ -26,7 +26,7 @@ from mv2mae.data.manifest import (
 )
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.errors import InputError
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 
 def check_manifest(

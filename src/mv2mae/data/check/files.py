@@ -9,7 +9,7 @@ import pandas as pd
 
 from mv2mae.data.check.report import Finding
 from mv2mae.data.check.scan import TAIL_SECONDS, Scan
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 _VARIABLE_SHARE = 0.05
 """With more irregular intervals than this share, a rate is variable; with fewer, frames are missing."""

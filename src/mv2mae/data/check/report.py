@@ -14,7 +14,7 @@ from rich.text import Text
 
 from mv2mae.data.check.sync import Offset
 from mv2mae.files import write_json
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 Severity = Literal["error", "warning"]
 

@@ -27,7 +27,7 @@ from mv2mae.data.protocols import (
 )
 from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split, list_folder
 from mv2mae.errors import InputError
-from mv2mae.wording import listed
+from mv2mae.text import listed
 
 __all__ = ["PROTOCOLS", "Indexed", "Listing", "Protocol", "Split", "build_index", "published_size", "select"]
 

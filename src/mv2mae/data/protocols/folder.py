@@ -21,7 +21,7 @@ from mv2mae.data.manifest import check_columns, make_frame, read_table
 from mv2mae.data.protocols.base import Indexed, Listing, Protocol, instance
 from mv2mae.data.video import VideoError, is_there
 from mv2mae.errors import InputError
-from mv2mae.wording import listed
+from mv2mae.text import listed
 
 PLACEHOLDERS = ("group", "view", "label", "subject", "setup")
 FRAME = "frame"

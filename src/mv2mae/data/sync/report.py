@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mv2mae.data.sync.place import Pair, Place
 from mv2mae.files import write_json
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 
 @dataclass(frozen=True)

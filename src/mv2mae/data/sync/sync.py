@@ -32,7 +32,7 @@ from mv2mae.data.video import VideoError, VideoInfo, probe
 from mv2mae.data.windows import Span, shared_clock, video_span
 from mv2mae.errors import InputError
 from mv2mae.files import make_writable
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 UNTOLD = ("mark", "keep", "drop")
 """What becomes of views whose place in time cannot be told."""

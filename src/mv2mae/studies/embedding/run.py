@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mv2mae.config import FeatureConfig, VideosConfig
-from mv2mae.config.pictures import PictureConfig
+from mv2mae.config import FeatureConfig, PictureConfig, VideosConfig
 from mv2mae.data.labels import class_names
 from mv2mae.errors import InputError
 from mv2mae.studies.embedding.figure import check_package, embedding_figure

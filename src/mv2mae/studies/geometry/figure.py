@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mv2mae.studies.geometry.results import GeometryResult, LookerResult, Mean
-from mv2mae.visualize.style import COLOURS, short_name, styled
+from mv2mae.visualize.style import COLOURS, WHISKERS, short_name, styled
 
 _LOOKS: dict[tuple[str, str], dict[str, Any]] = {
     ("model", "best head"): {"color": COLOURS[0], "marker": "o", "ls": "-"},
@@ -103,8 +103,9 @@ def _by_block(axis: Axes, result: GeometryResult, shown: Mapping[tuple[str, str]
         spots, values = [block + shift for block in means], [mean.drawn for mean in means.values()]
         axis.errorbar(spots, values, yerr=_error(list(means.values())), ms=5, lw=1.4, capsize=3, **style)
         heads = [head for head in result.heads if head.looker == name]
-        axis.scatter([head.block + 2.2 * shift for head in heads], [head.part_hit.drawn for head in heads],
-                     s=26, facecolors="none", edgecolors=style["color"], marker=style["marker"], lw=1)  # fmt: skip
+        spots, values = [head.block + 2.2 * shift for head in heads], [head.part_hit.drawn for head in heads]
+        hollow = {"facecolors": "none", "edgecolors": style["color"], "marker": style["marker"]}
+        axis.scatter(spots, values, s=26, lw=1, **hollow)
     for name in ("uniform", "on the person"):
         style = _LOOKS[name, ""]
         axis.axhline(shown[name, ""].overall.part_hit.drawn, color=style["color"], ls=style["ls"], lw=1.4)
@@ -119,9 +120,9 @@ def _by_part(axis: Axes, shown: Mapping[tuple[str, str], LookerResult]) -> None:
     names = list(next(iter(shown.values())).by_part)
     for shift, name in ((-_WIDTH / 2, "model"), (_WIDTH / 2, "untrained")):
         found = [shown[name, "best head"].by_part[part].part_hit for part in names]
-        values = [mean.drawn for mean in found]
-        axis.bar(np.arange(len(names)) + shift, values, _WIDTH, color=_LOOKS[name, "best head"]["color"], alpha=0.85,
-                 yerr=_error(found), error_kw={"ecolor": "#222", "elinewidth": 1.2, "capsize": 3})  # fmt: skip
+        spots, values = np.arange(len(names)) + shift, [mean.drawn for mean in found]
+        colour = _LOOKS[name, "best head"]["color"]
+        axis.bar(spots, values, _WIDTH, color=colour, alpha=0.85, yerr=_error(found), error_kw=WHISKERS)
     for name in ("uniform", "on the person"):
         style = _LOOKS[name, ""]
         for spot, part in enumerate(names):

@@ -16,7 +16,7 @@ _SHOWN = {
     ("same place", ""): "the same place in the frame",
     ("true place", ""): "the true place",
 }
-"""What looks, of geometry.json -> in words."""
+"""What looks, of geometry.json -> as text."""
 
 
 def geometry_section(result: GeometryResult) -> Section:

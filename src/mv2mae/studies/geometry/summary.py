@@ -39,8 +39,8 @@ from mv2mae.studies.geometry.results import (
     Summary,
 )
 from mv2mae.synthetic.views import BODY
+from mv2mae.text import counted
 from mv2mae.weights import read_weights
-from mv2mae.wording import counted
 
 BEST, MEAN = "best head", "mean of heads"
 GEOMETRY_NAME = "geometry.json"

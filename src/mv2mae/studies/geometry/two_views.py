@@ -14,13 +14,13 @@ from torch import Tensor
 
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
-from mv2mae.synthetic.config import Group, SynthConfig
 from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
+from mv2mae.synthetic.plan import Group, SynthPlan
 from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.stage import Stage
 from mv2mae.synthetic.views import BODY, TRUTH, View, seen_from, view_of
 
-_DRAWN = 9  # entry of the seed, beside those of `synthetic.config`
+_DRAWN = 9  # entry of the seed, beside those of `synthetic.plan`
 
 
 class TwoViews(NamedTuple):
@@ -30,17 +30,7 @@ class TwoViews(NamedTuple):
     angle: float
 
 
-def draw_two_views(config: SynthConfig, number: int) -> TwoViews:
-    """Performance `number` (from 0), in a room of its own, before two of its cameras; all follows from the seed.
-
-    Raises:
-        InputError: the preset has fewer than two cameras.
-    """
-    (pair,) = draw_pairs(config, number)
-    return pair
-
-
-def draw_pairs(config: SynthConfig, number: int) -> list[TwoViews]:
+def draw_pairs(config: SynthPlan, number: int) -> list[TwoViews]:
     """Performance `number` (from 0), in a room of its own, before two of its cameras, or, where free cameras stand at
     given azimuths, before the first camera and each of the others.
 

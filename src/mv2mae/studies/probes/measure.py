@@ -25,7 +25,7 @@ from mv2mae.model.knn import knn_scores
 from mv2mae.studies.features import UNTRAINED, Features, FrozenEncoder, extract_features, frozen_encoder, num_bytes
 from mv2mae.studies.probes.heads import Labelled, attentive_logits, fit_attentive, fit_linear
 from mv2mae.studies.probes.results import ProbeResult, ProbeScore
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 PROBE_NAME = "probe.json"
 

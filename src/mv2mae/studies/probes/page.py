@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mv2mae.evaluate.tables import span
 from mv2mae.studies.probes.results import ProbeResult
+from mv2mae.text import counted
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure
 from mv2mae.visualize.report import Cell, ReportFigure, Section, Table
-from mv2mae.wording import counted
 
 _MOST_LINES = 3
 

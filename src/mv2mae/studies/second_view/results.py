@@ -56,7 +56,7 @@ class SecondViewResult(Result):
 
     weights: str
     on: str
-    """Of what, in words."""
+    """Of what, as text."""
     known_cameras: bool
     trained_on: Any
     """What the weights say of the rows that they were trained on."""

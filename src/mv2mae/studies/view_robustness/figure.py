@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from mv2mae.studies.view_robustness.results import AngleShare, EncoderRobustness, GalleryRetrieval, RobustnessResult
-from mv2mae.visualize.style import COLOURS, short_name, styled
+from mv2mae.visualize.style import COLOURS, WHISKERS, short_name, styled
 
 _MOST_NUMBERS = 10
 """With more views than that, numbers in the cells would overlap."""
@@ -72,7 +72,8 @@ def _angles(axis: Axes, result: RobustnessResult, colours: Mapping[str, str]) ->
     if any(found.accuracy_by_angle for found in encoders.values()):
         for name, found in encoders.items():
             _line(axis, found.accuracy_by_angle, colours[name])
-        axis.set(xlabel="degrees between the cameras of training and test", xticks=_angle_ticks(encoders))
+        ticks = sorted({point.angle for found in encoders.values() for point in found.accuracy_by_angle})
+        axis.set(xlabel="degrees between the cameras of training and test", xticks=ticks)
     else:
         for shift, (name, found) in _side_by_side(encoders):
             _bars(axis, shift, [_mean_cell(found, same) for same in (True, False)], colours[name])
@@ -82,15 +83,11 @@ def _angles(axis: Axes, result: RobustnessResult, colours: Mapping[str, str]) ->
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def _angle_ticks(encoders: Mapping[str, EncoderRobustness]) -> list[float]:
-    return sorted({point.angle for found in encoders.values() for point in found.accuracy_by_angle})
-
-
 def _line(axis: Axes, points: Sequence[AngleShare], colour: str) -> None:
     angles, values = [point.angle for point in points], [point.value for point in points]
     low, high = zip(*(point.interval for point in points), strict=True)
-    axis.errorbar(angles, values, yerr=[np.subtract(values, low), np.subtract(high, values)], color=colour, marker="o",
-                  ms=4, capsize=3, lw=1.4)  # fmt: skip
+    reach = [np.subtract(values, low), np.subtract(high, values)]
+    axis.errorbar(angles, values, yerr=reach, color=colour, marker="o", ms=4, capsize=3, lw=1.4)
 
 
 def _mean_cell(found: EncoderRobustness, same: bool) -> tuple[float, float, float]:
@@ -110,8 +107,7 @@ def _bars(axis: Axes, shift: float, values: list[tuple[float, float, float]], co
     heights, down, up = zip(*values, strict=True)
     spots = np.arange(len(values)) + shift
     error = [down, up] if any(down) or any(up) else None
-    axis.bar(spots, heights, _WIDTH, color=colour, alpha=0.85, yerr=error,
-             error_kw={"ecolor": "#222", "elinewidth": 1.2, "capsize": 3})  # fmt: skip
+    axis.bar(spots, heights, _WIDTH, color=colour, alpha=0.85, yerr=error, error_kw=WHISKERS)
     axis.grid(axis="x", visible=False)
 
 

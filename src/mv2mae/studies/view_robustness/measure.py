@@ -39,7 +39,7 @@ from mv2mae.studies.view_robustness.results import (
 )
 from mv2mae.studies.view_robustness.trained_views import manifest_file, views_of_training
 from mv2mae.synthetic.world.cameras import read_cameras
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 
 def rows_of_all_views(data: VideosConfig) -> LabelledRows:

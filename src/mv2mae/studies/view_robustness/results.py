@@ -100,7 +100,7 @@ class RobustnessResult(Result):
     views: tuple[str, ...]
     """Of the test performances."""
     views_of_training: tuple[str, ...]
-    """Views of this manifest that the encoder was trained on; and what of its training is not known, in words."""
+    """Views of this manifest that the encoder was trained on; and what of its training is not known, as text."""
     unknown_training: tuple[str, ...]
     train_performances: int
     test_performances: int

@@ -20,7 +20,7 @@ from mv2mae.studies.view_robustness.results import (
     RobustnessResult,
     Share,
 )
-from mv2mae.wording import counted
+from mv2mae.text import counted
 
 MEASURES = {"recall_at_1": "recall@1", "map": "mAP"}
 _VIEWS_ACROSS = 4

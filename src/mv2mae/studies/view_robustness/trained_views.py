@@ -21,7 +21,7 @@ def views_of_training(source: str | Path, data: VideosConfig) -> tuple[list[str]
     """Views of this manifest that an encoder was trained on, in its last training and in those that it started from.
 
     Returns:
-        the views, and what of its training no configuration tells, in words; nothing if they are all.
+        the views, and what of its training no configuration tells, as text; nothing if they are all.
     """
     frame = read_manifest(data.manifest)
     views: set[Any] = set()

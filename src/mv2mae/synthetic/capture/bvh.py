@@ -107,7 +107,7 @@ def _text(path: Path) -> str:
 
 
 def _sections(path: Path, text: str) -> tuple[list[str], str]:
-    """The lines of the hierarchy (braces on lines of their own), and what follows the word MOTION."""
+    """The lines of the hierarchy (braces on lines of their own), and what follows the keyword MOTION."""
     found = re.search(r"^\s*MOTION\s*$", text, re.IGNORECASE | re.MULTILINE)
     if found is None:
         raise InputError(f"{path} has no MOTION section; it is cut off or holds a skeleton only")
@@ -136,21 +136,21 @@ class _Hierarchy:
         return InputError(f"{self.path}: {reason}; the file is damaged: export it again")
 
     def read(self, line: str) -> None:
-        word, _, rest = line.partition(" ")
-        word = word.upper()
-        if word in ("ROOT", "JOINT"):
-            self.begin(rest or f"joint {len(self.names)}", is_root=word == "ROOT")
-        elif word == "END":
+        keyword, _, rest = line.partition(" ")
+        keyword = keyword.upper()
+        if keyword in ("ROOT", "JOINT"):
+            self.begin(rest or f"joint {len(self.names)}", is_root=keyword == "ROOT")
+        elif keyword == "END":
             self.begin(f"{self.names[self.open[-1]]} end" if self.open else "end", is_root=False)
-        elif word == "}":
+        elif keyword == "}":
             if not self.open:
                 raise self.fail("a brace is closed that was not opened")
             self.open.pop()
-        elif word == "OFFSET":
+        elif keyword == "OFFSET":
             self.offsets[self.current(line)] = self.offset(rest)
-        elif word == "CHANNELS":
+        elif keyword == "CHANNELS":
             self.add_channels(self.current(line), rest.split())
-        elif word != "{":
+        elif keyword != "{":
             raise self.fail(f"{line[:60]!r} is not expected in the hierarchy")
 
     def begin(self, name: str, *, is_root: bool) -> None:
@@ -172,19 +172,19 @@ class _Hierarchy:
 
     def offset(self, text: str) -> tuple[float, ...]:
         try:
-            numbers = tuple(float(word) for word in text.split())
+            numbers = tuple(float(field) for field in text.split())
         except ValueError:
             numbers = ()
         if len(numbers) != 3 or not np.isfinite(numbers).all():
             raise self.fail(f"OFFSET {text!r} of joint {self.names[self.open[-1]]!r} is not three numbers")
         return numbers
 
-    def add_channels(self, joint: int, words: list[str]) -> None:
-        found = [_CHANNEL.fullmatch(word) for word in words[1:]]
+    def add_channels(self, joint: int, fields: list[str]) -> None:
+        found = [_CHANNEL.fullmatch(field) for field in fields[1:]]
         kinds = [(m[2].lower(), "xyz".index(m[1].lower())) for m in found if m]
-        if not words or words[0] != str(len(words) - 1) or len(kinds) < len(found) or len(set(kinds)) < len(kinds):
+        if not fields or fields[0] != str(len(fields) - 1) or len(kinds) < len(found) or len(set(kinds)) < len(kinds):
             raise self.fail(
-                f"CHANNELS {' '.join(words)!r} of joint {self.names[joint]!r} is not understood "
+                f"CHANNELS {' '.join(fields)!r} of joint {self.names[joint]!r} is not understood "
                 "(expected a count, then as many of Xposition ... Zrotation)"
             )
         self.channels += [(joint, kind, axis) for kind, axis in kinds]
@@ -200,7 +200,7 @@ class _Hierarchy:
 
 
 def _motion_head(path: Path, text: str) -> tuple[int, float, list[str]]:
-    """Number of frames announced, seconds a frame, and the words that follow."""
+    """Number of frames announced, seconds a frame, and the fields that follow."""
     found = _FRAMES.match(text)
     if found is None:
         raise InputError(f"{path}: MOTION is not followed by 'Frames: N' and 'Frame Time: SECONDS'; export it again")
@@ -215,17 +215,17 @@ def _motion_head(path: Path, text: str) -> tuple[int, float, list[str]]:
     return frames, frame_s, text[found.end() :].split()
 
 
-def _values(path: Path, words: list[str], frames: int, channels: int) -> np.ndarray:
+def _values(path: Path, fields: list[str], frames: int, channels: int) -> np.ndarray:
     """The channel values [t, c]."""
-    found, rest = divmod(len(words), channels)
+    found, rest = divmod(len(fields), channels)
     # Some programs do not count the rest pose with which they begin: one whole row more is no damage.
     if rest or found not in (frames, frames + 1):
         raise InputError(
-            f"{path} announces {frames} frames of {channels} numbers, but holds {len(words)} numbers "
-            f"({len(words) / channels:.4g} frames); it is cut off or damaged: export it again"
+            f"{path} announces {frames} frames of {channels} numbers, but holds {len(fields)} numbers "
+            f"({len(fields) / channels:.4g} frames); it is cut off or damaged: export it again"
         )
     try:
-        values = np.array(words, float).reshape(found, channels)
+        values = np.array(fields, float).reshape(found, channels)
     except ValueError as error:
         raise InputError(f"{path}: {error} among the frames; export it again") from None
     if not np.isfinite(values).all():

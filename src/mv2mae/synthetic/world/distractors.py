@@ -15,7 +15,7 @@ from mv2mae.synthetic.people.targets import Motion
 from mv2mae.synthetic.rotations import rotation
 from mv2mae.synthetic.world.cameras import Camera
 from mv2mae.synthetic.world.mesh import PARTS, Model, Mover, vertex_areas
-from mv2mae.synthetic.world.rooms import CEILING, Room
+from mv2mae.synthetic.world.rooms import CEILING, Room, against_wall
 from mv2mae.synthetic.world.solids import Solid, ball, cuboid, drum
 
 _COLOURS = np.array(
@@ -99,17 +99,9 @@ class _Scene:
         return met + crossed
 
     def wall(self, width: float) -> tuple[np.ndarray, float]:
-        """A place [2] on a wall that some camera sees, for something of this width, and the yaw by which something
-        whose back is +y stands against it.
-        """
+        """A place [2] on a wall that some camera sees, for something of this width, and its yaw (`against_wall`)."""
         camera = self.cameras[int(self.rng.integers(len(self.cameras)))]
-        angle = np.radians(camera.azimuth + 180 + self.rng.normal(0, 20))
-        way, walls = np.array([-np.sin(angle), np.cos(angle)]), self.room.walls
-        reach = [walls[2 * a + (way[a] > 0)] / max(abs(way[a]), 1e-6) for a in range(2)]
-        axis = int(reach[1] < reach[0])
-        at, other, sign = way * reach[axis], 1 - axis, float(np.sign(way[axis]))
-        at[other] = np.clip(at[other], -walls[2 * other] + width / 2, walls[2 * other + 1] - width / 2)
-        return at, -sign * np.pi / 2 if axis == 0 else (0.0 if sign > 0 else np.pi)
+        return against_wall(np.radians(camera.azimuth + 180 + self.rng.normal(0, 20)), self.room.walls, width)
 
     def still(self, joints: int) -> tuple[np.ndarray, np.ndarray]:
         """No rotation [t, j, 3, 3], no displacement [t, j, 3]."""

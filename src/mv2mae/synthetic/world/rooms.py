@@ -177,7 +177,7 @@ def _furnish(
             piece = draw_piece(rng, str(rng.choice(_BEHIND)))
             camera = cameras[int(rng.integers(len(cameras)))]
             angle = np.radians(camera.azimuth + 180 + rng.normal(0, 32))
-            at, yaw = _against_wall(angle, piece, walls)
+            at, yaw = against_wall(angle, walls, piece.size[0] + 0.1, piece.size[1] / 2 + 0.03)
             if rng.random() < 0.25:
                 at = at * rng.uniform(0.7, 0.95)
                 yaw += float(rng.normal(0, 0.2))
@@ -205,17 +205,18 @@ def _stand_between(rng: np.random.Generator, work: _Furnisher) -> None:
             return
 
 
-def _against_wall(angle: float, piece: Piece, walls: tuple[float, ...]) -> tuple[np.ndarray, float]:
-    """The place [2] with its back to the wall that lies in this direction, and the yaw that turns it so."""
+def against_wall(angle: float, walls: tuple[float, ...], width: float, before: float = 0.0) -> tuple[np.ndarray, float]:
+    """The place [2] of something of this width with its back (+y) to the wall that lies in this direction, so many
+    metres before it, and the yaw that turns it so.
+    """
     direction = np.array([-np.sin(angle), np.cos(angle)])
     reach = [walls[2 * a + (direction[a] > 0)] / max(abs(direction[a]), 1e-6) for a in range(2)]
     axis = int(reach[1] < reach[0])
     at = direction * reach[axis]
     sign = 1.0 if direction[axis] > 0 else -1.0
-    at[axis] -= sign * (piece.size[1] / 2 + 0.03)
+    at[axis] -= sign * before
     other = 1 - axis
-    room = piece.size[0] / 2 + 0.05
-    at[other] = np.clip(at[other], -walls[2 * other] + room, walls[2 * other + 1] - room)
+    at[other] = np.clip(at[other], -walls[2 * other] + width / 2, walls[2 * other + 1] - width / 2)
     yaw = -sign * np.pi / 2 if axis == 0 else (0.0 if sign > 0 else np.pi)
     return at, yaw
 

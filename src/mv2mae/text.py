@@ -1,4 +1,4 @@
-"""How numbers and names are put into words."""
+"""Counts and lists of names as text."""
 
 from __future__ import annotations
 
