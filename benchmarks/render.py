@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from mv2mae.synthetic import SynthPlan
+from mv2mae.synthetic import SyntheticSet
+from mv2mae.synthetic.data_set import Group
 from mv2mae.synthetic.difficulty import DIFFICULTIES
 from mv2mae.synthetic.encode import write_video
 from mv2mae.synthetic.generate import build_setup, film_group
 from mv2mae.synthetic.people.performance import animate
-from mv2mae.synthetic.plan import Group
 from mv2mae.synthetic.render.film import Batch, Take, film
 from mv2mae.synthetic.render.stage import MARGIN, SUPERSAMPLE, Stage
 from mv2mae.synthetic.render.truth import TRUTH
@@ -83,7 +83,7 @@ def rate(frames: int, work: Callable[[], object], device: str = "cpu", repeats: 
     return frames / best
 
 
-def takes_of(config: SynthPlan, groups: Sequence[Group], extra: bool = False) -> list[Take]:
+def takes_of(config: SyntheticSet, groups: Sequence[Group], extra: bool = False) -> list[Take]:
     """All views of some performances: the person alone, or with what belongs to the performance."""
     takes = []
     for group in groups:
@@ -97,7 +97,7 @@ def takes_of(config: SynthPlan, groups: Sequence[Group], extra: bool = False) ->
 
 def on_cpu(size: int) -> None:
     """One core: the peer, the renderer, the renderer with ground truth, and all of it with motion and encoding."""
-    config = SynthPlan(size=size, num_frames=64, num_groups=6)
+    config = SyntheticSet(size=size, num_frames=64, num_groups=6)
     group = config.groups()[0]
     takes = takes_of(config, [group])
     stage, person = takes[0].stage, takes[0].movers[0]
@@ -123,7 +123,7 @@ def on_cpu(size: int) -> None:
 def on_cuda(size: int) -> None:
     """Batches of several sizes, of different people in one setup."""
     for count in (8, 32, 96):
-        config = SynthPlan(size=size, num_frames=16, fps=8, num_groups=count)
+        config = SyntheticSet(size=size, num_frames=16, fps=8, num_groups=count)
         takes = takes_of(config, config.groups())
         speed = rate(16 * len(takes), lambda takes=takes: film(takes, device="cuda"), "cuda")  # type: ignore[misc]
         row(size, "cuda", f"film: {len(takes)} takes of 16 frames together", speed)
@@ -179,7 +179,7 @@ _COMPUTING = [
 
 def operations(size: int = 128) -> None:
     """How many operations, and waits for the device, a batch of a GPU's size takes (counted on the CPU)."""
-    config = SynthPlan(size=size, num_frames=4, num_groups=4)
+    config = SyntheticSet(size=size, num_frames=4, num_groups=4)
     takes = takes_of(config, config.groups())
     for chosen in (takes, takes[:3]):
         with profile(activities=[ProfilerActivity.CPU]) as seen:

@@ -29,9 +29,9 @@ from mv2mae.data.check.groups import SURE_GAIN
 from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.scan import scan
 from mv2mae.data.check.sync import Thresholds, estimate_offsets
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.encode import write_video
 from mv2mae.synthetic.generate import generate_frames
-from mv2mae.synthetic.plan import SynthPlan
 
 OFFSETS = (0, 1, 2, 5, 10, 20)
 LOST = (0, 5, 10, 20)
@@ -42,7 +42,7 @@ Group = list[Motion]
 
 def synthetic(difficulty: str, seed: int) -> list[Group]:
     """Motions of the three views of one performance of every action, by way of H.264."""
-    config = SynthPlan(setups=(1, 2, 3, 4), num_frames=NUM_FRAMES, size=96, difficulty=difficulty, seed=seed)
+    config = SyntheticSet(setups=(1, 2, 3, 4), num_frames=NUM_FRAMES, size=96, difficulty=difficulty, seed=seed)
     performances = np.random.default_rng(seed).permutation(np.array(config.groups(), dtype=object))
     chosen = {performance.action: performance for performance in performances}
     groups = []

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mv2mae.synthetic import SynthPlan, generate_frames
+from mv2mae.synthetic import SyntheticSet, generate_frames
 from mv2mae.synthetic.people.actions import ACTIONS
 
 SIZE, NUM_FRAMES, FPS = 64, 16, 7
@@ -33,10 +33,10 @@ def is_test_subject(subject: int) -> bool:
     return subject % 5 in (4, 0)
 
 
-def build_config(args: argparse.Namespace, level: str) -> SynthPlan:
+def build_config(args: argparse.Namespace, level: str) -> SyntheticSet:
     """The performances of one level: people and rooms drawn at random."""
     names = tuple(args.actions.split(",")) if args.actions else tuple(ACTIONS)
-    return SynthPlan(
+    return SyntheticSet(
         actions=names,
         subjects=tuple(range(1, args.subjects + 1)),
         setups=tuple(range(1, args.setups + 1)),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import mv2mae
 from mv2mae.data.indexing import index
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.encode import write_video
 from mv2mae.synthetic.generate import film_group
-from mv2mae.synthetic.plan import SynthPlan
 
 small = {
     "num_frames": 4,
@@ -21,7 +21,7 @@ small = {
     "encoder_heads": 2,
 }
 quick = {"steps": 4, "warmup_steps": 1, "batch_size": 4}
-few = SynthPlan(actions=("wave", "squat"), subjects=(1, 2), setups=(1,), num_frames=24, size=48)
+few = SyntheticSet(actions=("wave", "squat"), subjects=(1, 2), setups=(1,), num_frames=24, size=48)
 
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)

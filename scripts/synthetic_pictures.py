@@ -10,12 +10,12 @@ from matplotlib import colormaps
 from matplotlib.colors import hsv_to_rgb
 from PIL import Image, ImageDraw
 
-from mv2mae.synthetic import Group, SynthPlan, generate_frames
+from mv2mae.synthetic import Group, SyntheticSet, generate_frames
 from mv2mae.synthetic.generate import film_group
 from mv2mae.synthetic.people.actions import ACTIONS
 from mv2mae.synthetic.world.mesh import PARTS
 
-LOOK = SynthPlan(size=128, seed=7)
+LOOK = SyntheticSet(size=128, seed=7)
 GAP = 4
 
 

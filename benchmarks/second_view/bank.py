@@ -14,7 +14,7 @@ from mv2mae.data.calibration import CAMERAS_NAME
 from mv2mae.data.calibration_formats import load_mapping
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.files import write_json
-from mv2mae.synthetic import SynthPlan, generate
+from mv2mae.synthetic import SyntheticSet, generate
 
 TRAIN, TEST = "train", "test"
 _PEOPLE = {TRAIN: tuple(range(11, 41)), TEST: tuple(range(1, 11))}
@@ -34,7 +34,7 @@ def make_bank(folder: Path, name: str, part: str, *, processes: int = 1) -> Path
     """
     rig, size, num_frames, *counts = SETS[name]
     out = folder / f"{name}-{part}"
-    config = SynthPlan(
+    config = SyntheticSet(
         cameras=rig,
         azimuths=ANGLES if rig == "free" else (),
         own_rooms=True,

@@ -23,8 +23,8 @@ from mv2mae.config.model import Masking
 from mv2mae.model.masking import draw_masks
 from mv2mae.model.motion import motion_weights
 from mv2mae.model.tubelets import Size3, normalised_target, tubelets
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.generate import build_setup, film_group
-from mv2mae.synthetic.plan import SynthPlan
 from mv2mae.synthetic.views import TRUTH, View, seen_from, view_of
 
 ANGLES = (0.0, 5.0, 10.0, 20.0, 45.0, 90.0)
@@ -102,7 +102,7 @@ def ceiling(config: CeilingConfig, *, progress: bool = True) -> list[dict[str, A
 
 def _scenes(config: CeilingConfig) -> Iterator[tuple[View, list[View]]]:
     """Target and sources (by `ANGLES`) of each performance, every one in a room of its own."""
-    synth = SynthPlan(
+    synth = SyntheticSet(
         cameras="free",
         azimuths=ANGLES,
         setups=(1,),

@@ -35,9 +35,9 @@ from mv2mae.data.views import PairDataset
 from mv2mae.files import write_json
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.runs import read_log, start_run
-from mv2mae.synthetic import SynthPlan
+from mv2mae.synthetic import SyntheticSet
+from mv2mae.synthetic.data_set import Group
 from mv2mae.synthetic.generate import build_setup, cast_group, make_take, manifest
-from mv2mae.synthetic.plan import Group
 from mv2mae.synthetic.render.film import Take, film
 from mv2mae.train.callbacks import StepCallback
 from mv2mae.train.held_out import HeldOut, held_out_batches
@@ -120,10 +120,10 @@ def main() -> None:
         torch.cuda.empty_cache()
 
 
-def settings(part: str, size: Size) -> SynthPlan:
+def settings(part: str, size: Size) -> SyntheticSet:
     """Who performs, and in whose rooms."""
     people = range(1, 11) if part == "test" else range(11, 41)
-    return SynthPlan(
+    return SyntheticSet(
         cameras="free",
         num_cameras=2 if size is TINY else 6,
         own_rooms=True,
@@ -139,7 +139,7 @@ def settings(part: str, size: Size) -> SynthPlan:
     )
 
 
-def takes_of(task: tuple[SynthPlan, Group]) -> tuple[Group, list[Take]]:
+def takes_of(task: tuple[SyntheticSet, Group]) -> tuple[Group, list[Take]]:
     """A performance up to what needs pixels: its room as each camera sees it empty, and what moves."""
     torch.set_num_threads(1)
     config, group = task
@@ -164,7 +164,7 @@ def draw(
     pool = get_context("forkserver").Pool(workers) if workers else None
     room = threading.Semaphore(4 * _DRAWN_TOGETHER)  # rooms are large: few wait to be filmed
 
-    def fed() -> Iterator[tuple[SynthPlan, Group]]:
+    def fed() -> Iterator[tuple[SyntheticSet, Group]]:
         for task in tasks:
             room.acquire()
             yield task
@@ -191,7 +191,7 @@ def draw(
 
 def filmed(
     made: list[tuple[Group, list[Take]]],
-    config: SynthPlan,
+    config: SyntheticSet,
     videos: Videos,
     known: dict[tuple[str, str], Pinhole],
     device: str,

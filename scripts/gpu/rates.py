@@ -21,7 +21,7 @@ from mv2mae.data.store.prepare import prepare
 from mv2mae.data.video import available_cores
 from mv2mae.files import write_json
 from mv2mae.runs import read_log
-from mv2mae.synthetic import SynthPlan
+from mv2mae.synthetic import SyntheticSet
 from mv2mae.synthetic.render.film import film
 from mv2mae.train.pretrain import pretrain
 
@@ -55,7 +55,7 @@ def main() -> None:
 def renderer(count: int, size: int, device: str) -> dict[str, Any]:
     """View frames a second of so many performances, all their views drawn together."""
     num_frames = 2 if device == "cpu" else 16
-    config = SynthPlan(size=size, num_frames=num_frames, fps=8, num_groups=count)
+    config = SyntheticSet(size=size, num_frames=num_frames, fps=8, num_groups=count)
     takes = takes_of(config, config.groups())
     speed = rate(num_frames * len(takes), lambda: film(takes, device=device), device, repeats=1 if count == 1 else 3)
     return {"takes": len(takes), "frames": num_frames, "size": size, "view_frames_per_s": speed}

@@ -23,11 +23,11 @@ from mv2mae.data.stream import PairStream
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset, collate_pairs
 from mv2mae.errors import InputError
-from mv2mae.synthetic import SynthPlan, generate
+from mv2mae.synthetic import SyntheticSet, generate
+from mv2mae.synthetic.data_set import Group
 from mv2mae.synthetic.generate import film_group, plan_setup
-from mv2mae.synthetic.plan import Group
 
-SMALL = SynthPlan(
+SMALL = SyntheticSet(
     actions=("wave",),
     subjects=(3,),
     setups=(1, 2),

@@ -38,17 +38,17 @@ from mv2mae.studies.geometry.measure import (
 from mv2mae.studies.geometry.results import GeometryResult, Mean
 from mv2mae.studies.geometry.summary import BEST, MEAN, geometry, place_rows, summarise
 from mv2mae.studies.geometry.two_views import draw_pairs, token_truth
-from mv2mae.synthetic.plan import SynthPlan
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.weights import PRETRAINING, load_pretrained, save_weights
 
 GRID, TUBELET, SIZE = (2, 8, 8), (2, 12, 12), 96
 EVERY = torch.arange(math.prod(GRID))
-CLOSE = SynthPlan(
+CLOSE = SyntheticSet(
     cameras="free", num_cameras=2, azimuth_ranges=((-10, 10),), difficulty="easy", num_frames=4, fps=10, size=SIZE
 )
 
 
-def asked_of(config: SynthPlan, number: int, masked=EVERY, visible=EVERY, tubelet=TUBELET):
+def asked_of(config: SyntheticSet, number: int, masked=EVERY, visible=EVERY, tubelet=TUBELET):
     a, b = draw_pairs(config, number)[0].views
     target, source = token_truth(a, b, tubelet, 0.2), token_truth(b, a, tubelet, 0.2)
     grid = (config.num_frames // tubelet[0], SIZE // tubelet[1], SIZE // tubelet[2])

@@ -60,9 +60,9 @@ def test_what_both_cameras_see_shrinks_with_the_angle_and_is_all_of_ones_own_vie
 
 def test_a_camera_sees_all_of_its_own_view():
     from mv2mae.studies.geometry.two_views import draw_pairs
-    from mv2mae.synthetic.plan import SynthPlan
+    from mv2mae.synthetic.data_set import SyntheticSet
 
-    views, _ = draw_pairs(SynthPlan(num_frames=4, size=32, difficulty="easy"), 0)[0]
+    views, _ = draw_pairs(SyntheticSet(num_frames=4, size=32, difficulty="easy"), 0)[0]
     assert co_visible(views[0], views[0], (2, 8, 8)).all()
 
 

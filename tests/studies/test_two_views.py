@@ -9,7 +9,7 @@ import torch
 from mv2mae.errors import InputError
 from mv2mae.studies.geometry import two_views
 from mv2mae.studies.geometry.two_views import draw_pairs, token_truth
-from mv2mae.synthetic.plan import SynthPlan
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.truth import FLESH
 from mv2mae.synthetic.views import BODY, BODY_OF_PART, View, seen_from
@@ -17,7 +17,7 @@ from mv2mae.synthetic.world.cameras import Camera
 from mv2mae.synthetic.world.mesh import PARTS
 
 SIZE = 96
-HARD = SynthPlan(cameras="ntu", difficulty="hard", num_frames=4, fps=10, size=SIZE, seed=3)
+HARD = SyntheticSet(cameras="ntu", difficulty="hard", num_frames=4, fps=10, size=SIZE, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_places_and_parts_equal_plain_loops(filmed):
 
 
 def test_a_performance_depends_on_its_number_alone():
-    config = SynthPlan(cameras="ring", num_cameras=6, difficulty="easy", num_frames=2, fps=2, size=32)
+    config = SyntheticSet(cameras="ring", num_cameras=6, difficulty="easy", num_frames=2, fps=2, size=32)
     first, again, second = (draw_pairs(config, number)[0] for number in (0, 0, 1))
     for a, b in zip(first.views, again.views, strict=True):
         assert torch.equal(a.clip, b.clip)
@@ -143,6 +143,6 @@ def test_a_performance_depends_on_its_number_alone():
 
 
 def test_one_camera_is_not_enough():
-    config = SynthPlan(cameras="free", num_cameras=1, num_frames=2, fps=2, size=32)
+    config = SyntheticSet(cameras="free", num_cameras=1, num_frames=2, fps=2, size=32)
     with pytest.raises(InputError, match=r"cameras=free with 1 view\(s\); give at least 2"):
         draw_pairs(config, 0)[0]

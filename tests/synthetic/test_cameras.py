@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic import SynthPlan, read_cameras
+from mv2mae.synthetic import SyntheticSet, read_cameras
 from mv2mae.synthetic.generate import plan_setup
 from mv2mae.synthetic.world.cameras import ETRI_HEIGHTS, Camera
 
-SMALL = SynthPlan(
+SMALL = SyntheticSet(
     actions=("wave", "squat"), subjects=(3, 17), setups=(1, 4), num_frames=6, fps=5, size=48, num_groups=5, seed=3
 )
 
 
-def rig(config: SynthPlan, setup: int = 1) -> list[Camera]:
+def rig(config: SyntheticSet, setup: int = 1) -> list[Camera]:
     return plan_setup(config, setup)[0]
 
 
@@ -34,7 +34,7 @@ def rig(config: SynthPlan, setup: int = 1) -> list[Camera]:
     ],
     ids=lambda config: config.cameras,
 )
-def test_cameras_have_the_whole_person_in_the_frame_also_after_some_steps(config: SynthPlan) -> None:
+def test_cameras_have_the_whole_person_in_the_frame_also_after_some_steps(config: SyntheticSet) -> None:
     places = np.array([[0, 0], [0.9, 0], [-0.9, 0], [0, 0.9], [0, -0.9]])
     for setup in (1, 2, 3):
         cameras = rig(config, setup)
@@ -104,7 +104,7 @@ def test_free_cameras_stand_where_they_are_told_each_with_a_lens_of_its_own() ->
 
 
 def test_rigs_differ_between_setups_unless_they_are_to_be_the_same() -> None:
-    def poses(config: SynthPlan, setup: int) -> np.ndarray:
+    def poses(config: SyntheticSet, setup: int) -> np.ndarray:
         return np.array([[*camera.position, camera.focal] for camera in rig(config, setup)])
 
     assert np.abs(poses(SMALL, 1) - poses(SMALL, 2)).max() > 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mv2mae.synthetic import SynthPlan
+from mv2mae.synthetic import SyntheticSet
 from mv2mae.synthetic.difficulty import DIFFICULTIES
 from mv2mae.synthetic.generate import plan_setup
 from mv2mae.synthetic.world.distractors import KINDS, draw_distractors
@@ -17,7 +17,7 @@ SECONDS = np.arange(32) / 15
 
 
 def draw(kind: str, setup: int = 1, cameras: str = "ntu") -> Mover:
-    config = SynthPlan(cameras=cameras, seed=2)
+    config = SyntheticSet(cameras=cameras, seed=2)
     rig, room = plan_setup(config, setup)
     rng = np.random.default_rng([setup, list(KINDS).index(kind)])
     (mover,) = draw_distractors(rng, (0, 1), room, rig, SECONDS, 3, kinds=(kind,))
@@ -59,7 +59,7 @@ def test_who_walks_by_does_not_slide() -> None:
 
 
 def test_the_number_follows_the_chances() -> None:
-    rig, room = plan_setup(SynthPlan(seed=2), 1)
+    rig, room = plan_setup(SyntheticSet(seed=2), 1)
     counts = [
         len(draw_distractors(np.random.default_rng(k), (0.5, 0.0, 0.5), room, rig, SECONDS[:2], 1)) for k in range(60)
     ]
@@ -68,7 +68,7 @@ def test_the_number_follows_the_chances() -> None:
 
 
 def test_a_crowd_comes_on_top_and_changes_nothing_else() -> None:
-    rig, room = plan_setup(SynthPlan(seed=2), 1)
+    rig, room = plan_setup(SyntheticSet(seed=2), 1)
     alone, crowded = (
         draw_distractors(np.random.default_rng(5), (0, 0, 1), room, rig, SECONDS[:4], 1, crowd=crowd)
         for crowd in (0, 3)
@@ -86,7 +86,7 @@ def test_a_crowd_comes_on_top_and_changes_nothing_else() -> None:
 def test_few_pass_between_a_camera_and_the_person() -> None:
     crossings, total = 0, 0
     for setup in range(1, 11):
-        rig, _ = plan_setup(SynthPlan(seed=2), setup)
+        rig, _ = plan_setup(SyntheticSet(seed=2), setup)
         middle = draw("ball", setup).positions[:, 0, :2]
         for camera in rig:
             forward = camera.position[:2] / np.hypot(*camera.position[:2])

@@ -10,7 +10,7 @@ import torch
 from filming import DEVICES, SHAKEN, STILL, bare_room, camera, carried, cuboid, take
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic import SynthPlan
+from mv2mae.synthetic import SyntheticSet
 from mv2mae.synthetic.difficulty import Disturbance
 from mv2mae.synthetic.people.performance import animate
 from mv2mae.synthetic.render import posing
@@ -25,7 +25,7 @@ T = 5
 @pytest.fixture(scope="module")
 def takes() -> list[Take]:
     """Two performances of different people, one with a prop, in two rooms with two cameras each."""
-    config = SynthPlan(actions=("wave",), subjects=(3, 17), num_frames=T, fps=5, size=48)
+    config = SyntheticSet(actions=("wave",), subjects=(3, 17), num_frames=T, fps=5, size=48)
     people = [animate(config, group).movers[:1] for group in config.groups()]
     box = carried(cuboid((0.1, 0.1, 0.3)), np.linspace([-0.6, 0.4, 0.5], [0.5, 0.4, 1.2], T), turn=0.3)
     rooms = bare_room((0.3, 0.5, 0.8)), bare_room((-0.4, 0.3, 0.7))

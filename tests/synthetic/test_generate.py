@@ -19,7 +19,7 @@ from mv2mae.data.manifest import COLUMNS, read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.errors import InputError
 from mv2mae.records import read_record
-from mv2mae.synthetic import SynthPlan, generate, generate_frames, read_cameras
+from mv2mae.synthetic import SyntheticSet, generate, generate_frames, read_cameras
 from mv2mae.synthetic import encode as encoding
 from mv2mae.synthetic.generate import build_setup, make_group
 from mv2mae.synthetic.people.actions import ACTIONS
@@ -27,7 +27,7 @@ from mv2mae.synthetic.people.bodies import load_body
 from mv2mae.synthetic.people.performance import animate
 from mv2mae.synthetic.preview import estimate, tiles
 
-SMALL = SynthPlan(
+SMALL = SyntheticSet(
     actions=("wave", "squat"), subjects=(3, 17), setups=(1, 4), num_frames=6, fps=5, size=48, num_groups=5, seed=3
 )
 

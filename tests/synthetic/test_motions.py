@@ -13,7 +13,7 @@ from bvh_files import Person, write_bvh
 
 from mv2mae.cli import main
 from mv2mae.errors import InputError
-from mv2mae.synthetic import SynthPlan, generate, generate_frames
+from mv2mae.synthetic import SyntheticSet, generate, generate_frames
 from mv2mae.synthetic.capture.library import perform_capture, read_motions
 from mv2mae.synthetic.people.actions import ACTIONS
 from mv2mae.synthetic.people.bodies import load_body
@@ -36,9 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def config_of(folder: Path, **changes: object) -> SynthPlan:
+def config_of(folder: Path, **changes: object) -> SyntheticSet:
     values = {"motions": str(folder), "subjects": (3, 17), "num_frames": 6, "fps": 5, "size": 48, "seed": 3}
-    return SynthPlan(**(values | changes))  # type: ignore[arg-type]
+    return SyntheticSet(**(values | changes))  # type: ignore[arg-type]
 
 
 def test_labels_come_from_folders_and_names_and_bad_files_are_set_aside(folder: Path) -> None:
@@ -105,7 +105,7 @@ def test_captured_actions_come_after_the_built_in_ones(folder: Path) -> None:
     with pytest.raises(InputError, match="action 'fly' is unknown; choose from lift_leg, nodding, wave, "):
         config_of(folder, actions=("fly",))
     with pytest.raises(InputError, match="'lift_leg' is unknown"):
-        SynthPlan(actions=("lift_leg",))
+        SyntheticSet(actions=("lift_leg",))
 
 
 def test_every_variant_is_used_and_the_body_shows_the_right_one(folder: Path) -> None:

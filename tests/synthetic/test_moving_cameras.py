@@ -13,7 +13,7 @@ from filming import DEVICES, SHAKEN, STILL, bare_room, camera, carried, cuboid, 
 
 from mv2mae.data.calibration import cameras_of, told_cameras
 from mv2mae.errors import InputError
-from mv2mae.synthetic import SynthPlan, generate, read_cameras
+from mv2mae.synthetic import SyntheticSet, generate, read_cameras
 from mv2mae.synthetic.generate import camera_path, film_group, plan_setup
 from mv2mae.synthetic.render.film import Batch, Take, film
 from mv2mae.synthetic.render.stage import Stage
@@ -127,7 +127,7 @@ def _shift(truth: dict[str, np.ndarray], shot: Take, k: int) -> np.ndarray:
 
 
 def test_where_another_camera_sees_a_point_follows_both_cameras() -> None:
-    config = SynthPlan(
+    config = SyntheticSet(
         actions=("squat",), subjects=(3,), num_frames=3, fps=2, size=48, camera_motion="moving", truth=OF_VIEWS
     )
     group = config.groups()[0]
@@ -154,7 +154,7 @@ def test_where_another_camera_sees_a_point_follows_both_cameras() -> None:
 
 
 def test_a_set_of_moving_cameras_differs_in_its_cameras_alone(tmp_path: Path) -> None:
-    config = SynthPlan(actions=("squat",), subjects=(3,), num_frames=2, fps=2, size=48, truth=("joints", "poses"))
+    config = SyntheticSet(actions=("squat",), subjects=(3,), num_frames=2, fps=2, size=48, truth=("joints", "poses"))
     for motion in ("none", "handheld"):
         generate(tmp_path / motion, replace(config, camera_motion=motion), progress=False)
     still, held = (read_truth(next((tmp_path / m / "truth").glob("*C001*"))) for m in ("none", "handheld"))

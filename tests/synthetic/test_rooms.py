@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mv2mae.synthetic import SynthPlan
+from mv2mae.synthetic import SyntheticSet
 from mv2mae.synthetic.generate import plan_setup
 from mv2mae.synthetic.world.backdrop import cast
 from mv2mae.synthetic.world.cameras import Camera, look_at
@@ -15,7 +15,7 @@ from mv2mae.synthetic.world.furniture import KINDS, Box, Piece, draw_piece
 from mv2mae.synthetic.world.rooms import MOST_HIDDEN, Room, draw_room, hidden
 from mv2mae.synthetic.world.surfaces import noise, plain
 
-CONFIG = SynthPlan(difficulty="hard", seed=9)
+CONFIG = SyntheticSet(difficulty="hard", seed=9)
 
 
 def in_front(distance: float) -> Camera:

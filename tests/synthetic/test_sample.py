@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mv2mae.synthetic import SynthPlan
+from mv2mae.synthetic import SyntheticSet
 from mv2mae.synthetic.generate import make_group
 from mv2mae.synthetic.sample import sample_config
 
@@ -21,7 +21,7 @@ SAMPLE = Path(str(resources.files("mv2mae.data"))) / "sample"
 def test_the_sample_set_is_complete_and_small() -> None:
     config, recorded = sample_config(), json.loads((SAMPLE / "synth.json").read_text())
     assert recorded["config"].pop("motions_digest") == ""
-    assert SynthPlan(**recorded["config"]) == config
+    assert SyntheticSet(**recorded["config"]) == config
     table = pd.read_csv(SAMPLE / "manifest.csv")
     expected = {f"videos/{g.file_name(v)}" for g in config.groups() for v in config.views}
     assert set(table.path) == expected

@@ -11,7 +11,7 @@ import torch
 from filming import DEVICES, SHAKEN, STILL, bare_room, camera, carried, cuboid, take
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic import SynthPlan, generate
+from mv2mae.synthetic import SyntheticSet, generate
 from mv2mae.synthetic.people.performance import animate
 from mv2mae.synthetic.render.film import Batch, Take, film
 from mv2mae.synthetic.render.sensor import Draws
@@ -80,7 +80,7 @@ def about_z(angle: float) -> np.ndarray:
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_joints_of_a_person_and_whether_they_are_seen(device: str) -> None:
-    config = SynthPlan(actions=("wave",), subjects=(3,), num_frames=3, fps=5, size=64)
+    config = SyntheticSet(actions=("wave",), subjects=(3,), num_frames=3, fps=5, size=64)
     person = animate(config, config.groups()[0]).movers[0]
     board = carried(cuboid((0.6, 0.02, 0.5)), np.tile([0.0, 1.2, 0.5], (3, 1)))  # before the legs
     eye = camera((0.0, 4.0, 1.0))
@@ -98,7 +98,7 @@ def test_joints_of_a_person_and_whether_they_are_seen(device: str) -> None:
 
 
 def test_truth_does_not_depend_on_batches_nor_changes_the_frames() -> None:
-    config = SynthPlan(actions=("wave",), subjects=(3,), num_frames=5, fps=5, size=48)
+    config = SyntheticSet(actions=("wave",), subjects=(3,), num_frames=5, fps=5, size=48)
     movers = animate(config, config.groups()[0]).movers[:1]
     box = carried(cuboid((0.1, 0.1, 0.3)), np.linspace([-0.6, 0.4, 0.5], [0.5, 0.4, 1.2], 5))
     stages = [Stage(bare_room(), eye, 48) for eye in (camera(), camera((2.5, 2.5, 1.5)))]
@@ -146,7 +146,7 @@ def test_files_that_are_no_ground_truth_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_data_set_holds_the_truth_of_its_videos(tmp_path: Path) -> None:
-    config = SynthPlan(
+    config = SyntheticSet(
         actions=("wave",), subjects=(3,), num_frames=3, fps=5, size=48, truth=("parts", "flow"), difficulty="hard"
     )
     table = generate(tmp_path, config, progress=False)

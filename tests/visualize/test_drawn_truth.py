@@ -8,7 +8,7 @@ from mv2mae.data.calibration import read_calibration
 from mv2mae.data.cameras import line_of_sight
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.video import decode_video
-from mv2mae.synthetic import SynthPlan, generate
+from mv2mae.synthetic import SyntheticSet, generate
 from mv2mae.visualize.truth import Filmed, filmed_again, true_place
 
 GRID = (2, 8, 8)
@@ -18,7 +18,7 @@ GRID = (2, 8, 8)
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A performance as `mv2mae synth` writes it, before two cameras."""
     out = tmp_path_factory.mktemp("synth")
-    config = SynthPlan(
+    config = SyntheticSet(
         actions=("wave",), subjects=(3,), cameras="free", azimuths=(0.0, 20.0), num_frames=4, size=64, difficulty="easy"
     )
     generate(out, config, progress=False)

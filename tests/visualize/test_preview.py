@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mv2mae.errors import InputError
-from mv2mae.synthetic import SynthPlan, generate_frames
+from mv2mae.synthetic import SyntheticSet, generate_frames
 from mv2mae.synthetic.preview import one_of_each
 from mv2mae.visualize.preview import preview
 
-SMALL = SynthPlan(
+SMALL = SyntheticSet(
     actions=("wave", "squat"), subjects=(3, 17), setups=(1, 4), num_frames=6, fps=5, size=48, num_groups=5, seed=3
 )
 

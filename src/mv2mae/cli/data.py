@@ -133,12 +133,12 @@ def _synth_options(parser: ArgumentParser) -> None:
 
 def _synth(args: Any) -> None:
     from mv2mae.config import SynthConfig
+    from mv2mae.synthetic.data_set import SyntheticSet
     from mv2mae.synthetic.generate import synth
-    from mv2mae.synthetic.plan import SynthPlan
     from mv2mae.synthetic.preview import estimate
     from mv2mae.visualize.preview import preview
 
-    config = SynthPlan(
+    config = SyntheticSet(
         **{name: value for name, value in vars(args).items() if name in SynthConfig.__dataclass_fields__}
     )
     if args.preview:

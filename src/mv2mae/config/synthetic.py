@@ -21,7 +21,8 @@ _BOUNDS = {
 class SynthConfig(FreeRigConfig):
     """Every combination of actions, subjects, setups and repetitions, or `num_groups` of them.
 
-    What only the generator knows (names of actions, of levels, of cameras' places), `synthetic.plan.SynthPlan` checks.
+    Names that only the generator knows (of actions, of levels, of cameras' places) are checked by
+    `synthetic.data_set.SyntheticSet`.
     """
 
     actions: tuple[str, ...] = ()

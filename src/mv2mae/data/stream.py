@@ -23,8 +23,8 @@ from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.views import Pair, reading_size
 from mv2mae.errors import InputError
+from mv2mae.synthetic.data_set import Group, SyntheticSet
 from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
-from mv2mae.synthetic.plan import Group, SynthPlan
 from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.stage import Stage
 from mv2mae.synthetic.world.cameras import Camera
@@ -60,7 +60,7 @@ class Script:
 class Rooms:
     """The rooms of setups, and those of their views that were asked for; the ones longest unused are forgotten."""
 
-    def __init__(self, config: SynthPlan, count: int) -> None:
+    def __init__(self, config: SyntheticSet, count: int) -> None:
         self.config, self.count = config, count
         self._plans: OrderedDict[int, tuple[list[Camera], Room, dict[int, Stage]]] = OrderedDict()
 
@@ -134,7 +134,7 @@ class PairStream(Dataset[Pair]):
         self.length = _HELD_OUT if held_out else stream.pairs_per_epoch
         drawn = reading_size(config, size)
         chosen = {name: getattr(stream, name) for name in ("actions", "subjects") if getattr(stream, name)}
-        self.synth = SynthPlan(
+        self.synth = SyntheticSet(
             **chosen,
             **stream.rig(),
             difficulty=stream.difficulty,

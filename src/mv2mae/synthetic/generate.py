@@ -21,10 +21,10 @@ from mv2mae.data.videos import ProblemLog
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, write_json
 from mv2mae.records import read_record, write_record
+from mv2mae.synthetic.data_set import CAMERA, DISTRACTOR, FILM, MOTION, RIG, ROOM, Group, SyntheticSet
 from mv2mae.synthetic.difficulty import DIFFICULTIES
 from mv2mae.synthetic.encode import room_on_disk, write_video
 from mv2mae.synthetic.people.performance import animate
-from mv2mae.synthetic.plan import CAMERA, DISTRACTOR, FILM, MOTION, RIG, ROOM, Group, SynthPlan
 from mv2mae.synthetic.render.film import Footage, Take, film
 from mv2mae.synthetic.render.stage import Stage
 from mv2mae.synthetic.render.truth import write_truth
@@ -37,13 +37,13 @@ from mv2mae.text import counted
 
 
 @lru_cache(maxsize=2)
-def build_setup(config: SynthPlan, setup: int) -> dict[int, Stage]:
+def build_setup(config: SyntheticSet, setup: int) -> dict[int, Stage]:
     """The room of a setup as each of its cameras sees it, by view."""
     cameras, room = plan_setup(config, setup)
     return {camera.view: Stage(room, camera, config.size) for camera in cameras}
 
 
-def plan_setup(config: SynthPlan, setup: int) -> tuple[list[Camera], Room]:
+def plan_setup(config: SyntheticSet, setup: int) -> tuple[list[Camera], Room]:
     """Where the cameras of a setup stand, and in which room; nothing is drawn yet."""
     rig = 0 if config.same_cameras else setup
 
@@ -54,14 +54,14 @@ def plan_setup(config: SynthPlan, setup: int) -> tuple[list[Camera], Room]:
     return cameras, draw_room(config.rng(ROOM, setup), cameras, DIFFICULTIES[config.difficulty].occluders)
 
 
-def generate_frames(config: SynthPlan, group: Group, views: tuple[int, ...] | None = None) -> dict[int, np.ndarray]:
+def generate_frames(config: SyntheticSet, group: Group, views: tuple[int, ...] | None = None) -> dict[int, np.ndarray]:
     """The videos of one performance, not encoded: {view: [t, size, size, 3] uint8}. Nothing that ran before
     changes them.
     """
     return {view: footage.frames.numpy() for view, footage in film_group(config, group, views).items()}
 
 
-def film_group(config: SynthPlan, group: Group, views: tuple[int, ...] | None = None) -> dict[int, Footage]:
+def film_group(config: SyntheticSet, group: Group, views: tuple[int, ...] | None = None) -> dict[int, Footage]:
     """The footage of one performance by view, with the ground truth that the configuration asks for."""
     stages, views = build_setup(config, group.setup), views or config.views
     cameras = [stage.camera for stage in stages.values()]
@@ -70,7 +70,7 @@ def film_group(config: SynthPlan, group: Group, views: tuple[int, ...] | None = 
     return dict(zip(views, film(takes, truth=config.truth), strict=True))
 
 
-def cast_group(config: SynthPlan, group: Group, cameras: list[Camera], room: Room) -> tuple[Mover, ...]:
+def cast_group(config: SyntheticSet, group: Group, cameras: list[Camera], room: Room) -> tuple[Mover, ...]:
     """All that moves in a performance: the person, then props, then what moves on its own before these cameras."""
     level = DIFFICULTIES[config.difficulty]
     others = draw_distractors(
@@ -85,7 +85,7 @@ def cast_group(config: SynthPlan, group: Group, cameras: list[Camera], room: Roo
     return (*animate(config, group).movers, *others)
 
 
-def make_take(config: SynthPlan, group: Group, stage: Stage, movers: tuple[Mover, ...]) -> Take:
+def make_take(config: SyntheticSet, group: Group, stage: Stage, movers: tuple[Mover, ...]) -> Take:
     """A performance before one camera."""
     seed = int(config.rng(FILM, *group.key, stage.camera.view).integers(1 << 63))
     path = camera_path(config, group, stage.camera)
@@ -93,13 +93,13 @@ def make_take(config: SynthPlan, group: Group, stage: Stage, movers: tuple[Mover
     return Take(stage=stage, movers=movers, disturbance=added, seed=seed, path=path)
 
 
-def camera_path(config: SynthPlan, group: Group, camera: Camera) -> tuple[Camera, ...]:
+def camera_path(config: SyntheticSet, group: Group, camera: Camera) -> tuple[Camera, ...]:
     """The poses of a camera in each frame of a performance; nothing where it stands still."""
     rng = config.rng(MOTION, *group.key, camera.view)
     return move(camera, config.camera_motion, rng, np.arange(config.num_frames) / config.fps)
 
 
-def generate(out: str | Path, config: SynthPlan, *, num_processes: int = 1, progress: bool = True) -> pd.DataFrame:
+def generate(out: str | Path, config: SyntheticSet, *, num_processes: int = 1, progress: bool = True) -> pd.DataFrame:
     """Writes a data set and returns its manifest.
 
     Into `out` go videos/, manifest.csv, splits.json (the splits of the protocol `synthetic`: queries over the manifest,
@@ -137,7 +137,7 @@ def generate(out: str | Path, config: SynthPlan, *, num_processes: int = 1, prog
     return table
 
 
-def synth(out: str | Path, config: SynthPlan, *, num_processes: int = 1) -> None:
+def synth(out: str | Path, config: SyntheticSet, *, num_processes: int = 1) -> None:
     """`generate`, and say on the terminal what is made. `mv2mae synth`."""
     out = Path(out)
     groups = config.groups()
@@ -165,11 +165,11 @@ def describe_splits(table: pd.DataFrame) -> dict[str, dict[str, str | int]]:
     }
 
 
-def _check_resumable(recorded: Path, config: SynthPlan) -> None:
+def _check_resumable(recorded: Path, config: SyntheticSet) -> None:
     """Videos that are kept must look as the new ones will; which and how many performances there are may change."""
     if not recorded.exists():
         return
-    usual, new = (json.loads(json.dumps(each.to_json())) for each in (SynthPlan(), config))
+    usual, new = (json.loads(json.dumps(each.to_json())) for each in (SyntheticSet(), config))
     old = usual | read_record(recorded)["config"]  # settings that came later had their usual value
     for name in set(new) - {"actions", "subjects", "setups", "repetitions", "num_groups"}:
         if old.get(name) != new[name]:
@@ -179,7 +179,7 @@ def _check_resumable(recorded: Path, config: SynthPlan) -> None:
             )
 
 
-def _run(tasks: list[tuple[Path, SynthPlan, Group]], num_processes: int) -> Iterator[None]:
+def _run(tasks: list[tuple[Path, SyntheticSet, Group]], num_processes: int) -> Iterator[None]:
     if num_processes <= 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the tensors are small: more threads only wait for each other
@@ -194,7 +194,7 @@ def _run(tasks: list[tuple[Path, SynthPlan, Group]], num_processes: int) -> Iter
         yield from pool.imap_unordered(make_group, tasks, chunksize=max(1, min(8, len(tasks) // (4 * num_processes))))
 
 
-def make_group(task: tuple[Path, SynthPlan, Group]) -> None:
+def make_group(task: tuple[Path, SyntheticSet, Group]) -> None:
     """Renders and encodes those videos of a performance that are missing, and writes their ground truth."""
     out, config, group = task
     missing = missing_views(out, config, group)
@@ -206,7 +206,7 @@ def make_group(task: tuple[Path, SynthPlan, Group]) -> None:
             write_video(video, footage.frames.numpy(), fps=config.fps, crf=config.quality)
 
 
-def missing_views(out: Path, config: SynthPlan, group: Group) -> tuple[int, ...]:
+def missing_views(out: Path, config: SyntheticSet, group: Group) -> tuple[int, ...]:
     """The views of a performance whose video, or wanted ground truth, is not in the folder yet."""
     number = 2 if config.truth else 1
     return tuple(view for view in config.views if not all(path.exists() for path in _files(out, group, view)[:number]))
@@ -218,7 +218,7 @@ def _files(out: Path, group: Group, view: int) -> tuple[Path, Path]:
     return video, out / "truth" / video.with_suffix(".npz").name
 
 
-def manifest(config: SynthPlan, groups: list[Group]) -> pd.DataFrame:
+def manifest(config: SyntheticSet, groups: list[Group]) -> pd.DataFrame:
     """One row per video; `path` is relative to the manifest's folder."""
     rows = [
         {
@@ -251,7 +251,7 @@ def versions() -> dict[str, Any]:
     }
 
 
-def _describe(config: SynthPlan, setup: int) -> dict[str, Any]:
+def _describe(config: SyntheticSet, setup: int) -> dict[str, Any]:
     cameras, room = plan_setup(config, setup)
     return {
         "light_direction": room.light.round(6).tolist(),

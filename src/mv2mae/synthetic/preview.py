@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from mv2mae.synthetic.data_set import Group, SyntheticSet
 from mv2mae.synthetic.generate import build_setup, generate_frames, make_group
-from mv2mae.synthetic.plan import Group, SynthPlan
 from mv2mae.text import counted
 
 
-def one_of_each(config: SynthPlan) -> list[Group]:
+def one_of_each(config: SyntheticSet) -> list[Group]:
     """One performance of each action of the data set, of different people and setups as far as there are any."""
     groups, chosen = config.groups(), []
     for k, action in enumerate(config.actions):
@@ -24,7 +24,7 @@ def one_of_each(config: SynthPlan) -> list[Group]:
 
 
 def tiles(
-    config: SynthPlan,
+    config: SyntheticSet,
     groups: list[Group],
     moments: tuple[float, ...],
     views: tuple[int, ...],
@@ -56,7 +56,7 @@ class Estimate:
         )
 
 
-def estimate(config: SynthPlan) -> Estimate:
+def estimate(config: SyntheticSet) -> Estimate:
     """Makes two performances in a temporary folder, and reckons from them."""
     groups = config.groups()
     some = [groups[0], groups[-1]]

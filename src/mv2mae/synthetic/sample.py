@@ -6,14 +6,14 @@ python -m mv2mae.synthetic.sample OUT
 import sys
 from pathlib import Path
 
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.generate import generate
 from mv2mae.synthetic.people.actions import ACTIONS
-from mv2mae.synthetic.plan import SynthPlan
 
 
-def sample_config() -> SynthPlan:
+def sample_config() -> SyntheticSet:
     """10 actions x 10 people x 2 setups, NTU's cameras, 64 frames of 128 pixels, at the level `easy`."""
-    return SynthPlan(
+    return SyntheticSet(
         actions=tuple(ACTIONS)[:10],
         subjects=tuple(range(1, 11)),
         setups=(1, 2),

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mv2mae.errors import InputError
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.encode import room_on_disk
-from mv2mae.synthetic.plan import SynthPlan
 from mv2mae.synthetic.preview import one_of_each, tiles
 
 _MOST_COLUMNS = 12
@@ -20,7 +20,7 @@ _LABEL_WIDTH, _HEAD_HEIGHT = 96, 18  # pixels of the sheet's margins
 _DPI = 100
 
 
-def preview(path: str | Path, config: SynthPlan) -> Path:
+def preview(path: str | Path, config: SyntheticSet) -> Path:
     """Writes a picture with each action once: labelled rows; views side by side at up to three moments.
 
     People and rooms change from row to row; all of them belong to the data set. Of many cameras some are shown.

@@ -16,8 +16,8 @@ from mv2mae.data.video_info import nearest_index
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
 from mv2mae.records import read_record
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.generate import camera_path, film_group, plan_setup
-from mv2mae.synthetic.plan import SynthPlan
 from mv2mae.synthetic.views import TRUTH, View, sees, view_of
 
 _SAME = 20.0
@@ -82,7 +82,7 @@ def filmed_again(manifest: str | Path, group: str) -> Filmed | None:
     try:
         stored = read_record(file)["config"]
         stored.pop("motions_digest", None)
-        config = SynthPlan(**{**stored, "truth": TRUTH})
+        config = SyntheticSet(**{**stored, "truth": TRUTH})
         performance = next((known for known in config.groups() if known.name == group), None)
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None

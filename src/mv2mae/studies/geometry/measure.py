@@ -24,7 +24,7 @@ from mv2mae.model.attention_maps import CrossAttentionMaps, check_cross_view, cr
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.tubelets import Size3
 from mv2mae.studies.geometry.two_views import TokenTruth, TwoViews, draw_pairs, token_truth
-from mv2mae.synthetic.plan import SynthPlan
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.weights import load_pretrained, read_weights
 
 MEASURES = {
@@ -200,7 +200,7 @@ def _first_weights(model: MV2MAE, seed: int) -> MV2MAE:
         return MV2MAE(model.config, model.encoder.position_grid).eval()
 
 
-def drawing(weights: str | Path, config: GeometryConfig) -> SynthPlan:
+def drawing(weights: str | Path, config: GeometryConfig) -> SyntheticSet:
     """What to draw: clips of the model's size, its frames as far apart as in its training.
 
     Raises:
@@ -211,7 +211,7 @@ def drawing(weights: str | Path, config: GeometryConfig) -> SynthPlan:
     if size % 2 or not 32 <= size <= 480:
         raise InputError(f"{weights} takes clips of {size} pixels; only even sizes from 32 to 480 can be drawn")
     stride = config.frame_stride or stored.about.get("frame_stride") or VideosConfig().frame_stride
-    return SynthPlan(
+    return SyntheticSet(
         **config.rig(),
         azimuths=(0.0, *config.angles) if config.angles else (),
         difficulty=config.difficulty,
@@ -223,7 +223,7 @@ def drawing(weights: str | Path, config: GeometryConfig) -> SynthPlan:
 
 
 def _measured_pair(
-    models: dict[str, list[MV2MAE]], drawn: SynthPlan, config: GeometryConfig, number: int, device: torch.device
+    models: dict[str, list[MV2MAE]], drawn: SyntheticSet, config: GeometryConfig, number: int, device: torch.device
 ) -> Iterator[Measured]:
     """Both directions of each pair of views of a performance."""
     for pair, at in zip(draw_pairs(drawn, number), config.angles or [float("nan")], strict=True):

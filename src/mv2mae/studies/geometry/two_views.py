@@ -14,13 +14,13 @@ from torch import Tensor
 
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
+from mv2mae.synthetic.data_set import Group, SyntheticSet
 from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
-from mv2mae.synthetic.plan import Group, SynthPlan
 from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.stage import Stage
 from mv2mae.synthetic.views import BODY, TRUTH, View, seen_from, view_of
 
-_DRAWN = 9  # entry of the seed, beside those of `synthetic.plan`
+_DRAWN = 9  # entry of the seed, beside those of `synthetic.data_set`
 
 
 class TwoViews(NamedTuple):
@@ -30,7 +30,7 @@ class TwoViews(NamedTuple):
     angle: float
 
 
-def draw_pairs(config: SynthPlan, number: int) -> list[TwoViews]:
+def draw_pairs(config: SyntheticSet, number: int) -> list[TwoViews]:
     """Performance `number` (from 0), in a room of its own, before two of its cameras, or, where free cameras stand at
     given azimuths, before the first camera and each of the others.
 

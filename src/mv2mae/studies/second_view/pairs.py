@@ -23,8 +23,8 @@ from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset
 from mv2mae.errors import InputError
 from mv2mae.model.tubelets import Size3
+from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.generate import build_setup, film_group
-from mv2mae.synthetic.plan import SynthPlan
 from mv2mae.synthetic.views import TRUTH, View, sees, view_of
 from mv2mae.weights import read_weights
 
@@ -64,7 +64,7 @@ def drawn_pairs(weights: str | Path, config: SecondViewConfig) -> Iterator[Measu
     size = stored.config.image_size
     if size % 2 or not 32 <= size <= 480:
         raise InputError(f"{weights} takes clips of {size} pixels; only even sizes from 32 to 480 can be drawn")
-    synth = SynthPlan(
+    synth = SyntheticSet(
         cameras="free",
         azimuths=(0.0, *config.angles),
         subjects=config.subjects,

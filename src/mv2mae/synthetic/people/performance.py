@@ -7,6 +7,7 @@ import numpy as np
 from mv2mae.errors import InputError
 from mv2mae.synthetic.capture.library import perform_capture
 from mv2mae.synthetic.capture.retarget import Retargeted
+from mv2mae.synthetic.data_set import STYLE, Group, SyntheticSet
 from mv2mae.synthetic.people.actions import ACTIONS
 from mv2mae.synthetic.people.bodies import Body, load_body
 from mv2mae.synthetic.people.prop_motion import move_prop
@@ -14,7 +15,6 @@ from mv2mae.synthetic.people.props import HANDY, make_chair, make_prop
 from mv2mae.synthetic.people.skeleton import Skeleton
 from mv2mae.synthetic.people.style import Action, Style, perform
 from mv2mae.synthetic.people.targets import Hold, Motion, Use
-from mv2mae.synthetic.plan import STYLE, Group, SynthPlan
 from mv2mae.synthetic.rotations import rotation
 from mv2mae.synthetic.world.mesh import Model, Mover
 
@@ -34,7 +34,7 @@ class Performance:
     props: tuple[str, ...] = ()
 
 
-def animate(config: SynthPlan, group: Group) -> Performance:
+def animate(config: SyntheticSet, group: Group) -> Performance:
     """The moving person of a performance and the props."""
     rng = config.rng(STYLE, *group.key)
     if config.library is not None and group.captured_id is not None:

@@ -56,7 +56,7 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SynthPlan(SynthConfig):
+class SyntheticSet(SynthConfig):
     """Settings of a data set, with what the generator makes of them: performances, cameras, captured actions, draws.
 
     Raises:
