@@ -137,7 +137,7 @@ def resized(frames: UInt8[Tensor, "t h w 3"], height: int, width: int) -> UInt8[
     images = frames.permute(0, 3, 1, 2)
     if images.shape[-2:] == (height, width):
         return images
-    if images.is_cuda:  # there the kernel takes no uint8
+    if images.device.type != "cpu":  # there the kernel takes no uint8
         scaled = F.interpolate(images.float(), (height, width), mode="bilinear", antialias=True)
         return scaled.round_().clamp_(0, 255).to(torch.uint8)
     return F.interpolate(images, (height, width), mode="bilinear", antialias=True)

@@ -107,7 +107,7 @@ def solve_temperature(energy: Float[Tensor, "b n"], share: float) -> Float[Tenso
     low = torch.full((len(energy), 1), math.log(1e-4), device=energy.device, dtype=energy.dtype)
     high = torch.full_like(low, math.log(1e6))
     wanted = share * energy.shape[1]
-    if energy.is_cuda:
+    if energy.device.type != "cpu":
         return _solve_by_grid(energy, low, high, wanted)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

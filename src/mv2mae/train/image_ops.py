@@ -112,7 +112,7 @@ def affine(clips: Clips, matrices: Float[Tensor, "b 2 3"]) -> Clips:
 
 def _counts(values: Int[Tensor, " n"], num: int) -> Int[Tensor, " num"]:
     """How often each number below `num` comes."""
-    if values.is_cuda:  # torch's bincount would have the host wait to hear of the largest one
+    if values.device.type != "cpu":  # torch's bincount would have the host wait to hear of the largest one
         return values.new_zeros(num).scatter_add_(0, values, torch.ones_like(values))
     return torch.bincount(values, minlength=num)
 
