@@ -1,14 +1,15 @@
 """Part d: performances drawn on all cores and on the GPU, kept in its memory, and trained on; the weights come back.
 
 Every performance has a room and cameras of its own. Test rooms and people are others than those of training. For each
-variant as many steps as fit into its share of the time; losses and gains go to d-run.json in $OUT as they come, and the
-weights of the last one in half precision to d-weights.0, .1, ... of 15 MB (`cat d-weights.? >x.safetensors` puts them
-together; `--init` goes on from such files).
+variant as many steps as fit into its share of the time; losses and gains go to d-run.json in $OUT as they come, and
+with each tenth of the steps the weights of the last one in half precision to d-weights.0, .1, ... of 15 MB (`cat
+d-weights.? >x.safetensors` puts them together; `--init` goes on from such files).
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import gc
 import os
 import tempfile
@@ -74,17 +75,20 @@ class Size:
     pixels: int
     frames: int
     batch: int
+    at_once: int
+    """Pairs of a batch on the device at a time: the frames take more than half of 80 GB, and 256 pairs 41 GB."""
     model: ModelConfig
     device: str
 
 
-LARGE = Size(groups=4000, tests=64, pixels=128, frames=40, batch=256, model=ModelConfig(), device="cuda")
+LARGE = Size(groups=4000, tests=64, pixels=128, frames=40, batch=256, at_once=128, model=ModelConfig(), device="cuda")
 TINY = Size(
     groups=6,
     tests=4,
     pixels=32,
     frames=8,
     batch=4,
+    at_once=2,
     model=ModelConfig(
         **{"num_frames": 4, "image_size": 32, "encoder_width": 64, "encoder_depth": 1, "encoder_heads": 1},
         **{"tubelet_size": (2, 8, 8), "decoder_width": 64, "decoder_depth": 1, "decoder_heads": 1},
@@ -255,11 +259,8 @@ def train(
         told = Told(run, about)
         checks = HeldOut(held_out_batches(config, data), config.log.check_every)
         bar = ProgressBar(name, {"train/loss": "loss", "unseen/cross_gain": "gain on unseen rooms"})
-        fit(module, run, log=config.log, save=save, callbacks=[checks, told, Speed(2), bar])
-    if keep:
-        whole = OUT / "d-weights.safetensors"
-        save_weights(whole, module.model.half(), PRETRAINING, config.model, **described, steps=steps)
-        parts(whole)
+        kept = [Kept(config.model, described)] if keep else []
+        fit(module, run, log=config.log, save=save, callbacks=[checks, told, *kept, Speed(2), bar])
 
 
 def configuration(name: str, size: Size, *, steps: int, init: Any) -> PretrainConfig:
@@ -275,7 +276,10 @@ def configuration(name: str, size: Size, *, steps: int, init: Any) -> PretrainCo
             **{"batch_size": size.batch, "steps": steps, "warmup_steps": min(50, every)},
         ),
         compute=ComputeConfig(
-            accelerator="gpu" if on_gpu else "cpu", devices=1, num_workers=available_cores() - 2 if on_gpu else 0
+            accelerator="gpu" if on_gpu else "cpu",
+            devices=1,
+            device_batch_size=size.at_once,
+            num_workers=available_cores() - 2 if on_gpu else 0,
         ),
         log=LogConfig(log_every=every, check_every=every, save_every=10**9, held_out_pairs=128 if on_gpu else 4),
     )
@@ -353,11 +357,29 @@ class Told(StepCallback):
         write_json(OUT / "d-run.json", FOUND)
 
 
+class Kept(StepCallback):
+    """Writes the weights with each line of the log, so that a training which is cut off has left some."""
+
+    def __init__(self, model: ModelConfig, described: dict[str, Any]) -> None:
+        self.config, self.described = model, described
+
+    def after_step(self, trainer: pl.Trainer, module: Any) -> None:
+        """Ten times."""
+        if is_logged(trainer, trainer.global_step) or trainer.global_step == trainer.max_steps:
+            half = copy.deepcopy(module.model).half()
+            whole = OUT / "d-weights.safetensors"
+            save_weights(whole, half, PRETRAINING, self.config, **self.described, steps=trainer.global_step)
+            parts(whole)
+
+
 def parts(file: Path) -> None:
-    """Cut a file into such that come back."""
+    """Cut a file into such that come back, in place of those that are there."""
     whole = file.read_bytes()
-    for number, first in enumerate(range(0, len(whole), _PART)):
-        file.with_suffix(f".{number}").write_bytes(whole[first : first + _PART])
+    pieces = [whole[first : first + _PART] for first in range(0, len(whole), _PART)]
+    for number, piece in enumerate(pieces):
+        file.with_suffix(f".{number}-new").write_bytes(piece)
+    for number in range(len(pieces)):  # all of one step, but for a kill within this moment
+        file.with_suffix(f".{number}-new").replace(file.with_suffix(f".{number}"))
     file.unlink()
 
 

@@ -44,6 +44,11 @@ def test_every_part_writes_its_figures(tmp_path):
     (tmp_path / "best.safetensors").write_bytes((tmp_path / "d-weights.0").read_bytes())
     best = read_weights(tmp_path / "best.safetensors")
     assert (best.config.masking, best.config.cameras) == ("tube", "rays")
+    command = [sys.executable, RUN.with_name("drawn_run.py"), "--tiny", "--variants", "best"]
+    places = {"OUT": str(tmp_path), "PYTHONPATH": os.pathsep.join(map(str, (RUN.parents[2] / "src", RUN.parents[2])))}
+    further = [*command, "--init", tmp_path / "best.safetensors"]
+    subprocess.run(further, env={**os.environ, **places, "OMP_NUM_THREADS": "1"}, check=True, timeout=500)
+    assert (tmp_path / "d-weights.0").read_bytes() != (tmp_path / "best.safetensors").read_bytes()
     # the last layer begins at 0: that it has moved shows that cameras were told
     assert best.tensors["ray_embedding.mlp.2.weight"].any()
 
