@@ -180,8 +180,8 @@ def fit_view_attention(
         raise InputError(f"{len(good)} readable training groups are too few to learn a fusion; use --fusion late")
     rng = np.random.default_rng(seed)
     order = rng.permutation(good)
-    num_held = max(1, len(good) // _HELD_OUT)
-    held_out, train = order[:num_held].tolist(), order[num_held:]
+    num_held_out = max(1, len(good) // _HELD_OUT)
+    held_out, train = order[:num_held_out].tolist(), order[num_held_out:]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = ViewAttention(config, len(groups.labels))

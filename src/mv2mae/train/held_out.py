@@ -48,8 +48,8 @@ class HeldOut(Measurement):
         """By the names of the batches, `held_out/loss` and so on."""
         metrics: dict[str, float] = {}
         with in_eval_mode(module):
-            for check, held in self.batches.items():
-                batch = {key: value.to(module.device) for key, value in held.items() if isinstance(value, Tensor)}
+            for check, looked_at in self.batches.items():
+                batch = {key: value.to(module.device) for key, value in looked_at.items() if isinstance(value, Tensor)}
                 found = module.objective.held_out(module.model, batch, module.compute.device_batch_size or 32)
                 metrics |= {f"{check}/{name}": float(value) for name, value in found.items()}
         return metrics

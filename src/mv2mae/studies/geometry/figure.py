@@ -33,8 +33,7 @@ _WIDTH = 0.36
 
 def geometry_figure(result: GeometryResult) -> Figure:
     """Hits on the same part and within one token by angle; hits by decoder block and head, and by part of the body."""
-    lookers = {(entry.looker, entry.map): entry for entry in result.lookers if entry.block is None}
-    shown = {key: lookers[key] for key in _LOOKS}
+    shown = {key: result.of(*key) for key in _LOOKS}
     with styled():
         figure = Figure(figsize=(15, 7.8), layout="constrained")
         (part, near, exact), (blocks, body, moved) = figure.subplots(2, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mv2mae.evaluate.tables import number
 from mv2mae.studies.geometry.figure import geometry_figure
-from mv2mae.studies.geometry.results import GeometryResult, Measures
+from mv2mae.studies.geometry.results import GeometryResult
 from mv2mae.studies.geometry.summary import PLACES, place_rows
 from mv2mae.visualize.report import ReportFigure, Section, Table
 
@@ -50,17 +50,12 @@ def geometry_section(result: GeometryResult) -> Section:
 
 def geometry_highlight(result: GeometryResult) -> tuple[str, str]:
     """The share of peaks on the same part, beside chance."""
-    hit, chance = (_overall(result, key).part_hit.value for key in (("model", "best head"), ("uniform", "")))
+    hit, chance = (result.of(*key).overall.part_hit.value for key in (("model", "best head"), ("uniform", "")))
     return number(hit), f"of attention's peaks are on the same part of the body; chance {number(chance)}"
 
 
-def _overall(result: GeometryResult, key: tuple[str, str]) -> Measures:
-    looker, of = key
-    return next(one for one in result.lookers if one.looker == looker and (not of or one.map == of)).overall
-
-
 def _cells(result: GeometryResult, key: tuple[str, str]) -> list[str]:
-    found = _overall(result, key)
+    found = result.of(*key).overall
     interval = found.part_hit.interval
     span = " to ".join(f"{end:.3f}" for end in interval) if interval else "-"
     others = (found.mean(name) for name in ("near_hit", "exact_hit", "distance"))

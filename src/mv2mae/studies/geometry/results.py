@@ -100,6 +100,10 @@ class Summary(Result):
     best_head: tuple[tuple[int, int], ...]
     """(block, head) from 1 that was chosen on the even performances, and on the odd ones."""
 
+    def of(self, looker: str, map: str) -> LookerResult:
+        """What one of `lookers` scored, by its names; of a model's blocks none."""
+        return next(one for one in self.lookers if (one.looker, one.map, one.block) == (looker, map, None))
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeometryResult(Summary):

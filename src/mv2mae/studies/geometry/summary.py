@@ -222,8 +222,7 @@ def print_geometry(result: GeometryResult) -> None:
     columns = ("degrees (performances)", *(entry.title for entry in shown))
     console.print()
     print_table(console, "part, by the angle between the cameras", columns, [angles])
-    best = next(entry for entry in result.lookers if (entry.looker, entry.map) == (MODEL, BEST))
-    for name, other in (best.against or {}).items():
+    for name, other in (result.of(MODEL, BEST).against or {}).items():
         gain: Any = other.part_hit
         text = f"  part, best head less {name}: {gain.value:+.3f} ({bounds(gain.interval, '+.3f')})"
         console.print(text, soft_wrap=True, highlight=False)
@@ -240,10 +239,7 @@ def place_rows(result: GeometryResult) -> list[list[str]]:
     """For each angle and measure of `PLACES`: the model's best head, the same place in the frame, and their difference
     on the same tokens with its interval.
     """
-    best, place = (
-        next(entry for entry in result.lookers if (entry.looker, entry.map) == key)
-        for key in ((MODEL, BEST), (PLACE, ""))
-    )
+    best, place = result.of(MODEL, BEST), result.of(PLACE, "")
     rows = []
     for found, other in zip(best.by_angle, place.by_angle, strict=True):
         cells = [f"{found.angle:g}"]
