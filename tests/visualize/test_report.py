@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from mv2mae.visualize.report import (
     Clip,
-    Report,
     ReportFigure,
+    ReportPage,
     Section,
     Table,
     data_uri,
@@ -27,13 +27,13 @@ def small_figure() -> Figure:
     return figure
 
 
-def example() -> Report:
+def example() -> ReportPage:
     table = Table(header=["start", "top-1", "videos"], rows=[["scratch", 0.123456, 40], ["<i>own</i>", 0.5, 40]])
     picture = ReportFigure(figure=small_figure(), caption="A line & its end", alt='a "line"')
     frames = ReportFigure(figure=small_figure(), caption="Frames", alt='a "frame"', kind="frames")
     folded = Table(header=["all", "of it"], rows=[["x", "3a709c0"]], folded="Everything & more")
     clip = Clip(webp=b"moving", still=b"still", size=(64, 48), title="<u>a</u>, taken for b", caption="confidence 0.9")
-    return Report(
+    return ReportPage(
         title="Cats & <dogs>",
         lead=["First.", "<script>alert(1)</script>"],
         highlights=[("0.45", "top-1")],
@@ -150,7 +150,9 @@ def test_a_table_with_a_short_row_is_refused():
 
 
 def test_an_empty_report_and_an_empty_table_are_pages_too(tmp_path: Path):
-    report = Report(title="Nothing", lead=[], sections=[Section(title="Empty", tables=[Table(header=["a"], rows=[])])])
+    report = ReportPage(
+        title="Nothing", lead=[], sections=[Section(title="Empty", tables=[Table(header=["a"], rows=[])])]
+    )
     page = write_report(tmp_path / "report.html", report).read_text(encoding="utf-8")
     assert "Nothing" in page
     assert "None" not in page

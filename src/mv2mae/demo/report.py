@@ -20,7 +20,7 @@ from mv2mae.runs import environment, read_log
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure
 from mv2mae.visualize.figures import attention_figure, motion_figure, reconstruction_figure
 from mv2mae.visualize.reconstruct import RebuiltClip, reconstruct
-from mv2mae.visualize.report import Report, ReportFigure, Section, Table, write_report
+from mv2mae.visualize.report import ReportFigure, ReportPage, Section, Table, write_report
 from mv2mae.visualize.visualize import read_views, shown_temperatures
 from mv2mae.weights import load_pretrained, read_weights
 
@@ -48,7 +48,7 @@ def write_demo_report(
         seconds: what the demo took.
     """
     classes = contenders[0].result.classes
-    report = Report(
+    report = ReportPage(
         title="MV2MAE in minutes: learning actions from several cameras without labels",
         lead=_lead(contenders, classes),
         highlights=[(f"{c.on_unseen_view()[0]:.2f}", f"{c.name}: top-1, unseen camera and people") for c in contenders],

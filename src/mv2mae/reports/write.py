@@ -17,7 +17,7 @@ from mv2mae.runs import CONFIG_NAME, ENVIRONMENT_NAME, REPORT_NAME, environment,
 from mv2mae.studies.geometry.page import geometry_highlight, geometry_section
 from mv2mae.studies.probes.page import probe_section
 from mv2mae.studies.second_view.page import second_view_highlight, second_view_section
-from mv2mae.visualize.report import Report, Section, write_report
+from mv2mae.visualize.report import ReportPage, Section, write_report
 
 COMPARISON_NAME = "comparison.html"
 _MOST_HIGHLIGHTS = 6
@@ -69,7 +69,7 @@ def write_pages(folder: Path) -> None:
         print(f"  warning: no page was written ({reason}); try `mv2mae report {folder}`", file=sys.stderr)
 
 
-def run_report(run: RunFolder) -> Report:
+def run_report(run: RunFolder) -> ReportPage:
     """The page of one run."""
     is_training = bool(run.config)
     sections: list[Section] = []
@@ -89,7 +89,7 @@ def run_report(run: RunFolder) -> Report:
     tests = [f"Tested on {what_was_tested(test.result)} ({test.name})." for test in run.tests]
     tested = [pair for test in run.tests for pair in highlights_of_test(test)]
     studied = [*map(second_view_highlight, run.second_views), *map(geometry_highlight, run.geometry)]
-    return Report(
+    return ReportPage(
         title=f"{run.kind.capitalize()}: {run.path.resolve().name}",
         lead=[*(training.lead(run) if is_training else _about(run)), *tests],
         highlights=[*tested, *training.highlights(run), *studied][:_MOST_HIGHLIGHTS],
@@ -113,7 +113,7 @@ def _about(run: RunFolder) -> list[str]:
     return [f"Of the run {', '.join(dict.fromkeys(of))}."] if of else []
 
 
-def comparison_report(runs: comparison.Runs) -> Report:
+def comparison_report(runs: comparison.Runs) -> ReportPage:
     """The page of several runs."""
     overview = [comparison.overview_section(runs)] if any(run.config for run in runs.values()) else []
     sections = [
@@ -125,7 +125,7 @@ def comparison_report(runs: comparison.Runs) -> Report:
     problems = [f"{name}: {problem}" for name, run in runs.items() for problem in training.notes(run)]
     if problems:
         sections.append(Section(title="What went wrong", notes=problems))
-    return Report(
+    return ReportPage(
         title=f"{len(runs)} runs compared",
         lead=[f"Runs: {', '.join(runs)}. A run has the same colour in all curves of a kind."],
         highlights=comparison.highlights(runs)[:_MOST_HIGHLIGHTS],

@@ -18,7 +18,7 @@ from mv2mae.tables.measure import Compared, Measured, Results, as_values, seeds_
 from mv2mae.tables.spec import Column
 from mv2mae.text import counted
 from mv2mae.visualize.outputs import write_picture
-from mv2mae.visualize.report import Report, ReportFigure, Section, write_report
+from mv2mae.visualize.report import ReportFigure, ReportPage, Section, write_report
 from mv2mae.visualize.report import Table as PageTable
 from mv2mae.visualize.style import COLOURS, styled
 
@@ -130,7 +130,7 @@ def markdown_of(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def report_of(results: Results) -> Report:
+def report_of(results: Results) -> ReportPage:
     """The page."""
     table = results.plan.table
     sections = [
@@ -162,7 +162,7 @@ def report_of(results: Results) -> Report:
             notes=[f"All of it: {results.flops:.2g} operations (counted), {hours(results.seconds)}."],
         )
     )
-    return Report(title=table.title, lead=lead_of(results), highlights=_highlights(results), sections=sections)
+    return ReportPage(title=table.title, lead=lead_of(results), highlights=_highlights(results), sections=sections)
 
 
 def csv_of(results: Results) -> pd.DataFrame:

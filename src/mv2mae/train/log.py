@@ -154,7 +154,7 @@ class Speed(StepCallback):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def after_step(self, trainer: pl.Trainer, module: Any) -> None:
-        """Report every so often."""
+        """Log every so often."""
         self._steps += 1
         if is_logged(trainer, trainer.global_step):
             now = time.perf_counter()

@@ -1,6 +1,6 @@
 """A report: one HTML file with its style and pictures inside, which opens offline and can be sent by mail.
 
-It knows nothing of what it reports: whoever writes one fills in a `Report`.
+It knows nothing of what it reports: whoever writes one fills in a `ReportPage`.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ReportPage:
     """All that `write_report` puts on the page; every text is plain and is escaped."""
 
     title: str
@@ -121,7 +121,7 @@ class Report:
     """Machine, versions, durations, data: by name, at the end of the page."""
 
 
-def write_report(path: Path, report: Report) -> Path:
+def write_report(path: Path, report: ReportPage) -> Path:
     """Write a report in one piece: a reader sees the old page or the new one, never half.
 
     Returns:
