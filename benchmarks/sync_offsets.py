@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mv2mae.data.check.groups import SURE_GAIN
+from mv2mae.data.check.findings import SURE_GAIN
 from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.scan import scan
 from mv2mae.data.check.sync import Thresholds, estimate_offsets

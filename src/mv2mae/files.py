@@ -114,6 +114,17 @@ def read_values(path: Path) -> dict[str, Any]:
     return values
 
 
+def append_json(path: Path, entry: dict[str, Any]) -> OSError | None:
+    """Append a line of JSON to a file that several processes share; the error, if that was one, which ends no work."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as lines:  # short appends do not interleave
+            lines.write(json.dumps(entry) + "\n")
+    except OSError as error:
+        return error
+    return None
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write JSON that people can read, atomically and durably."""
     write_text(path, json.dumps(values, indent=1) + "\n")

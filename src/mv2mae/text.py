@@ -10,6 +10,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, on one line: its first, or else its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def listed(names: Sequence[object], most: int = 6) -> str:
     """`a, b, c`; of more than `most` the first ones, dots and the last."""
     shown = [str(name) for name in names]

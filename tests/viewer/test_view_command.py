@@ -151,7 +151,7 @@ def test_the_cache_forgets_what_was_used_longest_ago():
     class Value:
         num_bytes: int
 
-    kept: LRUCache[Value] = LRUCache(100)
+    kept: LRUCache[Value] = LRUCache(100, lambda value: value.num_bytes)
     for key in "abc":
         kept.get(key, lambda: Value(40))
         kept.get("a", lambda: pytest.fail("a is kept"))

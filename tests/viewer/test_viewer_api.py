@@ -22,7 +22,7 @@ from mv2mae.config import ModelConfig
 from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE
-from mv2mae.viewer.patience import ImpatientProtocol, in_time
+from mv2mae.viewer.guard import ImpatientProtocol, in_time
 from mv2mae.viewer.server import application
 from mv2mae.viewer.session import Session
 from mv2mae.viewer.uploads import Uploads
@@ -473,7 +473,7 @@ def test_a_host_is_read_to_the_letter(page: TestClient, host: str):
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
 def test_half_a_request_does_not_hold_a_connection(monkeypatch, sent: bytes):
-    monkeypatch.setattr("mv2mae.viewer.patience.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("mv2mae.viewer.guard.HEAD_SECONDS", 0.2)
 
     async def speak() -> bytes:
         config = uvicorn.Config(lambda *_: None, lifespan="off")

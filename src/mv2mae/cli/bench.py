@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli.training import config_from
-from mv2mae.cli.verb import RecipeFile, Verb
+from mv2mae.cli.verb import RecipeFile, Verb, config_from
+from mv2mae.config import ModelConfig, PretrainConfig
 
 
 def _data_options(parser: ArgumentParser) -> None:
-    from mv2mae.config import PretrainConfig
-
     parser.add_argument("--recipe", action=RecipeFile, help="the recipe whose loader is measured (`mv2mae recipes`)")
     parser.add_argument("--num_clips", type=int, default=500, help="clips to read; 10000 shows whether memory is flat")
     parser.add_argument("--num_workers", type=int, default=None, help="reading processes; else compute.num_workers")
@@ -25,7 +24,7 @@ def _data_options(parser: ArgumentParser) -> None:
 def _data(args: Any) -> None:
     from mv2mae.bench.loading import bench_data, print_figures, write_figures
 
-    figures = bench_data(config_from(args, "PretrainConfig"), num_clips=args.num_clips, num_workers=args.num_workers)
+    figures = bench_data(config_from(args, PretrainConfig), num_clips=args.num_clips, num_workers=args.num_workers)
     print_figures(figures, args.want)
     if args.out:
         write_figures(figures, Path(args.out))
@@ -33,8 +32,6 @@ def _data(args: Any) -> None:
 
 
 def _model_options(parser: ArgumentParser) -> None:
-    from mv2mae.config import PretrainConfig
-
     parser.add_argument("--recipe", action=RecipeFile, help="the recipe whose step is measured (`mv2mae recipes`)")
     parser.add_argument("--size", type=str, default="", help="of the encoder: tiny, small, base or large")
     parser.add_argument("--pairs", type=int, default=4, help="pairs in a step")
@@ -44,16 +41,13 @@ def _model_options(parser: ArgumentParser) -> None:
 
 
 def _model(args: Any) -> None:
-    import dataclasses
-
     from mv2mae.bench.model import bench_model, print_figures, write_figures
-    from mv2mae.config import ModelConfig
 
-    config = config_from(args, "PretrainConfig")
+    config = config_from(args, PretrainConfig)
     if args.size:
         sized = ModelConfig.of_size(args.size)
         encoder = {name: getattr(sized, name) for name in ("encoder_width", "encoder_depth", "encoder_heads")}
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, **encoder))
+        config = replace(config, model=replace(config.model, **encoder))
     figures = bench_model(config, pairs=args.pairs, num_steps=args.num_steps)
     print_figures(figures)
     if args.out:

@@ -7,71 +7,48 @@ from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-from mv2mae.cli.verb import Verb
+from mv2mae.cli.verb import Verb, config_from
+from mv2mae.config import StoreConfig, SynthConfig
 
 
 def _index_options(parser: ArgumentParser) -> None:
+    from mv2mae.data.indexing import index
     from mv2mae.data.protocols import PROTOCOLS
 
     parser.add_argument("name", type=str, help=f"data set: {', '.join(PROTOCOLS)}")
-    parser.add_argument("root", type=str, help="folder that holds the videos; of lerobot also hf:OWNER/NAME")
     parser.add_argument("--out", type=str, required=True, help="manifest to write (.parquet or .csv)")
-    parser.add_argument("--pattern", type=str, default="", help='of `folder`: "{group}/{view}.mp4", also {label} ...')
-    parser.add_argument("--table", type=str, default="", help="of `folder`: a CSV of path, group, view, label ...")
-    parser.add_argument("--group", type=str, default="", help="of `folder`: all videos are views of this one take")
-    parser.add_argument(
-        "--rate", type=float, default=0, help="of image sequences ({group}/{view}/{frame}.jpg): a second"
-    )
-    parser.add_argument("--drop", type=str, default="", help="text file: names of videos to leave out, one a line")
-    parser.add_argument("--probe", type=bool, default=True, help="open each video for its rate, length and size")
+    parser.add_function_arguments(index, as_positional=True, skip={"name", "out"})
 
 
 def _index(args: Any) -> None:
     from mv2mae.data.indexing import index
 
-    options = {option: getattr(args, option) for option in ("pattern", "table", "group", "rate", "drop", "probe")}
-    root, out = args.root, Path(args.out)
-    if args.name == "lerobot" and root.startswith("hf:"):
+    if args.name == "lerobot" and args.root.startswith("hf:"):
         from mv2mae.interop.hub import fetch_dataset
 
-        root = str(fetch_dataset(root, out.parent))
-    index(args.name, root, out, **options)
+        args.root = fetch_dataset(args.root, Path(args.out).parent)
+    index(**vars(args))
 
 
 def _prepare_options(parser: ArgumentParser) -> None:
-    from mv2mae.config import StoreConfig
+    from mv2mae.data.store.prepare import prepare
 
-    parser.add_argument("manifest", type=str, help="manifest of the originals, or `sample`")
-    parser.add_argument("out", type=str, help="folder to write: manifest.parquet and store/")
-    parser.add_argument("--processes", type=int, default=None, help="that decode and encode; one a core by default")
-    parser.add_argument("--part", type=str, default="", help="3/16: the third of 16 parts, for as many machines")
-    parser.add_argument("--merge", type=bool, default=False, help="join what the parts have made")
-    parser.add_argument("--cameras", type=str, default="", help="known cameras, if not cameras.json beside MANIFEST")
+    parser.add_function_arguments(prepare, as_positional=True, skip={"config", "progress"})
+    parser.set_defaults(processes=None)
     parser.add_class_arguments(StoreConfig)
 
 
 def _prepare(args: Any) -> None:
-    from mv2mae.config import StoreConfig
     from mv2mae.data.store.prepare import prepare
 
-    config = StoreConfig(**{name: getattr(args, name) for name in StoreConfig.__dataclass_fields__})
     options = {option: getattr(args, option) for option in ("processes", "part", "merge", "cameras")}
-    report = prepare(args.manifest, args.out, config, **options)
-    print(report.summary())
+    print(prepare(args.manifest, args.out, config_from(args, StoreConfig), **options).summary())
 
 
 def _check_options(parser: ArgumentParser) -> None:
-    parser.add_argument("manifest", type=str, help="manifest to check (.parquet or .csv), or `sample`")
-    parser.add_argument("--out", type=str, default="", help="report to write; by default MANIFEST.check.json")
-    parser.add_argument("--fix", type=str, default="", help="manifest to write without the broken videos")
-    parser.add_argument("--strict", type=bool, default=False, help="warnings count as errors, for --fix too")
-    parser.add_argument("--quick", type=bool, default=False, help="open files, decode first and last frame only")
-    parser.add_argument("--sync", type=bool, default=True, help="estimate time offsets between the views of a group")
-    parser.add_argument("--tolerance", type=float, default=0.1, help="seconds that views may be apart")
-    parser.add_argument("--max_offset", type=float, default=2.0, help="largest offset looked for, in seconds")
-    parser.add_argument("--num_workers", type=int, default=None, help="processes; one a core by default")
-    parser.add_argument("--time_limit", type=float, default=120.0, help="seconds for one file, and one a megabyte")
-    parser.add_argument("--num_rows", type=int, default=20, help="findings to print")
+    from mv2mae.data.check.check import check_command
+
+    parser.add_function_arguments(check_command, as_positional=True, skip={"progress"})
 
 
 def _check(args: Any) -> int:
@@ -95,19 +72,12 @@ def _join(args: Any) -> None:
 
 
 def _sync_options(parser: ArgumentParser) -> None:
-    parser.add_argument("manifest", type=str, help="manifest whose groups are to be laid together in time")
+    from mv2mae.data.sync.sync import sync_command
+
     parser.add_argument(
         "--out", type=str, required=True, help="manifest to write; STEM.sync.json and .png go beside it"
     )
-    parser.add_argument("--evidence", type=str, default="both", help="sound, motion or both: motion without sound")
-    parser.add_argument(
-        "--untold", type=str, default="mark", help="views that cannot be told: mark as not synchronised, keep or drop"
-    )
-    parser.add_argument("--tolerance", type=float, default=0.05, help="seconds that motion cannot tell apart")
-    parser.add_argument("--max_offset", type=float, default=10.0, help="largest offset looked for, in seconds")
-    parser.add_argument("--num_workers", type=int, default=None, help="processes that decode; one a core by default")
-    parser.add_argument("--time_limit", type=float, default=600.0, help="seconds for one file, and one a megabyte")
-    parser.add_argument("--num_rows", type=int, default=20, help="groups to print")
+    parser.add_function_arguments(sync_command, as_positional=True, skip={"out", "progress"})
 
 
 def _sync(args: Any) -> None:
@@ -121,8 +91,6 @@ def _sync(args: Any) -> None:
 
 
 def _synth_options(parser: ArgumentParser) -> None:
-    from mv2mae.config import SynthConfig
-
     parser.add_argument("out", type=str, help="folder to write")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with any of the settings below")
     parser.add_argument("--processes", type=int, default=1, help="processes that render; the bytes do not depend on it")
@@ -132,15 +100,12 @@ def _synth_options(parser: ArgumentParser) -> None:
 
 
 def _synth(args: Any) -> None:
-    from mv2mae.config import SynthConfig
     from mv2mae.synthetic.data_set import SyntheticSet
     from mv2mae.synthetic.generate import synth
     from mv2mae.synthetic.preview import estimate
     from mv2mae.visualize.preview import preview
 
-    config = SyntheticSet(
-        **{name: value for name, value in vars(args).items() if name in SynthConfig.__dataclass_fields__}
-    )
+    config = config_from(args, SyntheticSet)
     if args.preview:
         print(f"wrote {preview(Path(args.preview), config)}")
     elif args.dry_run:

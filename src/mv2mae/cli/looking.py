@@ -1,4 +1,4 @@
-"""The verbs that show what a model has learnt: visualize, demo."""
+"""The verbs that show what a model has learnt: visualize, view, report, demo."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli.verb import Verb
+from mv2mae.cli.verb import Verb, config_from
 
 
 def _visualize_options(parser: ArgumentParser) -> None:
@@ -36,20 +36,50 @@ def _visualize(args: Any) -> None:
     from mv2mae.config.pictures import PictureConfig, token_of
     from mv2mae.visualize.visualize import visualize
 
-    settings = {name: getattr(args, name) for name in PictureConfig.__dataclass_fields__}
     names = tuple(name.strip() for name in args.pictures.split(",") if name.strip())
-    settings |= {"pictures": names, "token": token_of(args.token)}
-    config = PictureConfig(**settings)
+    args.pictures, args.token = names, token_of(args.token)
+    config = config_from(args, PictureConfig)
     manifest, out = args.data.manifest, Path(args.out)
     if set(names) != {"embedding"}:
         chosen = {"group": args.group, "query": args.query, "cameras": args.data.cameras}
-        for path in visualize(args.weights, args.videos, out, manifest=manifest, **chosen, **settings):
+        for path in visualize(args.weights, args.videos, out, manifest=manifest, **chosen, **vars(config)):
             print(f"  wrote {path}")
     if "embedding" in names or (manifest and not names):
         from mv2mae.studies.embedding.run import map_of_clips
 
         written = map_of_clips(args.weights, manifest, out, config, query=args.query, max_groups=args.max_groups)
         print(f"  wrote {written}")
+
+
+def _view_options(parser: ArgumentParser) -> None:
+    from mv2mae.viewer.view import view
+
+    weights = "pre-training run, weights file or name of packaged weights; by default second-view"
+    manifest = "table of videos; by default that of the run, or else the sample set"
+    cameras = "known cameras, a file or folder; by default cameras.json beside the manifest, if there is one"
+    parser.add_argument("weights", type=str, nargs="?", default="second-view", help=weights)
+    parser.add_argument("--data.manifest", type=str, default="", help=manifest)
+    parser.add_argument("--data.cameras", type=str, default="", help=cameras)
+    parser.add_function_arguments(view, skip={"weights", "manifest", "cameras"})
+
+
+def _view(args: Any) -> None:
+    from mv2mae.viewer.view import view
+
+    options = {name: getattr(args, name) for name in ("host", "port", "frame_stride", "max_upload_mb")}
+    view(args.weights, args.data.manifest, cameras=args.data.cameras, **options)
+
+
+def _report_options(parser: ArgumentParser) -> None:
+    out = "file to write; by default report.html in the run, or comparison.html in the folder that all runs share"
+    parser.add_argument("runs", type=str, nargs="+", help="a run, or several to compare; or tests (RUN/evaluation)")
+    parser.add_argument("--out", type=str, default="", help=out)
+
+
+def _report(args: Any) -> None:
+    from mv2mae.reports.write import report
+
+    print(f"  wrote {report(args.runs, args.out)}")
 
 
 def _demo_options(parser: ArgumentParser) -> None:
@@ -62,7 +92,7 @@ def _demo_options(parser: ArgumentParser) -> None:
 def _demo(args: Any) -> None:
     from mv2mae.demo.demo import demo
 
-    demo(Path(args.out), minutes=args.minutes, full=args.full, fresh=args.fresh)
+    demo(**vars(args))
 
 
 VERBS = {
@@ -71,6 +101,18 @@ VERBS = {
         "mv2mae visualize runs/pretrain cam1.mp4 cam2.mp4 --out pictures",
         _visualize_options,
         _visualize,
+    ),
+    "view": Verb(
+        "a local page on which to explore what a model has learnt",
+        "mv2mae view runs/pretrain --data manifest.parquet",
+        _view_options,
+        _view,
+    ),
+    "report": Verb(
+        "write a page about a run, or one that compares several",
+        "mv2mae report runs/finetune runs/scratch --out comparison.html",
+        _report_options,
+        _report,
     ),
     "demo": Verb("all of it on the packaged sample set, in minutes", "mv2mae demo", _demo_options, _demo, goes_on=True),
 }

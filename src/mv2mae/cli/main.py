@@ -12,27 +12,14 @@ from typing import Any
 import jsonargparse
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli import (
-    bench,
-    data,
-    exporting,
-    looking,
-    predicting,
-    reporting,
-    studies,
-    tables,
-    testing,
-    training,
-    viewing,
-)
+from mv2mae.cli import bench, data, looking, studies, tables, training, using
 from mv2mae.cli.argv import check_known, document_aliases, given_options, normalised, positionals
 from mv2mae.cli.verb import Verb
 from mv2mae.config.refused import why_refused
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.ranks import alone, is_first
 
-_KINDS = (data, training, testing, predicting, exporting, studies, tables, looking, viewing, reporting, bench)
-VERBS = {name: verb for kind in _KINDS for name, verb in kind.VERBS.items()}
+VERBS = data.VERBS | training.VERBS | using.VERBS | studies.VERBS | tables.VERBS | looking.VERBS | bench.VERBS
 
 
 GROUPS = {

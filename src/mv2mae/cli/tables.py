@@ -27,12 +27,8 @@ def _options(parser: ArgumentParser) -> None:
     add("--size", type=Literal["", "paper", "small"], default="", help="the paper's recipes, or those for a few cores")
     add("--split", type=str, default="", help="PROTOCOL/SPLIT in place of the table's, on other videos")
     add("--train_query", type=str, default="", help="the same by a query, with --test_query")
-    add(
-        "--test_query",
-        type=str,
-        default="",
-        help="query that picks the test videos; several tests as NAME: QUERY; NAME: QUERY",
-    )
+    tests = "query that picks the test videos; several tests as NAME: QUERY; NAME: QUERY"
+    add("--test_query", type=str, default="", help=tests)
     add("--settings", type=str, default="", help="YAML with pretrain and finetune settings over those of all rows")
     add("--dry_run", type=bool, default=False, help="tell the plan: parts, operations, hours, disk")
     add("--collect", type=bool, default=False, help="only write the table of what is done")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from mv2mae.cli.verb import RecipeFile, Verb
+from mv2mae.cli.verb import RecipeFile, Verb, config_from
+from mv2mae.config import FinetuneConfig, PretrainConfig
+from mv2mae.config.tasks import Task
 from mv2mae.errors import InputError
 
 _WIDE_ENOUGH = 160
@@ -37,45 +40,27 @@ def _recipes(args: Any) -> None:
             print(f"  {name:28} {first_line}")
 
 
-def _training_options(config: str) -> Callable[[ArgumentParser], None]:
-    def options(parser: ArgumentParser) -> None:
-        from mv2mae import config as configs
-
-        parser.add_argument("--recipe", action=RecipeFile, help="packaged recipe or YAML file (`mv2mae recipes`)")
-        parser.add_argument("--run", type=str, default="", help="folder of the run; an unfinished one goes on")
-        parser.add_argument(
-            "--dry_run",
-            type=bool,
-            default=False,
-            help="tell the whole plan, then make two small steps and keep nothing",
-        )
-        parser.add_class_arguments(getattr(configs, config))
-
-    return options
-
-
-def config_from(args: Any, name: str) -> Any:
-    """The configuration of a class (`PretrainConfig`, ...) from parsed options."""
-    from mv2mae import config as configs
-
-    kind = getattr(configs, name)
-    return kind(**{field: getattr(args, field) for field in kind.__dataclass_fields__})
+def _training_options(task: Task, parser: ArgumentParser) -> None:
+    parser.add_argument("--recipe", action=RecipeFile, help="packaged recipe or YAML file (`mv2mae recipes`)")
+    parser.add_argument("--run", type=str, default="", help="folder of the run; an unfinished one goes on")
+    dry_run = "tell the whole plan, then make two small steps and keep nothing"
+    parser.add_argument("--dry_run", type=bool, default=False, help=dry_run)
+    parser.add_class_arguments(task)
 
 
 def _pretrain(args: Any) -> None:
     from mv2mae.train.pretrain import pretrain
 
-    _run(args, "PretrainConfig", pretrain)
+    _run(args, config_from(args, PretrainConfig), pretrain)
 
 
 def _finetune(args: Any) -> None:
     from mv2mae.train.finetune import finetune
 
-    _run(args, "FinetuneConfig", finetune)
+    _run(args, config_from(args, FinetuneConfig), finetune)
 
 
-def _run(args: Any, kind: str, train: Callable[[Any, Path], object]) -> None:
-    config = config_from(args, kind)
+def _run(args: Any, config: Any, train: Callable[[Any, Path], object]) -> None:
     if args.dry_run:
         from mv2mae.train.rehearsal import rehearse
 
@@ -97,7 +82,7 @@ VERBS = {
     "pretrain": Verb(
         "learn from several views, without labels",
         "mv2mae pretrain --recipe sample-pretrain --data manifest.parquet --run runs/pretrain",
-        _training_options("PretrainConfig"),
+        partial(_training_options, PretrainConfig),
         _pretrain,
         goes_on=True,
         in_all_processes=lambda args: not args.dry_run,
@@ -105,7 +90,7 @@ VERBS = {
     "finetune": Verb(
         "train a classifier on top of a pre-trained encoder",
         "mv2mae finetune --recipe sample-finetune --from runs/pretrain --run runs/finetune",
-        _training_options("FinetuneConfig"),
+        partial(_training_options, FinetuneConfig),
         _finetune,
         goes_on=True,
         in_all_processes=lambda args: not args.dry_run,

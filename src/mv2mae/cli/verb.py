@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jsonargparse import ActionConfigFile, ArgumentParser
+
+from mv2mae.config import FinetuneConfig, PretrainConfig
+from mv2mae.config.tasks import Task
+
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,9 @@ class Verb:
     """Whether, of several processes that torchrun or srun started, all are wanted, or the first one alone."""
 
 
-def data_options(parser: ArgumentParser) -> None:
-    """`--data.*`: which videos and which clips, of a verb that reads each of them once."""
-    from mv2mae.config import VideosConfig
-
-    parser.add_class_arguments(VideosConfig, "data", skip={"cache", "cache_size"})
+def config_from(args: Any, kind: type[Config]) -> Config:
+    """The configuration of a class (`PretrainConfig`, ...) from parsed options; as usual where a verb has none."""
+    return kind(**{field.name: getattr(args, field.name) for field in fields(kind) if field.name in args})  # type: ignore[arg-type]
 
 
 def out_folder(args: Any, name: str) -> Path:
@@ -51,8 +54,6 @@ class RecipeFile(ActionConfigFile):
         """Replace the name by the text of the whole, base and all, without settings of the other task."""
         import yaml
 
-        from mv2mae.config import FinetuneConfig, PretrainConfig
-        from mv2mae.config.tasks import Task
         from mv2mae.recipes import of_kind, read_recipe
 
         kind: Task = FinetuneConfig if parser.prog.endswith(" finetune") else PretrainConfig

@@ -32,10 +32,10 @@ class Alike:
     mirrored: bool = False
 
     @classmethod
-    def draw(cls, *words: int) -> Alike:
-        """One of 24, all as likely: it follows from the words, such as (seed, epoch, item, repeat)."""
+    def draw(cls, *key: int) -> Alike:
+        """One of 24, all as likely: it follows from the key, such as (seed, epoch, item, repeat)."""
         # in a sequence of its own, so that views, moments and crops are those without augmentation
-        rng = np.random.default_rng((*words, 0, 0, _PURPOSE))
+        rng = np.random.default_rng((*key, 0, 0, _PURPOSE))
         first, second, third = (int(k) for k in rng.permutation(3))
         inverted, mirrored = (bool(k) for k in rng.integers(2, size=2))
         return cls(channels=(first, second, third), inverted=inverted, mirrored=mirrored)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mv2mae.data.calibration_formats import Named, as_array, load_mapping, of_folder, of_mapping, of_table
+from mv2mae.data.calibration_formats import as_array, load_mapping, named, of_folder, of_mapping, of_table
 from mv2mae.data.cameras import Cameras, Pinhole, place_of, size_of
 from mv2mae.data.manifest import beside, read_table
 from mv2mae.errors import InputError
@@ -52,10 +52,7 @@ def told_cameras(manifest: str, given: str = "") -> Cameras:
     Raises:
         InputError: as `cameras_of`, or they move.
     """
-    return _standing(cameras_of(manifest, given))
-
-
-def _standing(cameras: Cameras) -> Cameras:
+    cameras = cameras_of(manifest, given)
     if cameras.motion:
         raise InputError(
             f"{cameras.name}: its cameras move (camera_motion={cameras.motion}), and cameras of moving views are not "
@@ -83,15 +80,16 @@ def read_calibration(path: str | Path) -> Cameras:
             raise InputError(
                 f"{file} holds no cameras: give VIEW.yml files, COLMAP's texts, or folders of them by setup"
             )
-        return Cameras(name=str(path), rig=rig)
-    if not file.is_file():
+    elif not file.is_file():
         raise InputError(f"no cameras at {path}; give a file or a folder of calibrations")
-    if file.suffix in (".csv", ".parquet"):
-        return Cameras(name=str(path), rig=dict(of_table(read_table(file), str(file))))
-    found = load_mapping(file)
-    if file.suffix == ".json" and _is_cameras_json(found):
-        return _of_generated(found, str(file))
-    return Cameras(name=str(path), rig=dict(of_mapping(found, str(file), "")))
+    elif file.suffix in (".csv", ".parquet"):
+        rig = dict(of_table(read_table(file), str(file)))
+    else:
+        found = load_mapping(file)
+        if file.suffix == ".json" and _is_cameras_json(found):
+            return _of_generated(found, str(file))
+        rig = dict(of_mapping(found, str(file), ""))
+    return Cameras(name=str(path), rig=rig)
 
 
 def prepared_cameras(cameras: Cameras, frame: pd.DataFrame, index: pd.DataFrame) -> dict[str, Any]:
@@ -156,14 +154,14 @@ def _of_generated(setups: Mapping[str, Any], name: str) -> Cameras:
     rig, takes = {}, {}
     motions = sorted({str(entry.get("camera_motion", "")) for entry in setups.values() if isinstance(entry, Mapping)})
     for setup, entry in setups.items():
-        with Named(name, setup=setup):
+        with named(name, setup=setup):
             cameras, groups = dict(entry["cameras"]), dict(entry.get("takes", {}))
         for view, pose in cameras.items():
-            with Named(name, view, setup):
+            with named(name, view, setup):
                 rig[setup, view] = _from_json(pose)
         for group, poses in groups.items():
             for view, pose in poses.items():
-                with Named(name, view, setup):
+                with named(name, view, setup):
                     takes[group, view] = _from_json(pose)
     return Cameras(name=name, rig=rig, takes=takes, motion=" and ".join(filter(None, motions)))
 

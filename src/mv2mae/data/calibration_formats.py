@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import yaml
 from jaxtyping import Float
 
 from mv2mae.data.cameras import Pinhole
-from mv2mae.data.columns import as_text
+from mv2mae.data.tables import as_text
 from mv2mae.errors import InputError
+from mv2mae.text import first_line
 
 _MATRIX = ("camera_matrix", "cameraMatrix", "intrinsic_matrix", "K")
 _ROTATION, _VECTOR = ("R", "rotation", "rotation_matrix"), ("rvec", "rotation_vector")
@@ -56,23 +58,26 @@ def load_mapping(file: Path) -> dict[str, Any]:
             # OpenCV writes `%YAML:1.0`, which is no YAML; the loader is a safe one
             found = yaml.load(re.sub(r"\A%YAML:[^\n]*\n", "", text), Loader=_Loader)
     except (OSError, ValueError, KeyError, yaml.YAMLError, RecursionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{file} cannot be read as a file of cameras ({reason})") from error
+        raise InputError(f"{file} cannot be read as a file of cameras ({first_line(error)})") from error
     if not isinstance(found, dict):
-        raise InputError(f"{file} does not hold cameras: entries by view, or by setup and view, were expected")
+        raise _no_cameras(str(file))
     return {str(key): value for key, value in found.items()}
+
+
+def _no_cameras(name: str) -> InputError:
+    return InputError(f"{name} does not hold cameras: entries by view, or by setup and view, were expected")
 
 
 def of_mapping(found: Mapping[str, Any], name: str, setup: str) -> Entries:
     """Cameras of a mapping: one by view, or again by setup."""
     entries = {str(key): value for key, value in found.items() if isinstance(value, dict)}
     if not entries:
-        raise InputError(f"{name} does not hold cameras: entries by view, or by setup and view, were expected")
+        raise _no_cameras(name)
     for key, entry in entries.items():
         if _first(entry, _MATRIX) is None and not setup and any(isinstance(inner, dict) for inner in entry.values()):
             yield from of_mapping(entry, name, key)
         else:
-            with Named(name, key, setup):
+            with named(name, key, setup):
                 camera = _from_opencv(entry)
             yield (setup, key), camera
 
@@ -117,7 +122,7 @@ def of_folder(folder: Path, setup: str) -> Entries:
         if file.is_dir() and not setup:
             yield from of_folder(file, file.name)
         elif file.suffix in (".yml", ".yaml", ".json"):
-            with Named(str(file)):
+            with named(str(file)):
                 camera = _from_opencv(load_mapping(file))
             yield (setup, file.stem), camera
 
@@ -127,7 +132,7 @@ def _of_colmap(folder: Path, setup: str) -> Entries:
     models = {line[0]: line[1:] for line in _lines(folder / "cameras.txt")}
     seen = set()
     for line in _lines(folder / "images.txt")[::2]:  # between them stand the points
-        with Named(str(folder / "images.txt"), setup=setup):
+        with named(str(folder / "images.txt"), setup=setup):
             numbers, name = as_array([float(x) for x in line[1:8]]), " ".join(line[9:])
             view = name.split("/")[0] if "/" in name else Path(name).stem
             if view not in seen:
@@ -177,7 +182,7 @@ def of_table(table: pd.DataFrame, name: str) -> Entries:
     for row in table.to_dict("records"):
         setup = "" if pd.isna(row.get("setup")) else as_text(row["setup"])
         view = as_text(row["view"])
-        with Named(name, view, setup):
+        with named(name, view, setup):
             numbers = {key: float(row[key]) for key in (*needed[1:], *rotation)}
             turn = as_array([numbers[column] for column in rotation])
             made = {9: lambda r: r.reshape(3, 3), 4: rotation_of_quaternion, 3: rotation_of_vector}[len(rotation)](turn)
@@ -199,17 +204,20 @@ def rotation_of_vector(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3
     angle = float(np.linalg.norm(vector))
     if angle < 1e-12:
         return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    cross = _cross(vector / angle)
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def rotation_of_quaternion(quaternion: Float[np.ndarray, "4"]) -> Float[np.ndarray, "3 3"]:
     """A unit quaternion w, x, y, z (COLMAP's order) as a matrix; of another length it is no rotation."""
     w, vector = quaternion[0], quaternion[1:]
+    return (w * w - vector @ vector) * np.eye(3) + 2 * np.outer(vector, vector) + 2 * w * _cross(vector)
+
+
+def _cross(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The cross product with a vector, as a matrix."""
     x, y, z = vector
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return (w * w - vector @ vector) * np.eye(3) + 2 * np.outer(vector, vector) + 2 * w * cross
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
 
 
 def _first(entry: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -240,17 +248,14 @@ def say_distorted() -> None:
     _log.warning("lens distortion of known cameras is left out; undistort the videos where it is large")
 
 
-class Named:
+@contextmanager
+def named(name: str, view: str = "", setup: str = "") -> Iterator[None]:
     """Says of which camera an error tells."""
-
-    def __init__(self, name: str, view: str = "", setup: str = "") -> None:
-        whose = " of ".join([*([f"view {view}"] if view else []), *([f"setup {setup}"] if setup else [])])
-        self.name = f"{name}: {whose}" if whose else name
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, InputError):
-            raise InputError(f"{self.name}: {error}") from error
-        if isinstance(error, (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)):
-            raise InputError(f"{self.name} does not hold a camera as was expected ({error!r})") from error
+    whose = " of ".join(filter(None, (view and f"view {view}", setup and f"setup {setup}")))
+    name = f"{name}: {whose}" if whose else name
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name} does not hold a camera as was expected ({error!r})") from error

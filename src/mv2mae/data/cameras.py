@@ -30,6 +30,9 @@ _LOOSE = 0.03
 _CENTRAL = (0.35, 0.65)
 """Where a principal point lies, as a share of a side, if it is that of the videos' own picture size."""
 
+_SIGHT = (0.5, 30.0)
+"""Metres between which a ray is followed."""
+
 Vector = Float32[np.ndarray, "16"]
 
 
@@ -213,14 +216,11 @@ def crop_camera(camera: Vector, box: Box, height: int, width: int) -> Vector:
     return cut
 
 
-def line_of_sight(
-    camera: Vector, other: Vector, point: tuple[float, float], *, metres: tuple[float, float] = (0.5, 30.0)
-) -> Float[np.ndarray, "k 2"]:
+def line_of_sight(camera: Vector, other: Vector, point: tuple[float, float]) -> Float[np.ndarray, "k 2"]:
     """Where another camera sees the ray through a point of a camera's picture: the epipolar line.
 
     Args:
         point: in shares of the picture (right, down).
-        metres: along the ray, between which it is followed.
 
     Returns:
         points in shares of the other picture, from near to far; those before the other camera alone. They may lie
@@ -229,7 +229,7 @@ def line_of_sight(
     one, two = camera.astype(np.float64), other.astype(np.float64)
     ray = np.array([(point[0] - one[2]) / one[0], (point[1] - one[3]) / one[1], 1.0])
     turn, there = one[4:13].reshape(3, 3), two[4:13].reshape(3, 3)
-    along = np.geomspace(*metres, 64)[:, None] * (ray / np.linalg.norm(ray)) @ turn - one[13:] @ turn
+    along = np.geomspace(*_SIGHT, 64)[:, None] * (ray / np.linalg.norm(ray)) @ turn - one[13:] @ turn
     x, y, z = (along @ there.T + two[13:]).T
     before = z > 0.05
     return np.stack([two[0] * x[before] / z[before] + two[2], two[1] * y[before] / z[before] + two[3]], axis=-1)

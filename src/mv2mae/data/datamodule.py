@@ -226,9 +226,6 @@ def held_out_batch(dataset: PairDataset | PairStream, num_pairs: int) -> PairBat
     return collate_pairs([dataset[key] for key in keys])
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
 def _stream_data(config: PairConfig, *, num_frames: int, size: int, seed: int, with_cameras: bool) -> PretrainData:
     """Pairs that are drawn as they are asked for, and others to look at."""
     if config.num_repeats > 1:

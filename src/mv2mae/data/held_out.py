@@ -117,9 +117,6 @@ def other_performances(
     return np.array(other, np.int64), np.array(same, np.int64)
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
 def _groups(frame: pd.DataFrame) -> pd.DataFrame:
     """Setup and subject by group; NaN where rows of a group differ, which makes the column useless."""
     named = frame.groupby("group")[list(APART)]

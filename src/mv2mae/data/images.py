@@ -313,9 +313,6 @@ def tar_files(tar: str | Path) -> list[str]:
         return [f"{below}/{name}" if below else name for below, names in folders.items() for name in names]
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
 @lru_cache(maxsize=512)
 def _sequence(path: str, tar: str, size: int, changed: int) -> ImageSequence:
     match = _NAME.fullmatch(path)

@@ -41,7 +41,7 @@ def index(
 
     Args:
         name: data set (`PROTOCOLS`).
-        root: folder of the videos.
+        root: folder of the videos; of `lerobot` also hf:OWNER/NAME, on the command line.
         out: manifest to write, .parquet or .csv.
         pattern: of `folder`: where group, view and label stand in a path.
         table: of `folder`: a table with a manifest's columns in place of a pattern; its paths are relative to `root`.

@@ -178,9 +178,6 @@ def is_joined(path: str | Path) -> bool:
     return False
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
 def _is_joined_avi(path: str | Path, stream: VideoStream) -> bool:
     if stream.container.format.name != "avi":
         return False

@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
@@ -22,13 +23,23 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
-from mv2mae.data.columns import as_text, numbers_column, numbers_or_names, own_column, views_column, words_of
-from mv2mae.data.csv_text import read_csv
 from mv2mae.data.remote import is_url, local_copy
-from mv2mae.data.tables import check_size, read_parquet
+from mv2mae.data.tables import (
+    as_text,
+    check_size,
+    numbers_column,
+    numbers_or_names,
+    own_column,
+    read_csv,
+    read_parquet,
+    require_columns,
+    views_column,
+    words_of,
+)
 from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
+from mv2mae.text import first_line
 
 COLUMNS = (
     "path",
@@ -63,6 +74,11 @@ _TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0"
 def sample_manifest() -> Path:
     """The manifest of the sample set that comes with the package."""
     return Path(str(resources.files("mv2mae.data"))) / "sample" / "manifest.csv"
+
+
+def manifest_file(manifest: str | Path) -> Path:
+    """Where a manifest lies: a path, or that of `sample`."""
+    return sample_manifest() if str(manifest) == "sample" else Path(manifest)
 
 
 def read_manifest(path: str | Path, *, may_repeat: bool = False) -> pd.DataFrame:
@@ -109,7 +125,8 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> Path:
     check_repeats(frame, str(file))
     folder = os.path.dirname(os.path.abspath(file))
     frame["path"] = [_relative(p, os.path.join(folder, "")) for p in frame["path"]]
-    frame = frame.drop(columns=_empty_columns(frame))
+    usual = {"part": frame["part"].isna(), "synchronised": frame["synchronised"], "rate": frame["rate"].isna()}
+    frame = frame.drop(columns=[column for column, says_nothing in usual.items() if says_nothing.all()])
     with atomic_write(file) as temporary:
         if file.suffix.lower() != ".parquet":
             separator = "\t" if file.suffix.lower() == ".tsv" else ","
@@ -145,8 +162,7 @@ def read_table(file: str | Path) -> pd.DataFrame:
     except InputError:
         raise
     except Exception as error:  # pandas and pyarrow raise a dozen kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{file} cannot be read as a table ({reason})") from error
+        raise InputError(f"{file} cannot be read as a table ({first_line(error)})") from error
 
 
 def check_ending(file: Path) -> None:
@@ -173,9 +189,7 @@ def check_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     for own in (c for c in names if c not in COLUMNS):
         if close := difflib.get_close_matches(own.lower(), absent, n=1, cutoff=0.8):
             raise InputError(f"{name} has an unknown column {own}; rename it: did you mean {close[0]}?")
-    missing = [c for c in REQUIRED if c not in frame.columns]
-    if missing:
-        raise InputError(f"{name} lacks the column {', '.join(missing)}; a manifest needs {', '.join(REQUIRED)}")
+    require_columns(frame, REQUIRED, name, f"a manifest needs {', '.join(REQUIRED)}")
     for column in REQUIRED:
         empty = (frame[column].isna() | (frame[column].astype(str) == "")).to_numpy()
         if empty.any():
@@ -233,9 +247,22 @@ def find_class_names(manifest: str | Path) -> Path | None:
     return beside(manifest, f"{Path(str(manifest)).stem}.classes.json") or beside(manifest, "classes.json")
 
 
+def copy_class_names(manifest: str | Path, out: Path) -> None:
+    """Puts the names of a manifest's classes, if it has some, beside another manifest that was made from it."""
+    source, target = find_class_names(manifest), out.with_name(f"{out.stem}.classes.json")
+    if source is not None and source.resolve() != target.resolve():
+        shutil.copyfile(source, target)
+
+
+def refuse_overwriting(manifest: str | Path, out: str | Path, what: str) -> None:
+    """Raises InputError if a file to write is the manifest itself, which is `what` (read, checked)."""
+    if manifest_file(manifest).resolve() == Path(out).resolve():
+        raise InputError(f"{out} is the manifest that is {what}, which is never overwritten; choose another name")
+
+
 def beside(manifest: str | Path, name: str) -> Path | None:
     """The file of this name in a manifest's folder, if there is one; from behind a URL, its copy."""
-    place = str(sample_manifest() if str(manifest) == "sample" else manifest)
+    place = str(sample_manifest()) if str(manifest) == "sample" else str(manifest)
     try:
         file = local_copy(os.path.join(os.path.dirname(place), name))
     except InputError:  # nothing at that URL
@@ -273,9 +300,6 @@ def with_media_info(
     return kept, problems
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
 def _probe_or_reason(path: str) -> VideoInfo | str:
     try:
         return probe(path)
@@ -300,15 +324,6 @@ def _typed(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     columns["synchronised"] = words_of(frame["synchronised"], "synchronised", name, _TRUTH).fillna(True).astype(bool)
     columns |= {column: own_column(frame[column]) for column in own}
     return pd.DataFrame(columns, columns=[*COLUMNS, *own])
-
-
-def _empty_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns that need not be written because they say nothing."""
-    return [
-        *(["part"] if frame["part"].isna().all() else []),
-        *(["synchronised"] if frame["synchronised"].all() else []),
-        *(["rate"] if frame["rate"].isna().all() else []),
-    ]
 
 
 def _check_rows(frame: pd.DataFrame, name: str) -> None:

@@ -123,9 +123,6 @@ def check_file(path: str | Path) -> None:
         raise VideoError(path, "cannot be opened (Permission denied)")
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
 def _open(path: str | Path) -> InputContainer:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     name = str(path)

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 from filelock import FileLock
 
 from mv2mae.errors import InputError
+from mv2mae.text import first_line
 
 
 def is_url(path: str | Path) -> bool:
@@ -48,8 +49,8 @@ def local_copy(path: str | Path) -> Path:
     except FileNotFoundError as error:
         raise InputError(f"{url}: no such file") from error
     except Exception as error:  # each file system has kinds of its own: no credentials, no such host ...
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{url} cannot be copied to {cache_folder()} ({reason}); MV2MAE_CACHE sets another") from error
+        said = f"{url} cannot be copied to {cache_folder()} ({first_line(error)}); MV2MAE_CACHE sets another"
+        raise InputError(said) from error
     return copy
 
 
@@ -68,10 +69,7 @@ def open_stream(path: str | Path) -> BinaryIO:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except Exception as error:
-        raise InputError(f"{path} cannot be opened ({(str(error).splitlines() or [''])[0]})") from error
-
-
-# ---------------------------------------------------------------------------------------------------------
+        raise InputError(f"{path} cannot be opened ({first_line(error)})") from error
 
 
 def _open_system(url: str) -> tuple[Any, str]:
@@ -98,9 +96,9 @@ def _fetch(system: Any, inner: str, copy: Path) -> None:
         try:
             with system.open(inner, "rb") as source, temporary.open("wb") as target:
                 shutil.copyfileobj(source, target, 1 << 22)
-            size, held = system.size(inner), temporary.stat().st_size
-            if size is not None and size != held:
-                raise OSError(f"{held:,} of {size:,} bytes have come")
+            size, received = system.size(inner), temporary.stat().st_size
+            if size is not None and size != received:
+                raise OSError(f"{received:,} of {size:,} bytes have come")
             os.replace(temporary, copy)
         finally:
             temporary.unlink(missing_ok=True)

@@ -119,7 +119,10 @@ class StepSampler(Sampler[ItemKey]):
                 yield epoch, int(order[position % self.num_items])
 
 
-def candidates(seed: int, epoch: int, index: int, num_items: int, attempts: int = 20) -> Iterator[int]:
+_STAND_INS = 20
+
+
+def candidates(seed: int, epoch: int, index: int, num_items: int) -> Iterator[int]:
     """The item of a key, and those that take its place in a batch if its video turns out to be broken.
 
     Batches then keep their size on every rank. Training only: the broken video is listed, and evaluation never
@@ -127,4 +130,4 @@ def candidates(seed: int, epoch: int, index: int, num_items: int, attempts: int 
     """
     yield index
     rng = np.random.default_rng((seed, epoch, index, 1))
-    yield from (int(i) for i in rng.integers(num_items, size=attempts))
+    yield from (int(i) for i in rng.integers(num_items, size=_STAND_INS))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import statistics
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from mv2mae.data.sampling import ItemKey
+from mv2mae.files import append_json
 
 TIMES_THE_MEDIAN = 10
 _FEWEST = 20
@@ -52,10 +52,7 @@ class WatchedItems(Dataset[Any]):
     def _timed(self, key: ItemKey) -> list[Any]:
         begin = time.perf_counter()
         items = self.items.__getitems__([key]) if hasattr(self.items, "__getitems__") else [self.items[key]]
-        self._judge(key, time.perf_counter() - begin)
-        return items
-
-    def _judge(self, key: ItemKey, seconds: float) -> None:
+        seconds = time.perf_counter() - begin
         if seconds > _AT_LEAST and len(self._seconds) >= _FEWEST and self._num_lines < _MOST_LINES:
             median = statistics.median(self._seconds)
             if seconds > TIMES_THE_MEDIAN * median:
@@ -63,12 +60,10 @@ class WatchedItems(Dataset[Any]):
                 entry = {"path": self.paths[index], "epoch": epoch, "index": index}
                 entry |= {"seconds": round(seconds, 3), "median": round(median, 4)}
                 self._num_lines += 1
-                try:
-                    with self.file.open("a", encoding="utf-8") as lines:  # short appends do not interleave
-                        lines.write(json.dumps(entry) + "\n")
-                except OSError as error:
+                if error := append_json(self.file, entry):
                     _log.warning("slow to read: %s (and %s could not be written: %s)", entry, self.file, error.strerror)
         self._seconds.append(seconds)
+        return items
 
 
 def paths_of(items: Any) -> Sequence[str] | None:

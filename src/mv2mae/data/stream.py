@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,10 @@ from torch.utils.data import Dataset
 from mv2mae.config import PairConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize, draw_box
-from mv2mae.data.cameras import crop_camera
 from mv2mae.data.pairing import within
 from mv2mae.data.sampling import ItemKey, fingerprint_of
 from mv2mae.data.stopwatch import timed
-from mv2mae.data.views import Pair, reading_size
+from mv2mae.data.views import Pair, make_pair, reading_size, seen_cameras
 from mv2mae.errors import InputError
 from mv2mae.synthetic.data_set import Group, SyntheticSet
 from mv2mae.synthetic.generate import cast_group, make_take, plan_setup
@@ -29,7 +28,6 @@ from mv2mae.synthetic.render.film import film
 from mv2mae.synthetic.render.stage import Stage
 from mv2mae.synthetic.world.cameras import Camera
 from mv2mae.synthetic.world.mesh import Mover
-from mv2mae.synthetic.world.rooms import Room
 
 STREAM = "synthetic-stream"
 """The manifest's name that stands for this source."""
@@ -62,34 +60,21 @@ class Rooms:
 
     def __init__(self, config: SyntheticSet, count: int) -> None:
         self.config, self.count = config, count
-        self._plans: OrderedDict[int, tuple[list[Camera], Room, dict[int, Stage]]] = OrderedDict()
-
-    def plan(self, setup: int) -> tuple[list[Camera], Room]:
+        self.plan = lru_cache(count)(partial(plan_setup, config))
         """Cameras and room of a setup."""
-        return self._entry(setup)[:2]
+        self.stage = lru_cache(count * len(config.views))(self._stage)
+        """What one camera of a setup sees of the empty room."""
 
     def camera(self, setup: int, view: int) -> Camera:
         """One of a setup's cameras."""
         return next(camera for camera in self.plan(setup)[0] if camera.view == view)
 
-    def stage(self, setup: int, view: int) -> Stage:
-        """What one camera sees of the empty room."""
-        _, room, stages = self._entry(setup)
-        if view not in stages:
-            stages[view] = Stage(room, self.camera(setup, view), self.config.size)
-        return stages[view]
+    def _stage(self, setup: int, view: int) -> Stage:
+        return Stage(self.plan(setup)[1], self.camera(setup, view), self.config.size)
 
-    def _entry(self, setup: int) -> tuple[list[Camera], Room, dict[int, Stage]]:
-        if setup not in self._plans:
-            self._plans[setup] = (*plan_setup(self.config, setup), {})
-            while len(self._plans) > self.count:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(setup)
-        return self._plans[setup]
-
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Other processes make their own."""
-        return {"config": self.config, "count": self.count, "_plans": OrderedDict()}
+        return Rooms, (self.config, self.count)
 
 
 class PairStream(Dataset[Pair]):
@@ -233,15 +218,8 @@ class PairStream(Dataset[Pair]):
         pairs: list[Pair] = []
         for script in scripts:
             clips = self._cut(script, [next(videos).frames for _ in script.views])
-            pair: Pair = {
-                "target": clips[0],
-                "sources": torch.stack(clips[1:]),
-                "index": script.index,
-                "seed": script.seed,
-            }
-            if self.with_cameras:
-                pair["cameras"] = self._cameras(script)
-            pairs.append(pair)
+            cameras = self._cameras(script) if self.with_cameras else None
+            pairs.append(make_pair(clips, script.index, script.seed, cameras))
         return pairs
 
     @timed("crop, augment")
@@ -252,8 +230,7 @@ class PairStream(Dataset[Pair]):
     def _cameras(self, script: Script) -> Float32[Tensor, "v1 16"]:
         side, setup = self.synth.size, script.group.setup
         whole = [self.rooms.camera(setup, view).pinhole().vector() for view in script.views]
-        seen = [crop_camera(camera, box, side, side) for camera, box in zip(whole, script.boxes, strict=True)]
-        return torch.from_numpy(np.stack([script.alike.camera(camera) for camera in seen]))
+        return seen_cameras(whole, [(box, side, side) for box in script.boxes], script.alike)
 
 
 class ScriptedPairs(Dataset[Script]):

@@ -146,9 +146,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
 def _item(path: str | Path) -> StoredVideo | ImageSequence | None:
     """What `path` names, if it is no file."""
     return open_item(str(path)) if is_item(path) else _pictures(path)

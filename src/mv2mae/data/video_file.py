@@ -66,9 +66,6 @@ def frames_of_file(
         yield from _frames_between(path, start, end, reach, lost, info, may_seek=False)
 
 
-# ---------------------------------------------------------------------------------------------------------
-
-
 @lru_cache(maxsize=1 << 16)
 def _probe(path: str, size: int, changed: int) -> VideoInfo:
     """`probe_file` of a file of that size and time of change."""

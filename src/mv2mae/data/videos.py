@@ -35,6 +35,7 @@ from mv2mae.data.video import (
     read_frames,
 )
 from mv2mae.errors import InputError
+from mv2mae.files import append_json
 from mv2mae.text import counted
 
 _WORTH_SAYING = 1 << 28
@@ -66,13 +67,8 @@ class ProblemLog:
         self._seen[path] = reason
         if self.warns:
             _log.warning("video set aside: %s: %s", path, reason)
-        if self.file is not None:
-            try:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                with self.file.open("a", encoding="utf-8") as lines:  # short appends do not interleave
-                    lines.write(json.dumps({"path": path, "reason": reason}) + "\n")
-            except OSError as error:  # a full disk is no reason to end a training
-                _log.warning("%s is not in %s, which cannot be written (%s)", path, self.file, error.strerror)
+        if self.file is not None and (error := append_json(self.file, {"path": path, "reason": reason})):
+            _log.warning("%s is not in %s, which cannot be written (%s)", path, self.file, error.strerror)
 
     def reason(self, path: str) -> str | None:
         """Why a video was set aside in this process, if it was."""

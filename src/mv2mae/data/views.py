@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar
@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from mv2mae.config import PairConfig, TrainingVideosConfig
 from mv2mae.data.alike import Alike
 from mv2mae.data.augment import Box, crop_resize, draw_box
-from mv2mae.data.cameras import Cameras, crop_camera
+from mv2mae.data.cameras import Cameras, Vector, crop_camera
 from mv2mae.data.manifest import check_synchronised, parts_of, rates_of
 from mv2mae.data.pairing import pair_views, source_angles, within
 from mv2mae.data.sampling import ItemKey, fingerprint_of
@@ -207,20 +207,13 @@ class PairDataset(Dataset[Pair]):
         limit = self.widest * min(1.0, epoch / self.config.angle_curriculum)
         return others[within(self.angles[index], limit, self.config.num_sources)]
 
-    def _alike(self, *words: int) -> Alike:
-        return Alike.draw(self.seed, *words) if self.config.augment_alike else Alike()
+    def _alike(self, *key: int) -> Alike:
+        return Alike.draw(self.seed, *key) if self.config.augment_alike else Alike()
 
     def _pair(self, drawn: DrawnPair[Tensor]) -> Pair:
-        clips = self._clips(drawn)
-        pair: Pair = {
-            "target": clips[0],
-            "sources": torch.stack(clips[1:]),
-            "index": drawn.index,
-            "source_index": list(drawn.rows[1:]),
-            "seed": drawn.seed,
-        }
-        if self.cameras is not None:
-            pair["cameras"] = self.seen_cameras(drawn)
+        cameras = None if self.cameras is None else self.seen_cameras(drawn)
+        pair = make_pair(self._clips(drawn), drawn.index, drawn.seed, cameras)
+        pair["source_index"] = list(drawn.rows[1:])
         return pair
 
     @timed("crop, augment")
@@ -231,8 +224,7 @@ class PairDataset(Dataset[Pair]):
     def seen_cameras(self, drawn: DrawnPair[Any]) -> Float32[Tensor, "v1 16"]:
         """Of the target and its sources, as they are cropped."""
         assert self.cameras is not None
-        seen = [crop_camera(self.cameras[row], *cut) for row, cut in zip(drawn.rows, drawn.cuts, strict=True)]
-        return torch.from_numpy(np.stack([drawn.alike.camera(camera) for camera in seen]))
+        return seen_cameras(self.cameras[list(drawn.rows)], drawn.cuts, drawn.alike)
 
     def window(self, rows: Sequence[int], offset: float) -> list[np.ndarray]:
         """Times of a clip's frames in each of the videos `rows`, the first being the target; seconds."""
@@ -247,6 +239,20 @@ class PairDataset(Dataset[Pair]):
         if self.config.synchronised:
             return self.window(rows, rng.random())
         return [self.window([row], rng.random())[0] for row in rows]
+
+
+def make_pair(
+    clips: Sequence[UInt8[Tensor, "3 t h w"]], index: int, seed: int, cameras: Float32[Tensor, "v1 16"] | None
+) -> Pair:
+    """A pair of clips that are cut, the target first."""
+    pair: Pair = {"target": clips[0], "sources": torch.stack(list(clips[1:])), "index": index, "seed": seed}
+    return pair if cameras is None else {**pair, "cameras": cameras}
+
+
+def seen_cameras(cameras: Iterable[Vector], cuts: Iterable[Cut], alike: Alike) -> Float32[Tensor, "v1 16"]:
+    """The cameras of whole pictures as those of what was cut out of them and changed alike."""
+    seen = [crop_camera(camera, *cut) for camera, cut in zip(cameras, cuts, strict=True)]
+    return torch.from_numpy(np.stack([alike.camera(camera) for camera in seen]))
 
 
 def tell_of_rate(videos: Videos, path: str, info: VideoInfo, fps: float | None, rate: float | None) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float64
 
 from mv2mae.config import VideosConfig
 from mv2mae.data.video_info import VideoInfo
+
+Moments = TypeVar("Moments", float, np.ndarray)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +62,8 @@ class Span:
     speed: float = 1.0
     holes: tuple[tuple[float, float], ...] = ()
 
-    def shared(self, time: float) -> float:
-        """A moment of the file's clock on the group's."""
+    def shared(self, time: Moments) -> Moments:
+        """Moments of the file's clock on the group's."""
         return (time - self.zero) / self.speed
 
     def own(self, times: Float64[np.ndarray, " t"]) -> Float64[np.ndarray, " t"]:

@@ -38,8 +38,9 @@ def predict_videos(
         each: take each file for a performance of its own.
         window: seconds of a sliding window: a timeline for each performance; 0 = one prediction for each.
         hop: seconds from one window to the next.
-        num_clips, num_crops: of a video or of a window; None = as usual for either.
-        out: folder; by default `DEFAULT_OUT` where there is more than one prediction.
+        num_clips: spread evenly; None = 5 of a video, 2 of a window.
+        num_crops: of a clip, 10, 5, 2 or 1; None = 10, in a window 1.
+        out: folder for tables and pictures; by default `predictions` if there is more than one prediction.
     """
     rows = performances(videos, each=each)
     chosen = {"num_clips": num_clips, "num_crops": num_crops}

@@ -104,9 +104,8 @@ def _training(stored: StoredWeights, run: Path) -> str:
         "Optimiser": f"{optim.get('optimizer')}, weight decay {optim.get('weight_decay')}",
         "Seed": str(config.get("seed")),
     }
-    made_on = _read(run / ENVIRONMENT_NAME)
-    if made_on:
-        versions = made_on.get("versions", {})
+    if (run / ENVIRONMENT_NAME).is_file():
+        versions = read_record(run / ENVIRONMENT_NAME).get("versions", {})
         rows["Made with"] = ", ".join(f"{key} {versions[key]}" for key in ("mv2mae", "torch") if key in versions)
     table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
     return f"{table}\n\nAll settings stand in `{CONFIG_NAME}`."
@@ -145,7 +144,3 @@ def _test_videos(run: Path | None) -> str:
         return "its test videos"
     data = read_config(run).get("data", {})
     return data.get("split") or Path(data.get("test_manifest") or data.get("manifest") or "its test videos").stem
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return read_record(file) if file.is_file() else {}

@@ -26,7 +26,9 @@ def export(
         weights: whatever `read_weights` takes.
         out: folder to write.
         kind: transformers, onnx, torch or hub.
-        part, half: of onnx and torch, see `write_exported`.
+        part: of onnx and torch: encoder, classifier (of one view) or fused (of several); by default the classifier,
+            or the encoder of what is none.
+        half: of onnx and torch: compute in float16.
         push: OWNER/NAME on the hub, where what was written for it goes.
         private: whether a repository that is made there is.
 
@@ -52,7 +54,7 @@ def export(
 
 
 def _to_hub(weights: str | Path, out: str | Path, push: str, private: bool) -> list[str]:
-    from mv2mae.interop.files import first_line
+    from mv2mae.interop.files import first_sentence
     from mv2mae.interop.hub_model import HubModel
 
     model = HubModel(str(weights))
@@ -62,4 +64,4 @@ def _to_hub(weights: str | Path, out: str | Path, push: str, private: bool) -> l
     try:
         return [f"pushed to {model.push_to_hub(push, private=private)}"]
     except Exception as error:  # its errors come from several libraries
-        raise InputError(f"{push}: {first_line(error)} (what was to be pushed lies in {out})") from error
+        raise InputError(f"{push}: {first_sentence(error)} (what was to be pushed lies in {out})") from error

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mv2mae.errors import InputError
 from mv2mae.files import read_values
+from mv2mae.text import first_line
 
 INDEX_NAME = "model.safetensors.index.json"
 """Of weights that lie in several files."""
@@ -64,12 +65,12 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return read_values(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {first_line(error)}") from error
+        raise InputError(f"{path} cannot be read: {first_sentence(error)}") from error
 
 
-def first_line(error: Exception) -> str:
+def first_sentence(error: Exception) -> str:
     """What an error says, on one line; of a long one its first sentence."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = first_line(error)
     return line if len(line) <= 200 else line.partition(". ")[0]
 
 
@@ -117,4 +118,4 @@ def _unpickled(path: Path) -> Any:
             "save model.state_dict() alone"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a file of torch's, or a damaged one ({first_line(error)})") from error
+        raise InputError(f"{path}: not a file of torch's, or a damaged one ({first_sentence(error)})") from error

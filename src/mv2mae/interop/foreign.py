@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
-from mv2mae.interop.files import first_line, read_json, read_tensors
+from mv2mae.interop.files import first_sentence, read_json, read_tensors
 from mv2mae.interop.names import OFFICIAL, TRANSFORMERS, Dialect, from_dialect
 from mv2mae.model.tubelets import Size3
 from mv2mae.weights import CLASSIFIER, ENCODER, PRETRAINING, StoredWeights
@@ -133,7 +133,7 @@ def _configured(values: dict[str, Any], path: Path) -> Facts:
             mean_pooling=bool(values.get("use_mean_pooling", True)),
         )
     except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({first_line(error)})") from error
+        raise InputError(f"{path}: damaged ({first_sentence(error)})") from error
     if len(sizes) > 1:
         raise InputError(f"{path}: image_size is {size}; this model takes square clips")
     return facts

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mv2mae.errors import InputError
-from mv2mae.interop.files import INDEX_NAME, first_line, part_names
+from mv2mae.interop.files import INDEX_NAME, first_sentence, part_names
 from mv2mae.weights import HUB, WEIGHTS_NAMES
 
 
@@ -31,7 +31,7 @@ def fetch(source: str) -> Path:
             unreached = unreached or isinstance(error, hub.errors.LocalEntryNotFoundError)
             continue
         except Exception as error:  # its errors come from several libraries
-            raise InputError(f"{source}: {first_line(error)}") from error
+            raise InputError(f"{source}: {first_sentence(error)}") from error
         if name == INDEX_NAME:
             for part in part_names(path):
                 _download(hub, source, repository, part, revision)
@@ -60,7 +60,7 @@ def fetch_dataset(source: str, into: Path) -> Path:
             repository, repo_type="dataset", revision=revision, allow_patterns=wanted, local_dir=folder
         )
     except Exception as error:  # its errors come from several libraries
-        raise InputError(f"{source}: {first_line(error)}") from error
+        raise InputError(f"{source}: {first_sentence(error)}") from error
     return folder
 
 
@@ -78,7 +78,7 @@ def _download(hub: Any, source: str, repository: str, file: str, revision: str |
     try:
         return Path(hub.hf_hub_download(repository, file, revision=revision))
     except Exception as error:
-        raise InputError(f"{source}: {first_line(error)}") from error
+        raise InputError(f"{source}: {first_sentence(error)}") from error
 
 
 def _hub() -> Any:

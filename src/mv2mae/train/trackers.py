@@ -21,6 +21,7 @@ from mv2mae.errors import InputError
 from mv2mae.files import write_json
 from mv2mae.ranks import first_only, is_first
 from mv2mae.runs import read_config
+from mv2mae.text import first_line
 from mv2mae.train.log import Rows
 
 IDS_NAME = "trackers.json"
@@ -59,7 +60,7 @@ class Tracker(Rows):
             getattr(self.inner, what)(*values)
         except Exception as error:  # of the network, of a server: nothing for which a run should end
             if not self.failed:
-                _log.warning("%s: %s; the run goes on, log.csv has all rows", self._name, _first_line(error))
+                _log.warning("%s: %s; the run goes on, log.csv has all rows", self._name, first_line(error))
             self.failed = True
 
 
@@ -84,7 +85,7 @@ def _started(name: str, run: Path, log: LogConfig) -> Logger:
     except ImportError as error:
         raise InputError(f"log.trackers={name} needs a package; pip install 'mv2mae[{name}]'") from error
     except Exception as error:  # each tracker has a dozen kinds
-        raise InputError(f"log.trackers={name} does not start: {_first_line(error)}") from error
+        raise InputError(f"log.trackers={name} does not start: {first_line(error)}") from error
     write_json(run / IDS_NAME, ids)
     return inner
 
@@ -117,7 +118,3 @@ def _ids(run: Path) -> dict[str, str]:
         return dict(json.loads((run / IDS_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -80,20 +80,6 @@ class GroupClip:
     cameras: Float[Tensor, "v 16"] | None = None
     """Of the clips, as the model takes them; NaN = unknown."""
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that the frames take."""
-        return self.frames.numel()
-
-
-@dataclass(frozen=True)
-class _Whole:
-    video: DecodedVideo
-
-    @property
-    def num_bytes(self) -> int:
-        return self.video.frames.numel()
-
 
 class Catalogue:
     """The groups of a manifest, in its order.
@@ -143,7 +129,7 @@ class Reader:
 
     def __init__(self, num_frames: int, size: int, fps: float | None = None) -> None:
         self.num_frames, self.size, self.fps = num_frames, size, fps
-        self._decoded: LRUCache[_Whole] = LRUCache(DECODED_BYTES)
+        self._decoded: LRUCache[DecodedVideo] = LRUCache(DECODED_BYTES, lambda video: video.frames.nbytes)
         self._info = lru_cache(maxsize=4096)(probe)
 
     def clip(self, group: Group, *, moment: float, stride: float) -> GroupClip:
@@ -190,8 +176,8 @@ class Reader:
         """The largest centre square of a video's frames, and the camera that would see just that."""
         path = camera.path
         if info.num_frames * info.width * info.height <= WHOLE_PIXELS:
-            kept = self._decoded.get(path, lambda: _Whole(decode_video(path, short_side=self.size)))
-            frames = kept.video.at(times)
+            video = self._decoded.get(path, lambda: decode_video(path, short_side=self.size))
+            frames = video.at(times)
         else:
             frames = read_frames(path, times, short_side=self.size)
         height, width = frames.shape[1:3]

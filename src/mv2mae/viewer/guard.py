@@ -3,18 +3,27 @@
 A page from elsewhere can make a browser send requests to this machine. It cannot read the answers (no CORS headers
 are sent), but must not get work done or files stored either, and must not read them under a name of its own that it
 lets point here (DNS rebinding). So a request must name this machine as its `Host`, and if the browser says where it
-comes from (`Origin`, `Sec-Fetch-Site`), that must be the page.
+comes from (`Origin`, `Sec-Fetch-Site`), that must be the page. And nobody who stops in the middle of a request keeps
+others out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import socket
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
 
+import h11
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mv2mae.errors import InputError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
@@ -65,8 +74,9 @@ class Guard:
         host = hosts[0] if len(hosts) == 1 else ""
         if not _HOST.fullmatch(host):
             return f"the request's Host header is none: {', '.join(hosts)[:60]!r}"
-        if not self._is_here(_name_of(host)):
-            return f"the viewer does not answer to the name {_name_of(host)[:60]!r}"
+        name = urlsplit(f"//{host}").hostname or ""  # without port and brackets, in lower case
+        if not (name in self.names or (self.is_open and _is_address(name))):
+            return f"the viewer does not answer to the name {name[:60]!r}"
         if is_page:
             return None
         origin = headers.get("origin")
@@ -75,9 +85,6 @@ class Guard:
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return "the request comes from another site"
         return None
-
-    def _is_here(self, name: str) -> bool:
-        return name in self.names or (self.is_open and _is_address(name))
 
 
 def is_loopback(host: str) -> bool:
@@ -93,8 +100,68 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _name_of(host: str) -> str:
-    """A Host header without its port, in lower case; an IPv6 address without its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+IDLE_SECONDS, UPLOAD_SECONDS, HEAD_SECONDS = 20.0, 900.0, 15.0
+"""Without a byte; for a whole upload; for the head of a request."""
+
+
+async def in_time(
+    chunks: AsyncIterator[bytes], *, idle: float | None = None, total: float | None = None
+) -> AsyncIterator[bytes]:
+    """What is sent, as long as it comes.
+
+    Args:
+        chunks: parts of a request.
+        idle: seconds to wait for each part; None = `IDLE_SECONDS`.
+        total: seconds for all of them; None = `UPLOAD_SECONDS`.
+
+    Raises:
+        InputError: nothing came for too long, or all of it takes too long.
+    """
+    idle, loop = IDLE_SECONDS if idle is None else idle, asyncio.get_running_loop()
+    end = loop.time() + (UPLOAD_SECONDS if total is None else total)
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(chunks), max(0.0, min(idle, end - loop.time())))
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            why = f"nothing came for {idle:g} seconds" if loop.time() < end else "it takes too long"
+            raise InputError(f"the request was given up: {why}; try again") from error
+        yield chunk
+
+
+class ImpatientProtocol(H11Protocol):
+    """uvicorn's, which hangs up on who opens a connection and never says the whole of what he wants."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A connection that says nothing is half a request too."""
+        super().connection_made(transport)
+        self._mind_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the rest of a head, but not for ever."""
+        super().data_received(data)
+        self._mind_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing to wait for any more."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def _mind_head(self) -> None:
+        if self.conn.their_state is not h11.IDLE:  # the head is there
+            self._forget()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(HEAD_SECONDS, self._hang_up)
+
+    def _forget(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _hang_up(self) -> None:
+        self._waiting = None
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self.transport.close()

@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-
-class Sized(Protocol):
-    """What can say how much memory it takes."""
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of its arrays."""
-        ...
-
-
-Value = TypeVar("Value", bound=Sized)
+Value = TypeVar("Value")
 
 
 class LRUCache(Generic[Value]):
-    """Values by key, at most `max_bytes` of them; the newest one always stays.
+    """Values by key, at most `max_bytes` of them by `bytes_of`; the newest one always stays.
 
     Safe to call from several threads; two that miss the same key at the same time both make the value.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+    def __init__(self, max_bytes: int, bytes_of: Callable[[Value], int]) -> None:
+        self.max_bytes, self.bytes_of = max_bytes, bytes_of
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._lock = Lock()
 
@@ -36,9 +26,9 @@ class LRUCache(Generic[Value]):
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that the kept values take."""
+        """Bytes that the cached values take."""
         with self._lock:
-            return sum(value.num_bytes for value in self._values.values())
+            return sum(map(self.bytes_of, self._values.values()))
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value of a key, made if it is not there."""
@@ -49,9 +39,9 @@ class LRUCache(Generic[Value]):
         value = make()
         with self._lock:
             self._values[key] = value
-            total = sum(kept.num_bytes for kept in self._values.values())
+            total = sum(map(self.bytes_of, self._values.values()))
             while total > self.max_bytes and len(self._values) > 1:
-                total -= self._values.popitem(last=False)[1].num_bytes
+                total -= self.bytes_of(self._values.popitem(last=False)[1])
         return value
 
     def clear(self) -> None:

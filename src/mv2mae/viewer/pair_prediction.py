@@ -34,11 +34,6 @@ class EncodedView:
     visible_idx: Int[Tensor, " k"]
     masked_idx: Int[Tensor, " m"]
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the tokens."""
-        return self.tokens.nbytes
-
 
 @dataclass(frozen=True)
 class PairPrediction:

@@ -22,8 +22,7 @@ from starlette.staticfiles import StaticFiles
 
 from mv2mae.errors import InputError
 from mv2mae.text import counted
-from mv2mae.viewer.guard import Guard, is_loopback
-from mv2mae.viewer.patience import ImpatientProtocol, in_time
+from mv2mae.viewer.guard import Guard, ImpatientProtocol, in_time, is_loopback
 from mv2mae.viewer.requests import read_clip, read_look, read_masks, read_token, read_weighting
 from mv2mae.viewer.session import Answer, Session
 

@@ -6,7 +6,7 @@ An answer is a dictionary for JSON and arrays beside it. Reading videos and runn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -81,9 +81,9 @@ class Session:
         self.catalogue, self.manifest = Catalogue(videos, cameras), manifest
         self.uploads = Uploads(max_upload_bytes)
         self._reader = Reader(self.config.num_frames, self.config.image_size, fps)
-        self._clips: LRUCache[GroupClip] = LRUCache(CLIP_BYTES)
-        self._encoded: LRUCache[EncodedView] = LRUCache(ENCODED_BYTES)
-        self._predictions: LRUCache[PairPrediction] = LRUCache(PREDICTION_BYTES)
+        self._clips: LRUCache[GroupClip] = LRUCache(CLIP_BYTES, lambda clip: clip.frames.nbytes)
+        self._encoded: LRUCache[EncodedView] = LRUCache(ENCODED_BYTES, lambda view: view.tokens.nbytes)
+        self._predictions: LRUCache[PairPrediction] = LRUCache(PREDICTION_BYTES, lambda made: made.num_bytes)
         self._filmed = lru_cache(maxsize=2)(filmed_again)
         self._reading, self._thinking, self._filming = Lock(), Lock(), Lock()
         self._edition = 0  # of the uploaded files: what was made of earlier ones is never found again
@@ -182,15 +182,9 @@ class Session:
         """Losses of a look, and the target's motion `weights` [n]."""
         made, _ = self._predicted(request)
         target = self._view(request.clip, request.target)
-        found = losses(made, target, self.config, weighting)
-        about = {
-            "weighted": found.weighted,
-            "plain": found.plain,
-            "temperature": found.temperature,
-            "effective": found.effective,
-            "num_masked": len(made.masked_idx),
-        }
-        return about, {"weights": found.weights.numpy()}
+        about = asdict(losses(made, target, self.config, weighting))
+        weights = about.pop("weights")
+        return {**about, "num_masked": len(made.masked_idx)}, {"weights": weights.numpy()}
 
     def attention(self, request: LookRequest, token: int) -> Answer:
         """Where the model looks for a target token: `weights` [layers, heads, n], NaN at masked source tokens.
@@ -258,8 +252,6 @@ class Session:
         """Delete uploaded files."""
         with self._reading:
             self.uploads.close()
-
-    # ------------------------------------------------------------------------------------------------------
 
     def _group(self, request: ClipRequest) -> Group:
         if request.group is not None:

@@ -11,6 +11,7 @@ import pytest
 from mv2mae.data.check.motion import Motion, MotionTracker
 from mv2mae.data.check.scan import scan
 from mv2mae.data.check.sync import estimate_offsets
+from mv2mae.data.windows import Span
 
 FPS = 30.0
 
@@ -150,6 +151,6 @@ def test_motion_measures_movement_and_ignores_flicker_and_noise() -> None:
 def test_the_cameras_of_the_real_take_agree_and_a_shifted_one_is_seen(footage: Path) -> None:
     motions = [scan(str(footage / f"cam0{i}.mp4")).motion for i in (1, 2, 3, 4)]
     assert {offset.verdict for offset in estimate_offsets(motions)} == {"synchronised"}  # type: ignore[arg-type]
-    late = [m.between(0, 1.4) for m in motions if m is not None]
+    late = [m.within(Span(0, 1.4, zero=0, fps=30)) for m in motions if m is not None]
     late[2] = Motion(late[2].times, motions[2].moments[15 : 15 + len(late[2].times)])  # type: ignore[union-attr]
     assert estimate_offsets(late)[2].verdict == "unsynchronised"

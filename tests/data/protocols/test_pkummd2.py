@@ -11,8 +11,8 @@ from public_names import pkummd2, touch
 
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.protocols import build_index, select
+from mv2mae.data.protocols.base import Line
 from mv2mae.data.protocols.pkummd2 import Action, group_actions, parse_actions, parse_line
-from mv2mae.data.protocols.texts import Line
 from mv2mae.errors import InputError
 
 

@@ -15,7 +15,7 @@ from tiny_videos import even_times, write_video
 from mv2mae.cli import main
 from mv2mae.config import StoreConfig
 from mv2mae.data.manifest import make_frame, write_manifest
-from mv2mae.data.store.detect import person_box
+from mv2mae.data.store.crop import person_box
 from mv2mae.data.store.prepare import prepare
 from mv2mae.data.video import VideoError
 from mv2mae.errors import InputError

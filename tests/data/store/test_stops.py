@@ -14,7 +14,7 @@ import pytest
 
 from mv2mae.config import StoreConfig
 from mv2mae.data.manifest import write_manifest
-from mv2mae.data.store import workers as workers_module
+from mv2mae.data.store import make as make_module
 from mv2mae.data.store.prepare import prepare
 
 SMALL = StoreConfig(short_side=48, shard_size=2)
@@ -48,7 +48,7 @@ def content(out: Path) -> dict[str, bytes]:
 def test_a_stopped_run_goes_on_and_ends_the_same(
     manifest: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, calls = workers_module.make_item, []
+    make, calls = make_module.make_item, []
 
     def stop_at_the_fourth(*task: object) -> object:
         calls.append(task)
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(
             raise KeyboardInterrupt
         return make(*task)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(workers_module, "make_item", stop_at_the_fourth)
+    monkeypatch.setattr(make_module, "make_item", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         prepare(manifest, tmp_path, SMALL, progress=False)
     assert sorted(f.name for f in (tmp_path / "store").iterdir()) == ["parts", "shard-000000.tar", "store.json"]

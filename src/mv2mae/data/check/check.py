@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,16 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
-from mv2mae.data.check.files import file_findings
-from mv2mae.data.check.groups import Scans, copies, group_findings, group_offsets, repeated_rows
+from mv2mae.data.check.findings import Scans, copies, file_findings, group_findings, group_offsets, repeated_rows
 from mv2mae.data.check.report import CheckReport
 from mv2mae.data.check.worker import scan_all
 from mv2mae.data.manifest import (
     check_ending,
-    find_class_names,
+    copy_class_names,
     make_frame,
+    manifest_file,
     read_manifest,
-    sample_manifest,
+    refuse_overwriting,
     write_manifest,
 )
 from mv2mae.data.remote import is_url, local_copy
@@ -101,7 +100,7 @@ def write_fixed(manifest: str | Path, report: CheckReport, out: str | Path, *, s
     Raises:
         InputError: `out` is the manifest itself, no row would be left, or the manifest has changed since.
     """
-    _refuse_overwriting(manifest, out)
+    refuse_overwriting(manifest, out, "checked")
     frame, name = _table(manifest)
     if len(frame) != report.num_videos:
         raise InputError(f"{name} has {len(frame)} rows now, {report.num_videos} were checked; check it again")
@@ -110,9 +109,7 @@ def write_fixed(manifest: str | Path, report: CheckReport, out: str | Path, *, s
     if kept.empty:
         raise InputError(f"every one of the {len(frame)} rows of {name} has a problem; nothing is left for {out}")
     file = write_manifest(kept, out)
-    classes, names = find_class_names(manifest), file.with_name(f"{file.stem}.classes.json")
-    if classes is not None and classes.resolve() != names.resolve():
-        shutil.copyfile(classes, names)
+    copy_class_names(manifest, file)
     return len(frame) - len(kept)
 
 
@@ -136,13 +133,13 @@ def check_command(
         InputError: as `check_manifest` and `write_fixed`, and where nothing can be written; before the work starts.
     """
     _table(manifest)
-    source = _file(manifest)
+    source = manifest_file(manifest)
     beside = Path() if manifest == "sample" or is_url(manifest) else source.parent
     report_file = Path(out) if out else beside / f"{source.stem}.check.json"
-    _refuse_overwriting(manifest, report_file)
+    refuse_overwriting(manifest, report_file, "checked")
     _check_writable(report_file)
     if fix:
-        _refuse_overwriting(manifest, fix)
+        refuse_overwriting(manifest, fix, "checked")
         check_ending(Path(fix))
         _check_writable(Path(fix), "--fix")
     report = check_manifest(manifest, **options)
@@ -153,18 +150,6 @@ def check_command(
         kept = f"without {num_dropped:,} of {counted(report.num_videos, 'video')}"
         print(f"wrote {fix} " + (kept if num_dropped else f"with all {counted(report.num_videos, 'video')}"))
     return 0 if report.is_clean(strict=strict) else 1
-
-
-# --------------------------------------------------------------------------------------------------------------
-
-
-def _file(manifest: str | Path) -> Path:
-    return sample_manifest() if str(manifest) == "sample" else Path(manifest)
-
-
-def _refuse_overwriting(manifest: str | Path, out: str | Path) -> None:
-    if _file(manifest).resolve() == Path(out).resolve():
-        raise InputError(f"{out} is the manifest that is checked, which is never overwritten; choose another name")
 
 
 def _table(manifest: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from mv2mae.data.windows import Span
+
 PICTURE_SIDE = 48
 """Short side in pixels of the small grey pictures from which motion is measured."""
 _NOISE_GREY_LEVELS = 0.5
@@ -50,10 +52,10 @@ class Motion:
         spread = (second - 2 * mean_height * first + mean_height**2 * strength).clip(0) / mass
         return np.stack([np.log(strength + _LITTLE_MOTION), height, np.sqrt(spread), upwards], axis=1)
 
-    def between(self, first: float, last: float) -> Motion:
-        """The part between two times, both inclusive."""
-        inside = (self.times >= first) & (self.times <= last)
-        return Motion(self.times[inside], self.moments[inside])
+    def within(self, span: Span) -> Motion:
+        """The part that a span of the video has, on the clock of its group."""
+        inside = (self.times >= span.first) & (self.times <= span.last)
+        return Motion(span.shared(self.times[inside]), self.moments[inside])
 
 
 class MotionTracker:

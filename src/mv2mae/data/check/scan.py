@@ -109,9 +109,6 @@ def timing(times: np.ndarray) -> tuple[float, int]:
     return float(irregular.mean()), int(missing[missing > 0].sum())
 
 
-# --------------------------------------------------------------------------------------------------------------
-
-
 def _kind(path: str, reason: str) -> str:
     """The kind of problem that a VideoError speaks of."""
     if not is_there(path):

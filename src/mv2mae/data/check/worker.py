@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO, Any
 
 from mv2mae.data.check.scan import Scan, scan
 from mv2mae.data.images import version_of
@@ -45,7 +44,8 @@ class _Worker:
         try:
             pickle.dump((path, quick), process.stdin)
             process.stdin.flush()
-            return _load(process.stdout)
+            found: Scan = pickle.load(process.stdout)
+            return found
         except (EOFError, OSError, pickle.UnpicklingError):
             self.close()
             if late.is_set():
@@ -64,7 +64,8 @@ class _Worker:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                _close(pipe)
+                with suppress(OSError):  # what was buffered for a process that is gone
+                    pipe.close()  # type: ignore[union-attr]
 
 
 def scan_all(paths: Sequence[str], *, quick: bool, num_workers: int | None, time_limit: float) -> Iterator[Scan]:
@@ -100,9 +101,6 @@ def scan_all(paths: Sequence[str], *, quick: bool, num_workers: int | None, time
             worker.close()
 
 
-# --------------------------------------------------------------------------------------------------------------
-
-
 def _spawn() -> subprocess.Popen[bytes]:
     places = os.pathsep.join(place or os.getcwd() for place in sys.path)
     return subprocess.Popen(
@@ -124,19 +122,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
 def _stop(process: subprocess.Popen[bytes], late: threading.Event) -> None:
     late.set()
     process.kill()
-
-
-def _load(stream: IO[bytes]) -> Scan:
-    found: Scan = pickle.load(stream)
-    return found
-
-
-def _close(pipe: IO[Any] | None) -> None:
-    try:
-        if pipe is not None:
-            pipe.close()
-    except OSError:
-        pass  # what was buffered for a process that is gone
 
 
 def main() -> None:

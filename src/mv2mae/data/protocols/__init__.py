@@ -11,32 +11,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from mv2mae.data.protocols import (
-    assembly101,
-    egoexo4d,
-    etri,
-    folder,
-    lerobot,
-    ntu60,
-    ntu120,
-    nucla,
-    pkummd2,
-    rocog,
-    synadl,
-    synthetic,
-)
+from mv2mae.data.protocols import assembly101, egoexo4d, etri, folder, lerobot, ntu, nucla, pkummd2, rocog, synthetic
 from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split, list_folder
 from mv2mae.errors import InputError
-from mv2mae.text import listed
+from mv2mae.text import first_line, listed
 
 __all__ = ["PROTOCOLS", "Indexed", "Listing", "Protocol", "Split", "build_index", "published_size", "select"]
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        *(module.PROTOCOL for module in (folder, ntu60, ntu120, etri, nucla, pkummd2, rocog, synadl)),
+        *(
+            folder.PROTOCOL,
+            ntu.NTU60,
+            ntu.NTU120,
+            etri.ETRI,
+            nucla.PROTOCOL,
+            pkummd2.PROTOCOL,
+            rocog.PROTOCOL,
+            etri.SYNADL,
+        ),
         *(assembly101.PROTOCOL, assembly101.FINE, assembly101.COARSE),
-        *(module.PROTOCOL for module in (egoexo4d, lerobot, synthetic)),
+        *(egoexo4d.PROTOCOL, lerobot.PROTOCOL, synthetic.PROTOCOL),
     )
 }
 """Data sets by name."""
@@ -129,11 +125,10 @@ def _query(frame: pd.DataFrame, query: str, what: str) -> pd.DataFrame:
         # the python engine, because numexpr (used where installed) refuses empty values
         rows = frame.query(query, engine="python")
     except Exception as error:  # pandas lets through what Python's parser and its own raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         words = [c for c in ("view", "subject", "setup") if c in query and not pd.api.types.is_numeric_dtype(frame[c])]
-        held = "".join(f"; {c} holds names: {listed(sorted(frame[c].dropna().unique()))}" for c in words)
+        hint = "".join(f"; {c} holds names: {listed(sorted(frame[c].dropna().unique()))}" for c in words)
         columns = ", ".join(frame.columns)
-        raise InputError(f"{what} cannot be evaluated ({reason}){held}; columns: {columns}") from error
+        raise InputError(f"{what} cannot be evaluated ({first_line(error)}){hint}; columns: {columns}") from error
     if rows.empty:
         names = [column for column in ("view", "subject", "setup", "label") if frame[column].notna().any()]
         filled = [f"{name} {listed(sorted(frame[name].dropna().unique()))}" for name in names]

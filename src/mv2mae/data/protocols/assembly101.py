@@ -24,12 +24,12 @@ from typing import Any
 
 import pandas as pd
 
-from mv2mae.data.calibration_formats import Named, as_array, say_distorted
+from mv2mae.data.calibration_formats import as_array, named, say_distorted
 from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.data.manifest import make_frame, read_table
-from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split
+from mv2mae.data.protocols.base import OFFICIAL, Indexed, Listing, Problems, Protocol, read_lines
 from mv2mae.data.protocols.names import match_names, no_video, without_doubles
-from mv2mae.data.protocols.texts import read_lines
+from mv2mae.data.tables import require_columns
 from mv2mae.errors import InputError
 
 FPS = 30
@@ -42,7 +42,6 @@ _CALIBRATION = re.compile(r"(?:.*/)?nimble_json_calib/(?P<recording>nusar-[^/]+)
 _COARSE = re.compile(r"(?:.*/)?coarse_labels/(?P<name>(?:dis)?assembly_(?P<recording>nusar-[^/]+))\.txt", re.DOTALL)
 _FINE_COLUMNS = ("video", "start_frame", "end_frame", "action_id")
 _PARTS = {"train": "train", "validation": "val", "test": "test"}
-Problems = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,7 @@ def _annotation(listing: Listing, kind: str, name: str) -> str | None:
 
 def _table(file: Path, columns: Iterable[str]) -> pd.DataFrame:
     table = read_table(file)
-    if missing := [column for column in columns if column not in table]:
-        raise InputError(f"{file} lacks the column {', '.join(missing)}; is it a list of Assembly101's?")
+    require_columns(table, columns, str(file), "is it a list of Assembly101's?")
     return table
 
 
@@ -217,13 +215,13 @@ def _cameras(listing: Listing, problems: Problems) -> tuple[Cameras, set[str]]:
             continue
         used.add(name)
         try:
-            with Named(name):
+            with named(name):
                 entries = json.loads((listing.root / name).read_text(encoding="utf-8"))
                 found = [entry["Camera"] for entry in entries]
             for entry in found:
                 view = str(entry.get("SerialNo", "")).removesuffix("_rgb")
                 if re.fullmatch(r"C\d{5}", view):  # those on the head move
-                    with Named(name, view):
+                    with named(name, view):
                         rig[day, view] = _camera(entry)
         except InputError as error:
             problems.append((name, f"no known cameras: {error}"))
@@ -247,14 +245,10 @@ def _camera(entry: Mapping[str, Any]) -> Pinhole:
     )
 
 
-_SPLITS = {
-    "official": Split(train="part == 'train'", test="part == 'test'"),
-    "official-val": Split(train="part == 'train'", test="part == 'val'"),
-}
 PROTOCOL = Protocol(name="assembly101", index=_index)
 FINE = Protocol(
-    name="assembly101-fine", index=lambda listing: _labelled(listing, "fine-grained", _fine), splits=_SPLITS
+    name="assembly101-fine", index=lambda listing: _labelled(listing, "fine-grained", _fine), splits=OFFICIAL
 )
 COARSE = Protocol(
-    name="assembly101-coarse", index=lambda listing: _labelled(listing, "coarse", _coarse), splits=_SPLITS
+    name="assembly101-coarse", index=lambda listing: _labelled(listing, "coarse", _coarse), splits=OFFICIAL
 )

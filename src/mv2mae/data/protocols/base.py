@@ -26,6 +26,13 @@ class Split:
     """Of the training and the test part, as published; 0 = not known, or other from folder to folder."""
 
 
+OFFICIAL = {
+    "official": Split(train="part == 'train'", test="part == 'test'"),
+    "official-val": Split(train="part == 'train'", test="part == 'val'"),
+}
+"""Of a data set that comes with lists of its parts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Listing:
     """What lies below a folder: names only, nothing is opened to make it."""
@@ -48,6 +55,10 @@ class Listing:
     """Of `folder` only: the group that all videos belong to."""
     rate: float = 0.0
     """Of `folder` only: pictures a second of image sequences."""
+
+
+Problems = list[tuple[str, str]]
+"""(file or line, reason) of what was set aside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +133,21 @@ def list_folder(root: Path, *, pattern: str = "", table: str = "", group: str = 
         table=table,
         rate=rate,
     )
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a text file that is not empty."""
+
+    place: str
+    """Where it stands, for messages: `FILE, line 3`."""
+    text: str
+
+
+def read_lines(file: Path) -> list[Line]:
+    """The lines of a file that are not empty, stripped; bytes that are no UTF-8 become question marks."""
+    text = file.read_bytes().decode("utf-8-sig", errors="replace")
+    return [Line(f"{file}, line {i}", line.strip()) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def is_text(name: str) -> bool:

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mv2mae.data.calibration_formats import Named, rotation_of_quaternion, say_distorted
+from mv2mae.data.calibration_formats import named, rotation_of_quaternion, say_distorted
 from mv2mae.data.cameras import Cameras, Pinhole
-from mv2mae.data.manifest import make_frame, read_table
-from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split
+from mv2mae.data.manifest import PARTS, make_frame, read_table
+from mv2mae.data.protocols.base import OFFICIAL, Indexed, Listing, Problems, Protocol
 from mv2mae.data.protocols.names import match_names, no_video, without_doubles
 from mv2mae.errors import InputError
 
@@ -31,9 +31,7 @@ _NAME = re.compile(
 )
 _CALIBRATION = re.compile(r"(?:.*/)?(?P<take>[^/]+)/trajectory/gopro_calibs\.csv", re.DOTALL)
 _TAKES, _SPLITS = "takes.json", "splits.json"
-_PARTS = ("train", "val", "test")
 _LENS = "KANNALABRANDTK3"
-Problems = list[tuple[str, str]]
 
 
 def _index(listing: Listing) -> Indexed:
@@ -106,9 +104,9 @@ def _parts_of_takes(
     file = listing.root / place
     found = _read_json(file)
     uids = found.get("take_uid_to_split") if isinstance(found, dict) else None
-    if not isinstance(uids, dict) or not set(map(str, uids.values())) <= set(_PARTS):
+    if not isinstance(uids, dict) or not set(map(str, uids.values())) <= set(PARTS):
         raise InputError(
-            f"{file} has no `take_uid_to_split` with the parts {', '.join(_PARTS)}; is it the splits.json of Ego-Exo4D?"
+            f"{file} has no `take_uid_to_split` with the parts {', '.join(PARTS)}; is it the splits.json of Ego-Exo4D?"
         )
     return {name: uids[entry["take_uid"]] for name, entry in told.items() if entry.get("take_uid") in uids}
 
@@ -125,7 +123,7 @@ def _cameras(listing: Listing, calibrations: dict[str, str], problems: Problems)
         for row in table.to_dict("records"):
             view = str(row.get("cam_uid", "")).strip()
             try:
-                with Named(name, view):
+                with named(name, view):
                     takes[take, view] = _camera({str(key): value for key, value in row.items()})
             except InputError as error:
                 problems.append((name, f"no known camera: {error}"))
@@ -168,11 +166,4 @@ def _read_json(file: Path) -> Any:
         raise InputError(f"{file} cannot be read as JSON ({error}); copy it again") from error
 
 
-PROTOCOL = Protocol(
-    name="egoexo4d",
-    index=_index,
-    splits={
-        "official": Split(train="part == 'train'", test="part == 'test'"),
-        "official-val": Split(train="part == 'train'", test="part == 'val'"),
-    },
-)
+PROTOCOL = Protocol(name="egoexo4d", index=_index, splits=OFFICIAL)

@@ -2,13 +2,17 @@
 
 Groups are ragged: not every performance was kept by all eight cameras. Cameras stand at four places, an odd one at
 70 cm and the next even one at 120 cm. The cross-subject split is the authors' own (every third person tests).
+
+KIST SynADL (made with ElderSim): names `A001_P101_G001_C001.avi`, 28 cameras, the same activities, 15 characters. The
+light is not in the name, only in the folder, so that the folder (relative to the one that is indexed) is part of the
+group's name. No public split: give queries.
 """
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Callable
 
-from mv2mae.data.protocols.base import Protocol, Split
+from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split
 from mv2mae.data.protocols.names import name_index
 
 CLASS_NAMES = tuple(
@@ -30,24 +34,26 @@ CLASS_NAMES = tuple(
 """Names of the labels 0-54."""
 
 
-def _columns(parts: pd.DataFrame) -> dict[str, pd.Series]:
-    return {
-        "group": "A" + parts["action"] + "_P" + parts["subject"] + "_G" + parts["repetition"],
-        "view": parts["camera"].astype(int),
-        "label": parts["action"].astype(int) - 1,
-        "subject": parts["subject"].astype(int),
-    }
+def _index(
+    title: str, example: str, subjects: range, cameras: range, *, folder: str = ""
+) -> Callable[[Listing], Indexed]:
+    return name_index(
+        title=title,
+        example=example,
+        name=r"A(?P<label>\d{3})_P(?P<subject>\d{3})_G(?P<repetition>\d{3})_C(?P<view>\d{3})\.(?:mp4|avi)",
+        limits={"label": range(1, 56), "subject": subjects, "view": cameras},
+        group=folder + "A{label}_P{subject}_G{repetition}",
+    )
 
 
-PROTOCOL = Protocol(
+ETRI = Protocol(
     name="etri",
-    index=name_index(
-        title="ETRI-Activity3D",
-        example="A001_P001_G001_C001.mp4",
-        name=r"A(?P<action>\d{3})_P(?P<subject>\d{3})_G(?P<repetition>\d{3})_C(?P<camera>\d{3})\.(?:mp4|avi)",
-        limits={"action": range(1, 56), "subject": range(1, 101), "camera": range(1, 9)},
-        columns=_columns,
-    ),
+    index=_index("ETRI-Activity3D", "A001_P001_G001_C001.mp4", range(1, 101), range(1, 9)),
     splits={"xsub": Split(train="subject % 3 != 0", test="subject % 3 == 0", num_videos=(75_372, 37_248))},
+    class_names=CLASS_NAMES,
+)
+SYNADL = Protocol(
+    name="synadl",
+    index=_index("SynADL", "A001_P101_G001_C001.avi", range(101, 116), range(1, 29), folder="{folder}"),
     class_names=CLASS_NAMES,
 )

@@ -52,7 +52,7 @@ def compile_pattern(pattern: str, *, needed: Sequence[str] = ("group", "view")) 
             seen.add(name)
             continue
         if name not in PLACEHOLDERS:
-            known = _listed((*PLACEHOLDERS, FRAME))
+            known = ", ".join(f"{{{placeholder}}}" for placeholder in (*PLACEHOLDERS, FRAME))
             raise InputError(f"pattern {pattern!r}: {{{name}}} is unknown; use {known}")
         parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
         seen.add(name)
@@ -101,11 +101,8 @@ def _from_paths(listing: Listing) -> Indexed:
         else:
             given = {"group": listing.group} if listing.group else {}
             rows.append({"path": f"{listing.root}/{file}", **match.groupdict(), **given})
-    if not rows:
-        raise InputError(f"no file below {listing.root} fits the pattern {pattern!r}; {instance(listing)}")
-    _separate_groups(rows)
-    frame, class_names = _numbered(pd.DataFrame(rows, dtype=object))
-    return Indexed(frame=make_frame(frame), unmatched=tuple(unmatched), class_names=class_names)
+    frame, class_names = _frame_of(rows, listing, pattern, instance(listing))
+    return Indexed(frame=frame, unmatched=tuple(unmatched), class_names=class_names)
 
 
 def _from_pictures(listing: Listing) -> Indexed:
@@ -131,15 +128,12 @@ def _from_pictures(listing: Listing) -> Indexed:
         unmatched += [file for number, file in numbered if number != f"{int(number):0{width}d}"]
         rows.append({"path": sequence_name(folder, stem, width, after, listing.rate), **parts[before, after]})
         gaps += _gaps(rows[-1]["path"])
-    if not rows:
-        reason = f"; {problems[0][0]}: {problems[0][1]}" if problems else f"; {instance(listing)}"
-        raise InputError(f"no file below {listing.root} fits the pattern {listing.pattern!r}{reason}")
-    _separate_groups(rows)
-    frame, class_names = _numbered(pd.DataFrame(rows, dtype=object))
+    reason = f"{problems[0][0]}: {problems[0][1]}" if problems else instance(listing)
+    frame, class_names = _frame_of(rows, listing, listing.pattern, reason)
     used = frozenset(file for numbered in found.values() for _, file in numbered)
     used |= {file[: file.lower().index(".tar/") + 4] for file in used if ".tar/" in file.lower()}
     return Indexed(
-        frame=make_frame(frame),
+        frame=frame,
         unmatched=tuple(sorted(set(unmatched))),
         class_names=class_names,
         problems=tuple(problems),
@@ -196,12 +190,20 @@ def _from_table(listing: Listing) -> Indexed:
     return Indexed(frame=make_frame(frame, str(file)), unmatched=unmatched, class_names=class_names, problems=problems)
 
 
-def _separate_groups(rows: list[dict[str, str]]) -> None:
-    """Where one name stands for several performances (walk/take1, run/take1), the other parts join the group's name."""
-    if len({(row["group"], row["view"]) for row in rows}) == len(rows):
-        return
-    for row in rows:
-        row["group"] = "/".join(str(value) for key, value in row.items() if key not in ("path", "view"))
+def _frame_of(
+    rows: list[dict[str, str]], listing: Listing, pattern: str, instead: str
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The manifest of what fits a pattern, and the names of its labels; `instead` says what was found where none does.
+
+    Where one name stands for several performances (walk/take1, run/take1), the other parts join the group's name.
+    """
+    if not rows:
+        raise InputError(f"no file below {listing.root} fits the pattern {pattern!r}; {instead}")
+    if len({(row["group"], row["view"]) for row in rows}) < len(rows):
+        for row in rows:
+            row["group"] = "/".join(str(value) for key, value in row.items() if key not in ("path", "view"))
+    frame, class_names = _numbered(pd.DataFrame(rows, dtype=object))
+    return make_frame(frame), class_names
 
 
 def _numbered(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -214,10 +216,6 @@ def _numbered(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
         return frame, ()
     number = {word: i for i, word in enumerate(words)}
     return frame.assign(label=frame["label"].map(lambda word: number.get(str(word)))), tuple(words)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f"{{{name}}}" for name in names)
 
 
 PROTOCOL = Protocol(name="folder", index=index, options=("pattern", "table", "group", "rate"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mv2mae.data.manifest import make_frame
-from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split
+from mv2mae.data.protocols.base import Indexed, Listing, Problems, Protocol, Split
 from mv2mae.errors import InputError
+from mv2mae.text import first_line
 
 _VIDEO_PATHS = {
     "v3.0": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
@@ -71,14 +72,6 @@ class _Episode:
     """Table of its frames."""
 
 
-@dataclass
-class _Found:
-    """Rows of a manifest, and what could not be used."""
-
-    rows: list[dict[str, object]] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-
-
 def index(listing: Listing) -> Indexed:
     """Every camera of every episode; an episode with several tasks is cut where the task changes.
 
@@ -86,37 +79,38 @@ def index(listing: Listing) -> Indexed:
         InputError: no data set of these versions, a damaged table, or no camera that is stored as video.
     """
     info = _read_info(listing.root)
-    tasks = _read_tasks(info)
-    found, there = _Found(), set(listing.files)
-    for episode in _episodes_v3(info) if info.version == "v3.0" else _episodes_v21(info):
-        _add(episode, info, tasks, there, found)
-    if not found.rows and not found.problems:
+    tasks, there = _read_tasks(info), set(listing.files)
+    problems: Problems = []
+    episodes = _episodes_v3(info) if info.version == "v3.0" else _episodes_v21(info)
+    rows = [row for episode in episodes for row in _rows(episode, info, tasks, there, problems)]
+    if not rows and not problems:
         raise InputError(f"{listing.root}/meta lists no episodes")
-    used = {str(row["path"]) for row in found.rows}
-    names = tuple(tasks.get(number, str(number)) for number in range(max(tasks, default=-1) + 1))
+    used = {str(row["path"]) for row in rows}
     return Indexed(
-        frame=make_frame(found.rows),
+        frame=make_frame(rows),
         unmatched=tuple(file for file in listing.files if f"{listing.root}/{file}" not in used),
-        class_names=names,
-        problems=tuple(found.problems),
+        class_names=tuple(tasks.get(number, str(number)) for number in range(max(tasks, default=-1) + 1)),
+        problems=tuple(problems),
     )
 
 
-def _add(episode: _Episode, info: _Info, tasks: Mapping[int, str], there: set[str], found: _Found) -> None:
-    """The rows of an episode: one a camera and task."""
+def _rows(
+    episode: _Episode, info: _Info, tasks: Mapping[int, str], there: set[str], problems: Problems
+) -> Iterator[dict[str, object]]:
+    """One a camera and task of an episode; what cannot be used is a problem."""
     name = f"{info.root.name}/ep{episode.index:06d}"
     try:
         parts = list(_parts(episode, info, tasks))
     except InputError as error:
-        found.problems.append((name, str(error)))
+        problems.append((name, str(error)))
         return
     for number, (first, length, label) in enumerate(parts):
         for camera, (file, begin) in episode.videos.items():
             if file not in there:
-                found.problems.append((name, f"{camera}: no file {file}"))
+                problems.append((name, f"{camera}: no file {file}"))
                 continue
             start = begin + first / info.fps
-            found.rows.append({
+            yield {
                 "path": f"{info.root}/{file}",
                 "group": name if len(parts) == 1 else f"{name}/{number}",
                 "view": camera,
@@ -124,7 +118,7 @@ def _add(episode: _Episode, info: _Info, tasks: Mapping[int, str], there: set[st
                 "start": start,
                 "end": start + length / info.fps,
                 "part": _part(episode.index, info.splits),
-            })  # fmt: skip
+            }
 
 
 def _parts(episode: _Episode, info: _Info, tasks: Mapping[int, str]) -> Iterator[tuple[int, int, int | None]]:
@@ -275,8 +269,8 @@ def _read_parquet(file: Path, columns: list[str], *, whole: bool = False) -> pa.
     if not file.is_file():
         raise InputError(f"no {file}: this part of the data set is missing")
     try:
-        held = pq.read_schema(file).names
-        missing = [name for name in columns if name not in held]
+        there = pq.read_schema(file).names
+        missing = [name for name in columns if name not in there]
         table = None if missing else pq.read_table(file, columns=None if whole else columns)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{file} cannot be read as a table ({_reason(error)})") from error
@@ -286,8 +280,7 @@ def _read_parquet(file: Path, columns: list[str], *, whole: bool = False) -> pa.
 
 
 def _reason(error: Exception) -> str:
-    text = f"no {error}" if isinstance(error, KeyError) else str(error)
-    return (text.splitlines() or [type(error).__name__])[0]
+    return f"no {error}" if isinstance(error, KeyError) else first_line(error)
 
 
 _HELD_OUT = "group.str.contains('/ep[0-9]*[49](?:/|$)')"

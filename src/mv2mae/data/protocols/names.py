@@ -13,7 +13,7 @@ from mv2mae.data.protocols.base import Indexed, Listing, instance
 from mv2mae.errors import InputError
 
 Columns = Callable[[pd.DataFrame], Mapping[str, Any]]
-"""From the parts of the names (text, a column each) to columns of the manifest; `path` is filled elsewhere."""
+"""From the parts of the names (text, a column each) to columns of the manifest."""
 
 
 def name_index(
@@ -21,7 +21,8 @@ def name_index(
     title: str,
     example: str,
     name: str,
-    columns: Columns,
+    group: str,
+    columns: Columns | None = None,
     limits: Mapping[str, range] | None = None,
 ) -> Callable[[Listing], Indexed]:
     """The index of a data set with fixed names, at any depth below its folder.
@@ -29,9 +30,11 @@ def name_index(
     Args:
         title: of the data set, for messages.
         example: of a name, for messages.
-        name: regular expression with named groups, for the end of a path from the beginning of a name on.
-        columns: makes the manifest's columns of the named groups, and of `folder`, what stands before the name:
-            empty, or a relative path that ends in /.
+        name: regular expression with named groups, for the end of a path from the beginning of a name on. Those called
+            `view`, `subject`, `setup` and `label` (a number from 1 on) are columns of the manifest.
+        group: the column `group`, with the named groups in braces, and `{folder}`, what stands before the name: empty,
+            or a relative path that ends in /.
+        columns: makes further columns, or others.
         limits: numbers that a named group may have; other files do not belong to the data set.
 
     Returns:
@@ -46,8 +49,13 @@ def name_index(
         unmatched = tuple(files.drop(parts.index))
         if parts.empty:
             raise no_video(listing, title, example)
-        made = dict(columns(parts))
-        frame = make_frame(pd.DataFrame({"path": f"{listing.root}/" + files[parts.index], **made}))
+        groups = [group.format_map(row) for row in parts.to_dict("records")]
+        made = pd.DataFrame({"path": f"{listing.root}/" + files[parts.index], "group": groups})
+        for column in parts.columns.intersection(["view", "subject", "setup", "label"]):
+            made[column] = parts[column].astype(int) if parts[column].str.isdecimal().all() else parts[column]
+        if "label" in made:
+            made["label"] -= 1
+        frame = make_frame(made if columns is None else made.assign(**columns(parts)))
         frame, problems = without_doubles(frame)
         return Indexed(frame=frame, unmatched=unmatched, problems=problems)
 

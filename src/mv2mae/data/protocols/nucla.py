@@ -30,13 +30,7 @@ CLASS_NAMES = tuple(ACTIONS.values())
 
 def _columns(parts: pd.DataFrame) -> dict[str, object]:
     labels = {action: label for label, action in enumerate(ACTIONS)}
-    return {
-        "group": "a" + parts["action"] + "_s" + parts["subject"] + "_e" + parts["event"],
-        "view": parts["view"].astype(int),
-        "label": parts["action"].astype(int).map(labels),
-        "subject": parts["subject"].astype(int),
-        "synchronised": False,
-    }
+    return {"label": parts["action"].astype(int).map(labels), "synchronised": False}
 
 
 PROTOCOL = Protocol(
@@ -49,6 +43,7 @@ PROTOCOL = Protocol(
             r"/v(?P<view>\d{2})_s(?P<subject>\d{2})_e(?P<event>\d{2})\.(?:avi|mp4)"
         ),
         limits={"view": range(1, 4), "subject": range(1, 100)},
+        group="a{action}_s{subject}_e{event}",
         columns=_columns,
     ),
     splits={"xview": Split(train="view in [1, 2]", test="view == 3", num_videos=(1_015, 460))},

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from mv2mae.data.manifest import make_frame
-from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split
+from mv2mae.data.protocols.base import Indexed, Line, Listing, Problems, Protocol, Split, read_lines
 from mv2mae.data.protocols.names import no_video
-from mv2mae.data.protocols.texts import Line, read_lines
 from mv2mae.errors import InputError
 
 FPS = 30
@@ -47,8 +46,6 @@ _NAME = re.compile(
 )
 _LABEL_FILE = re.compile(r"(?:.*/)?[^/]*label[^/]*/(A\d{2}N\d{2}-[LMR])\.txt", re.DOTALL | re.IGNORECASE | re.ASCII)
 _LINE = re.compile(r"(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*(?:,[^,]*)?", re.ASCII)
-
-Problems = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, order=True)

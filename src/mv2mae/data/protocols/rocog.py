@@ -7,13 +7,12 @@ what is test where they lie below the folder, and the people do where they do no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pandas as pd
 
-from mv2mae.data.protocols.base import Indexed, Listing, Protocol, Split
+from mv2mae.data.protocols.base import Indexed, Listing, Problems, Protocol, Split, read_lines
 from mv2mae.data.protocols.names import name_index
-from mv2mae.data.protocols.texts import Line, read_lines
 
 CLASS_NAMES = ("Advance", "Attention", "Rally", "MoveForward", "Halt", "FollowMe", "MoveInReverse")
 TEST_SUBJECTS = (0, 4, 6, 9)
@@ -28,55 +27,45 @@ _NAME = (
 def index(listing: Listing) -> Indexed:
     """All real ground videos; the label in a name is one more than the label."""
     found = _by_name(listing)
-    lists = _read_lists(listing)
+    problems: Problems = []
+    part_of = _read_lists(listing, problems)
     frame = found.frame
     gesture = pd.Series([path.split("/")[-2] for path in frame["path"]])
     wrong = gesture != frame["label"].map(dict(enumerate(CLASS_NAMES)))
-    problems = [
+    misplaced = [
         (path, f"lies in the folder {folder}, but its name says {CLASS_NAMES[label]}")
         for path, folder, label in zip(frame["path"][wrong], gesture[wrong], frame["label"][wrong], strict=True)
     ]
-    frame = frame[~wrong].reset_index(drop=True)
-    if lists.part:
-        frame, unlisted = _with_lists(frame, lists)
-        problems += unlisted
-    return replace(found, frame=frame, problems=(*found.problems, *problems, *lists.problems))
+    frame, unlisted = frame[~wrong].reset_index(drop=True), Problems()
+    if part_of:
+        frame, unlisted = _with_lists(frame, part_of)
+    return replace(found, frame=frame, problems=(*found.problems, *misplaced, *unlisted, *problems))
 
 
-@dataclass
-class _Lists:
-    """The official lists: part and place in the list of each `GESTURE/FILE`."""
-
-    part: dict[str, str] = field(default_factory=dict)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-
-
-def _read_lists(listing: Listing) -> _Lists:
-    lists = _Lists()
+def _read_lists(listing: Listing, problems: Problems) -> dict[str, str]:
+    """The official part of each `GESTURE/FILE`."""
+    part_of: dict[str, str] = {}
     for part in ("train", "test"):
         for file in (text for text in listing.texts if text.endswith(f"ground_{part}.txt")):
             for line in read_lines(listing.root / file):
-                _read_line(line, part, lists)
-    return lists
+                path, _, label = line.text.rpartition(" ")
+                name = "/".join(path.strip().split("/")[-2:])
+                gesture = name.split("/")[0]
+                if gesture not in CLASS_NAMES or label != str(CLASS_NAMES.index(gesture)):
+                    said = f"expected a path and its label from 0, as Halt/NAME.mp4 4: {line.text!r}"
+                    problems.append((line.place, said))
+                elif part_of.setdefault(name, part) != part:
+                    problems.append((line.place, f"{name} is on the other list too"))
+    return part_of
 
 
-def _read_line(line: Line, part: str, lists: _Lists) -> None:
-    path, _, label = line.text.rpartition(" ")
-    name = "/".join(path.strip().split("/")[-2:])
-    gesture = name.split("/")[0]
-    if gesture not in CLASS_NAMES or label != str(CLASS_NAMES.index(gesture)):
-        lists.problems.append((line.place, f"expected a path and its label from 0, as Halt/NAME.mp4 4: {line.text!r}"))
-    elif lists.part.setdefault(name, part) != part:
-        lists.problems.append((line.place, f"{name} is on the other list too"))
-
-
-def _with_lists(frame: pd.DataFrame, lists: _Lists) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+def _with_lists(frame: pd.DataFrame, part_of: dict[str, str]) -> tuple[pd.DataFrame, Problems]:
     """The official parts in place of those by person; what is on no list has none."""
     names = pd.Series(["/".join(path.split("/")[-2:]) for path in frame["path"]])
-    parts = names.map(lists.part)
+    parts = names.map(part_of)
     parts[(parts == "train") & frame["subject"].isin(VAL_SUBJECTS)] = "val"
     problems = [(path, "is on no official list: in no part of a split") for path in frame["path"][parts.isna()]]
-    problems += [(name, "is on an official list, but not there") for name in sorted(lists.part.keys() - set(names))]
+    problems += [(name, "is on an official list, but not there") for name in sorted(part_of.keys() - set(names))]
     return frame.assign(part=parts.astype("string")), problems
 
 
@@ -85,13 +74,7 @@ def _columns(parts: pd.DataFrame) -> dict[str, object]:
     part = pd.Series("train", index=parts.index)
     part[subject.isin(TEST_SUBJECTS)] = "test"
     part[subject.isin(VAL_SUBJECTS)] = "val"
-    return {
-        "group": parts["take"],
-        "view": "ground",
-        "label": parts["label"].astype(int) - 1,
-        "subject": subject,
-        "part": part,
-    }
+    return {"view": "ground", "part": part}
 
 
 _by_name = name_index(
@@ -99,6 +82,7 @@ _by_name = name_index(
     example="real/ground/Halt/S00_10m_ground_label5_start1462.mp4",
     name=_NAME,
     limits={"label": range(1, 8)},
+    group="{take}",
     columns=_columns,
 )
 

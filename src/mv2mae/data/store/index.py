@@ -1,4 +1,4 @@
-"""The tables of a store: one for each shard while it is made, one for all of them in the end.
+"""The header of a store, and its tables: one for each shard while it is made, one for all of them in the end.
 
 A shard's table is written after the shard itself, so where it lies the shard is whole. It also remembers what the
 shard was made from (`Source`) and which videos were set aside.
@@ -18,12 +18,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mv2mae.config import StoreConfig
 from mv2mae.data.store.shards import KEY
-from mv2mae.data.tables import read_parquet
+from mv2mae.data.tables import read_parquet, require_columns
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write
+from mv2mae.records import read_record as read_values
+from mv2mae.records import write_record as write_values
 from mv2mae.seals import SEAL, check_seal, seal
+from mv2mae.text import first_line
 
+VERSION = 1
+"""Of the layout; a reader refuses others."""
 INDEX = "index.parquet"
 PARTS = "parts"
 _SCHEMA = pa.schema(
@@ -92,6 +98,36 @@ class ShardRecord:
         return max((row["offset"] + row["size"] for row in self.rows), default=0)
 
 
+def check_header(file: Path, config: StoreConfig) -> None:
+    """Writes the header of a new store, or makes sure that an old one was begun with the same settings.
+
+    Where the boxes stand is no setting: the boxes themselves are compared item by item.
+
+    Raises:
+        InputError: it is damaged, of another layout, or has other settings.
+    """
+    mine = {name: value for name, value in asdict(config).items() if name != "boxes"}
+    if config.crop != "person":
+        del mine["detector"]  # it changes nothing, and older stores do not have it
+    if not file.exists():
+        write_values(file, {"version": VERSION, "settings": mine})
+    try:
+        header = read_values(file)  # read back: another machine may have begun it in this moment
+        version = header["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = f"{file} is no header of a store ({type(error).__name__}); prepare into an empty folder"
+        raise InputError(said) from error
+    if version != VERSION:
+        raise InputError(f"{file}: layout {version} of the store, layout {VERSION} was expected; prepare it again")
+    theirs = {"deinterlace": False, **header.get("settings", {})}  # older stores do not have it
+    for name, value in mine.items():
+        if theirs.get(name) != value:
+            raise InputError(
+                f"{file.parent} was begun with {name}={theirs.get(name)}, not {name}={value}; "
+                "give the old setting, another folder, or delete this one"
+            )
+
+
 def write_record(file: Path, record: ShardRecord) -> None:
     """Writes a shard's table atomically."""
     about = {"sources": [asdict(source) for source in record.sources], "problems": record.problems}
@@ -129,10 +165,8 @@ def read_index(file: Path) -> pd.DataFrame:
     try:
         frame = read_parquet(file, _NEEDED)
     except (OSError, InputError, pa.ArrowException, KeyError, ValueError) as error:
-        raise InputError(f"{file} is no index of a store ({str(error).splitlines()[0]}); copy it again") from error
-    missing = [name for name in _NEEDED if name not in frame]
-    if missing:
-        raise InputError(f"{file} lacks the column {', '.join(missing)}; copy it again or prepare anew")
+        raise InputError(f"{file} is no index of a store ({first_line(error)}); copy it again") from error
+    require_columns(frame, _NEEDED, str(file), "copy it again or prepare anew")
     bad = [key for key in frame["key"] if not (isinstance(key, str) and KEY.fullmatch(key))]
     if bad:
         raise InputError(f"{file} names {str(bad[0])[:80]!r}, which is no key of a store; do not trust it")

@@ -1,25 +1,34 @@
-"""One item: a video, or a part of one, decoded, thinned out, cut, scaled and encoded."""
+"""Items: a video, or a part of one, decoded, thinned out, cut, scaled and encoded; in several processes, in order."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 
 from mv2mae.config import StoreConfig
 from mv2mae.data.media import GapError
 from mv2mae.data.pixels import Converter, displayed_size
-from mv2mae.data.store.crop import Edges, cut, motion_box
+from mv2mae.data.store.crop import Edges, cut, load_detector, motion_box, person_box
 from mv2mae.data.store.deinterlace import deinterlaced
-from mv2mae.data.store.detect import load_detector, person_box
 from mv2mae.data.store.index import Source
 from mv2mae.data.store.packets import BlockEncoder
 from mv2mae.data.store.shards import ItemHeader, packet_checks
 from mv2mae.data.video import VideoError, frames_between, probe
+from mv2mae.errors import InputError
+from mv2mae.text import first_line
 
 
 @dataclass(frozen=True)
@@ -57,17 +66,14 @@ def make_item(source: Source, config: StoreConfig) -> Item | str:
     except VideoError as error:
         return error.reason
     except Exception as error:  # whatever one odd file brings about, the thousands after it are to be made
-        return f"cannot be prepared ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
-
-
-# ---------------------------------------------------------------------------------------------------------
+        return f"cannot be prepared ({type(error).__name__}: {first_line(error)})"
 
 
 def _make(source: Source, config: StoreConfig) -> Item:
     info = probe(source.path)
     if (source.start or 0) >= info.end or (source.end is not None and source.end <= info.start):
-        wanted, held = f"{source.start or 0:.2f} s", f"{info.start:.2f} to {info.end:.2f} s"
-        raise VideoError(source.path, f"lasts from {held}; the part from {wanted} on lies outside of it")
+        wanted, there = f"{source.start or 0:.2f} s", f"{info.start:.2f} to {info.end:.2f} s"
+        raise VideoError(source.path, f"lasts from {there}; the part from {wanted} on lies outside of it")
     box = source.box
     if config.crop == "boxes" and box is None:
         raise VideoError(source.path, f"has no box in {config.boxes}")
@@ -148,3 +154,50 @@ class _Scaler:
         if min(height, width) < 2:
             raise VideoError(self.path, "is smaller than two pixels")
         return pixels[:height, :width]
+
+
+def make_items(sources: Sequence[Source], config: StoreConfig, processes: int) -> Generator[Item | str, None, None]:
+    """The item of each source, or why there is none; from several processes in order, and few wait in memory.
+
+    Raises:
+        InputError: a process died.
+    """
+    if processes == 1:
+        yield from (make_item(source, config) for source in sources)
+        return
+    # spawned: a fork of a process that has used torch's threads may hang
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+    waiting: deque[tuple[Source, Future[Item | str]]] = deque()
+    try:
+        for source in sources:
+            waiting.append((source, pool.submit(make_item, source, config)))
+            if len(waiting) == 4 * processes:
+                yield _result(*waiting.popleft())
+        while waiting:
+            yield _result(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _result(source: Source, future: Future[Item | str]) -> Item | str:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"a process was killed, perhaps for want of memory, at or after {source.path}; "
+            "the same command goes on from the last whole shard, fewer --processes take less memory"
+        ) from error
+
+
+def _begin() -> None:
+    """Readies a process: one thread; Ctrl-C is its parent's to answer; it ends when its parent is killed."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # the executor's queue has its other end here too, so waiting on it would never end

@@ -14,40 +14,37 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from rich.progress import Progress, TaskID
+from rich.progress import track
 
 from mv2mae.config import StoreConfig
 from mv2mae.data.calibration import CAMERAS_NAME, cameras_of, prepared_cameras
 from mv2mae.data.cameras import Cameras
 from mv2mae.data.images import version_of
-from mv2mae.data.manifest import find_class_names, read_manifest, seconds_or_none, write_manifest
-from mv2mae.data.store.crop import read_boxes
-from mv2mae.data.store.detect import load_detector
-from mv2mae.data.store.header import check_header
+from mv2mae.data.manifest import copy_class_names, read_manifest, seconds_or_none, write_manifest
+from mv2mae.data.store.crop import load_detector, read_boxes
 from mv2mae.data.store.index import (
     INDEX,
     PARTS,
     ShardRecord,
     Source,
+    check_header,
     read_record,
     write_index,
     write_record,
 )
-from mv2mae.data.store.make import Item
+from mv2mae.data.store.make import Item, make_items
 from mv2mae.data.store.shards import SHARD, ShardWriter
-from mv2mae.data.store.workers import Workers
 from mv2mae.data.video import VideoError, available_cores, is_item, is_there, probe
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, atomic_write, write_json
 
 MANIFEST = "manifest.parquet"
-CLASSES = "manifest.classes.json"
 _log = logging.getLogger(__name__)
 
 
@@ -139,9 +136,6 @@ def prepare(
         set_aside=sum(len(record.problems) for record in records.values()),
         num_bytes=sum(_shard_file(folder, number).stat().st_size for number in mine),
     )
-
-
-# ---------------------------------------------------------------------------------------------------------
 
 
 def _plan(frame: pd.DataFrame, config: StoreConfig) -> list[list[Source]]:
@@ -242,19 +236,11 @@ def _make(folder: Path, config: StoreConfig, shards: dict[int, list[Source]], pr
     (folder / PARTS).mkdir(parents=True, exist_ok=True)
     first_rows = {number: number * config.shard_size for number in shards}
     total = sum(map(len, shards.values()))
-    with Progress(disable=not progress) as bar:
-        task = bar.add_task("preparing videos", total=total)
-        with Workers(min(processes, total)) as workers:
-            results = workers.run([(source, config) for sources in shards.values() for source in sources])
-            for number, sources in shards.items():
-                items = itertools.islice(results, len(sources))
-                _write_shard(folder, number, first_rows[number], sources, _counted(items, bar, task))
-
-
-def _counted(items: Iterator[Item | str], bar: Progress, task: TaskID) -> Iterator[Item | str]:
-    for item in items:
-        bar.advance(task)
-        yield item
+    everything = [source for sources in shards.values() for source in sources]
+    with closing(make_items(everything, config, min(processes, total))) as made:
+        results = iter(track(made, "preparing videos", total, disable=not progress))
+        for number, sources in shards.items():
+            _write_shard(folder, number, first_rows[number], sources, itertools.islice(results, len(sources)))
 
 
 def _write_shard(
@@ -310,9 +296,7 @@ def _finish(
     if known.name:
         write_json(out / CAMERAS_NAME, prepared_cameras(known, frame, index))
     _write_problems(out / "problems.csv", frame, problems)
-    names = find_class_names(manifest)
-    if names is not None and names.resolve() != (out / CLASSES).resolve():
-        shutil.copyfile(names, out / CLASSES)
+    copy_class_names(manifest, out / MANIFEST)
     return write_manifest(kept, out / MANIFEST)
 
 

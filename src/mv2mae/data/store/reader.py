@@ -26,10 +26,11 @@ from mv2mae.data.remote import is_url, local_copy
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.store.index import INDEX, read_index
 from mv2mae.data.store.packets import PacketDecoder
-from mv2mae.data.store.shards import ItemHeader, Place, check_key, check_shard_name, packet_checks
+from mv2mae.data.store.shards import SHARD, ItemHeader, Place, check_key, check_name, packet_checks
 from mv2mae.data.video_info import MISSING_TAIL_SECONDS, VideoInfo, nearest_index
 from mv2mae.errors import InputError
 
+_SHARD_NAME = "shard of a store (shard-000000.tar)"
 _OPEN_SHARDS = 64
 """Shards that a thread keeps open."""
 
@@ -40,6 +41,7 @@ class StoredVideo:
     Attributes:
         path: as the manifest names it.
         info: the same as a file would tell.
+        times: of the frames, rising, in seconds.
     """
 
     def __init__(self, path: str, shard: str, place: Place) -> None:
@@ -54,14 +56,9 @@ class StoredVideo:
             raise VideoError(path, "the index does not fit the shard; copy both again, or run `prepare` to its end")
         self.info: VideoInfo = self._header.info
         self._order = np.argsort(self._header.times, kind="stable")
-        self._times = np.asarray(self._header.times)[self._order]
+        self.times = np.asarray(self._header.times)[self._order]
         self._ends = np.cumsum(self._header.sizes)
         self._keys = np.asarray(self._header.keys)
-
-    @property
-    def times(self) -> np.ndarray:
-        """Time stamps of the frames, rising, in seconds."""
-        return self._times
 
     def read(self, times: Sequence[float] | np.ndarray, *, short_side: int | None = None) -> UInt8[Tensor, "t h w 3"]:
         """The frames nearest to `times`, as `video.read_frames` gives them from a file.
@@ -71,7 +68,7 @@ class StoredVideo:
         """
         wanted = np.asarray(times, dtype=np.float64)
         self._check_reaches(wanted)
-        positions = self._order[nearest_index(self._times, wanted)]
+        positions = self._order[nearest_index(self.times, wanted)]
         return self._frames(positions, short_side)
 
     def read_all(self, *, short_side: int | None = None) -> UInt8[Tensor, "t h w 3"]:
@@ -126,9 +123,9 @@ class StoredVideo:
             return
         early = self._header.cut and wanted.min() < self.info.start - MISSING_TAIL_SECONDS
         if early or wanted.max() > self.info.end + MISSING_TAIL_SECONDS:
-            asked = wanted.min() if early else wanted.max()
-            held = f"{self.info.start:.2f} to {self.info.end:.2f} s"
-            raise VideoError(self.path, f"the store holds {held} of it, {asked:.2f} s was asked for; prepare it again")
+            time = wanted.min() if early else wanted.max()
+            there = f"{self.info.start:.2f} to {self.info.end:.2f} s"
+            raise VideoError(self.path, f"the store holds {there} of it, {time:.2f} s was asked for; prepare it again")
 
 
 class Store:
@@ -143,7 +140,7 @@ class Store:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        table = read_index(local_copy(_join(folder, INDEX)))
+        table = read_index(local_copy(posixpath.join(folder, INDEX)))
         self._rows: dict[str, int] = {key: row for row, key in enumerate(table["key"])}
         self._shards = table["shard"].to_numpy()
         self._files: dict[str, str] = {}
@@ -159,7 +156,7 @@ class Store:
         if row is None or f"shard-{self._shards[row]:06d}.tar" != shard:
             raise VideoError(path, "the index of the store has no such item")
         if shard not in self._files:  # behind a URL, asking costs a message to and fro
-            self._files[shard] = str(local_copy(_join(self.folder, shard)))
+            self._files[shard] = str(local_copy(posixpath.join(self.folder, shard)))
         return StoredVideo(path, self._files[shard], Place(*(int(value) for value in self._places[row])))
 
 
@@ -171,7 +168,7 @@ def split_path(path: str) -> tuple[str, str, str]:
     """
     before, _, key = path.rpartition("#")
     folder, shard = posixpath.split(before.replace(os.sep, "/"))
-    return folder or ".", check_shard_name(shard, path), check_key(key, path)
+    return folder or ".", check_name(SHARD, shard, path, _SHARD_NAME), check_key(key, path)
 
 
 @timed("open, seek")
@@ -188,9 +185,6 @@ def open_item(path: str) -> StoredVideo:
         raise
     except InputError as error:
         raise VideoError(path, str(error)) from error
-
-
-# ---------------------------------------------------------------------------------------------------------
 
 
 class _Local(threading.local):
@@ -247,7 +241,3 @@ def _store(folder: str, version: tuple[int, int]) -> Store:
 @lru_cache(maxsize=128)
 def _item(path: str, folder: str, shard: str, key: str, version: tuple[int, int]) -> StoredVideo:
     return _store(folder, version).item(path, shard, key)
-
-
-def _join(folder: str, name: str) -> str:
-    return posixpath.join(folder, name)

@@ -186,27 +186,18 @@ def check_key(key: str, where: str) -> str:
     Raises:
         InputError: it is anything else, a path above all.
     """
-    if not KEY.fullmatch(key):
-        raise InputError(
-            f"{where} names {key[:80]!r}, which is no key of a store (letters, digits, _, -); do not trust it"
-        )
-    return key
+    return check_name(KEY, key, where, "key of a store (letters, digits, _, -)")
 
 
-def check_shard_name(name: str, where: str) -> str:
-    """The name of a shard as it must be.
+def check_name(pattern: re.Pattern[str], name: str, where: str, what: str) -> str:
+    """A name, if it fits a pattern.
 
     Raises:
-        InputError: it is anything else, a path above all.
+        InputError: it does not.
     """
-    if not SHARD.fullmatch(name):
-        raise InputError(
-            f"{where} names {name[:80]!r}, which is no shard of a store (shard-000000.tar); do not trust it"
-        )
+    if not pattern.fullmatch(name):
+        raise InputError(f"{where} names {name[:80]!r}, which is no {what}; do not trust it")
     return name
-
-
-# ---------------------------------------------------------------------------------------------------------
 
 
 def _items(tar: tarfile.TarFile, name: str) -> Iterator[tuple[str, ItemHeader, bytes]]:

@@ -7,14 +7,14 @@ every period, so that the best lag has to stand out from all others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.signals import grid_step, has_motion, make_signal, pieces_of
 from mv2mae.data.check.sync import Thresholds, estimate_offsets
-from mv2mae.data.sync.lines import best_line
+from mv2mae.data.sync.lines import Place, best_line
 
 MIN_PEAK, MIN_LEAD = 4.0, 2.0
 """In standard deviations over the lags; measured by `benchmarks/sync_repair.py`."""
@@ -29,58 +29,50 @@ _MIN_GAIN = 0.5
 """By how much a line with a drift must be higher than the one without: some three frames from end to end."""
 
 
-@dataclass(frozen=True)
-class MotionPlace:
-    """What happens at t of the group's clock is seen at `offset + (1 + drift) * t`; believed from confidence 1 on."""
-
-    offset: float
-    drift: float
-    confidence: float
-
-
-def place_by_motion(
-    motions: Sequence[Motion | None], *, tolerance: float, max_offset: float
-) -> list[MotionPlace | None]:
-    """Offsets of all views on the clock that most agree on; None where a view has too little motion.
+def place_by_motion(motions: Sequence[Motion | None], *, tolerance: float, max_offset: float) -> list[Place | None]:
+    """Places of all views on the clock that most agree on, believed from confidence 1 on; None with too little motion.
 
     Args:
         motions: of each view, on the group's clock as known so far; None = not looked at.
         tolerance: seconds within which views share a clock: smaller offsets than a few frames cannot be told.
         max_offset: seconds between any two views.
     """
-    places: list[MotionPlace | None] = [None] * len(motions)
-    known = [index for index, motion in enumerate(motions) if motion is not None and is_long(motion)]
-    parts = [motion for motion in motions if motion is not None and is_long(motion)]
-    if len(parts) < 2:
+    places: list[Place | None] = [None] * len(motions)
+    known = long_ones(motions)
+    if len(known) < 2:
         return places
-    found = estimate_offsets(parts, tolerance=tolerance, max_offset=max_offset, thresholds=_ALL)
+    found = estimate_offsets(list(known.values()), tolerance=tolerance, max_offset=max_offset, thresholds=_ALL)
     for index, offset in zip(known, found, strict=True):
         if offset.peak:
             evidence = min(offset.peak / MIN_PEAK, offset.lead / MIN_LEAD)
-            places[index] = MotionPlace(offset.seconds or 0.0, 0.0, max(0.0, evidence))
+            places[index] = Place(offset.seconds or 0.0, 0.0, "motion", max(0.0, evidence))
     return _with_drifts(motions, places)
 
 
-def is_long(motion: Motion) -> bool:
-    """Whether a view lasts long enough to be placed."""
-    return len(motion.times) > 1 and float(np.ptp(motion.times)) >= MIN_SECONDS - 0.1
+def long_ones(motions: Sequence[Motion | None]) -> dict[int, Motion]:
+    """By their places, those of views that last long enough to be placed."""
+    return {
+        index: motion
+        for index, motion in enumerate(motions)
+        if motion is not None and len(motion.times) > 1 and float(np.ptp(motion.times)) >= MIN_SECONDS - 0.1
+    }
 
 
-def _with_drifts(motions: Sequence[Motion | None], places: list[MotionPlace | None]) -> list[MotionPlace | None]:
+def _with_drifts(motions: Sequence[Motion | None], places: list[Place | None]) -> list[Place | None]:
     """The places with the drift of each believed view against the first such one, where the views are long enough."""
-    sure = [index for index, place in enumerate(places) if place is not None and place.confidence >= 1]
-    for index in sure[1:]:
-        one, other, place, hub = motions[sure[0]], motions[index], places[index], places[sure[0]]
-        assert one is not None
-        assert other is not None
-        assert place is not None
-        assert hub is not None
-        if min(np.ptp(one.times), np.ptp(other.times)) >= _DRIFT_FROM_SECONDS:
-            places[index] = _with_drift(one, other, place, hub.offset)
+    sure = [
+        (index, motion, place)
+        for index, (motion, place) in enumerate(zip(motions, places, strict=True))
+        if motion is not None and place is not None and place.confidence >= 1
+    ]
+    for index, motion, place in sure[1:]:
+        _, one, hub = sure[0]
+        if min(np.ptp(one.times), np.ptp(motion.times)) >= _DRIFT_FROM_SECONDS:
+            places[index] = _with_drift(one, motion, place, hub.offset)
     return places
 
 
-def _with_drift(one: Motion, other: Motion, place: MotionPlace, hub: float) -> MotionPlace:
+def _with_drift(one: Motion, other: Motion, place: Place, hub: float) -> Place:
     moved = Motion(other.times - place.offset + hub, other.moments)
     step = grid_step([one, moved])
     if not (has_motion(one, step) and has_motion(moved, step)):
@@ -95,4 +87,4 @@ def _with_drift(one: Motion, other: Motion, place: MotionPlace, hub: float) -> M
         return place
     at_zero = line.lag - line.drift * line.middle
     # t of `one` is seen at t + at_zero + drift * t of the moved clock
-    return MotionPlace(place.offset + at_zero + line.drift * hub, line.drift, place.confidence)
+    return replace(place, offset=place.offset + at_zero + line.drift * hub, drift=line.drift)

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
 
 MAX_DRIFT = 0.002
 """Of two clocks. Recorders differ by 0.0001 and less, but 29.97 frames a second may be called 30: 0.001."""
+Evidence = Literal["sound", "motion", ""]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a view lies: what happens at t of the group's clock is seen in it at `offset + (1 + drift) * t`.
+
+    Attributes:
+        evidence: what it was told by; "" = it cannot be told, and offset and drift say nothing.
+        confidence: evidence over what is needed, from 1 on if it is told.
+    """
+
+    offset: float = 0.0
+    drift: float = 0.0
+    evidence: Evidence = ""
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True)

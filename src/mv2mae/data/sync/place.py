@@ -5,36 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
 
 from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.sync import pair_curves
-from mv2mae.data.sync.by_motion import MotionPlace, is_long, place_by_motion
+from mv2mae.data.sync.by_motion import long_ones, place_by_motion
 from mv2mae.data.sync.by_sound import SoundPair, compare_sounds
+from mv2mae.data.sync.lines import Evidence, Place
 from mv2mae.data.sync.sound import Sound, whitened
 
-Evidence = Literal["sound", "motion", ""]
 _SAME_SOUND_SECONDS = 0.01
 _LOOP_SECONDS = 0.05
 """By how much ways round over other views may differ."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a view lies: what happens at t of the group's clock is seen in it at `offset + (1 + drift) * t`.
-
-    Attributes:
-        evidence: what it was told by; "" = it cannot be told, and offset and drift say nothing.
-        confidence: evidence over what is needed, from 1 on if it is told.
-    """
-
-    offset: float = 0.0
-    drift: float = 0.0
-    evidence: Evidence = ""
-    confidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,21 +61,18 @@ def add_motion(
         max_offset: the largest offset looked for, in seconds; at most half of the shortest view.
     """
     moved = [motion if motion is None else _back(motion, place) for motion, place in zip(motions, places, strict=True)]
-    known = [index for index, motion in enumerate(moved) if motion is not None and is_long(motion)]
+    known = long_ones(moved)
     if all(place.evidence for place in places) or len(known) < 2:
         return list(places), []
     found = place_by_motion(moved, tolerance=tolerance, max_offset=max_offset)
-    lags, curves = pair_curves([motion for motion in moved if motion is not None and is_long(motion)], max_offset)
-    pairs = []
+    lags, curves = pair_curves(list(known.values()), max_offset)
+    pairs, rows = [], list(known)
     for (i, j), curve in curves.items():
-        first, second = known[i], known[j]
+        first, second = rows[i], rows[j]
         sure = min(place.confidence if place else 0.0 for place in (found[first], found[second]))
         moved_by = places[second].offset - places[first].offset  # what sound had already told
         pairs.append(Pair(first, second, "motion", sure, lags + moved_by, curve))
     return _filled(places, found, tolerance), pairs
-
-
-# --------------------------------------------------------------------------------------------------------------
 
 
 def _back(motion: Motion, place: Place) -> Motion:
@@ -99,7 +80,7 @@ def _back(motion: Motion, place: Place) -> Motion:
     return Motion((motion.times - place.offset) / (1 + place.drift), motion.moments)
 
 
-def _filled(places: Sequence[Place], found: Sequence[MotionPlace | None], tolerance: float) -> list[Place]:
+def _filled(places: Sequence[Place], found: Sequence[Place | None], tolerance: float) -> list[Place]:
     """What sound has placed, and what motion can add to it."""
     by_sound = [index for index, place in enumerate(places) if place.evidence]
     added = {i: p for i, p in enumerate(found) if p is not None and p.confidence >= 1 and i not in by_sound}
@@ -111,7 +92,7 @@ def _filled(places: Sequence[Place], found: Sequence[MotionPlace | None], tolera
     zero = float(np.median(seen)) if seen else 0.0
     out = list(places)
     for index, place in added.items():
-        out[index] = Place(place.offset - zero, place.drift, "motion", place.confidence)
+        out[index] = replace(place, offset=place.offset - zero)
     out = out if by_sound else _centred(out, tolerance)
     # within what motion can tell, what the files say stands
     rough = [p.evidence == "motion" and abs(p.offset) <= tolerance and not p.drift for p in out]

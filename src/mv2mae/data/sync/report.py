@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from mv2mae.data.sync.place import Pair, Place
+from mv2mae.data.sync.lines import Place
+from mv2mae.data.sync.place import Pair
 from mv2mae.files import write_json
 from mv2mae.text import counted
 

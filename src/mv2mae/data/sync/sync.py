@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,18 @@ from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.worker import scan_all
 from mv2mae.data.manifest import (
     check_ending,
-    find_class_names,
+    copy_class_names,
     parts_of,
     read_manifest,
-    sample_manifest,
-    seconds_or_none,
+    refuse_overwriting,
     write_manifest,
 )
-from mv2mae.data.sync.place import Pair, Place, add_motion, place_by_sound
+from mv2mae.data.sync.lines import Place
+from mv2mae.data.sync.place import Pair, add_motion, place_by_sound
 from mv2mae.data.sync.report import GroupSync, SyncReport
 from mv2mae.data.sync.sound import Sound, read_sound
 from mv2mae.data.video import VideoError, VideoInfo, probe
-from mv2mae.data.windows import Span, shared_clock, video_span
+from mv2mae.data.windows import shared_clock, video_span
 from mv2mae.errors import InputError
 from mv2mae.files import make_writable
 from mv2mae.text import counted
@@ -38,7 +37,8 @@ UNTOLD = ("mark", "keep", "drop")
 """What becomes of views whose place in time cannot be told."""
 EVIDENCE = ("both", "sound", "motion")
 _DRAWN_GROUPS = 12
-_SOUNDS_KEPT = 12
+_RECENT_SOUNDS = 12
+"""Of files that stay in memory: several groups may be parts of one file."""
 
 
 def sync_manifest(
@@ -75,9 +75,9 @@ def sync_manifest(
     if not several:
         raise InputError(f"no group of {manifest} has two views; there is nothing to lay together")
     if evidence != "motion":
-        sounds = _Sounds()
+        sound_of = lru_cache(_RECENT_SOUNDS)(_sound)
         for group in track(several, "listening", disable=not progress):
-            group.listen(sounds, max_offset)
+            group.listen(sound_of, max_offset)
     silent = [] if evidence == "sound" else [group for group in several if not group.is_settled]
     paths = list(dict.fromkeys(path for group in silent for path in group.paths))
     scans = scan_all(paths, quick=False, num_workers=num_workers, time_limit=time_limit)
@@ -125,14 +125,19 @@ def write_synced(manifest: str | Path, report: SyncReport, out: str | Path, *, u
     if untold == "drop":
         frame = frame.drop(index=sorted(report.untold))
     file = write_manifest(frame, out)
-    classes, names = find_class_names(manifest), file.with_name(f"{file.stem}.classes.json")
-    if classes is not None and classes.resolve() != names.resolve():
-        shutil.copyfile(classes, names)
+    copy_class_names(manifest, file)
     return file
 
 
 def sync_command(manifest: str, out: str, *, untold: str = "mark", num_rows: int = 20, **options: Any) -> SyncReport:
     """What the command does, but for the picture: looks, prints, writes the manifest and `STEM.sync.json` beside it.
+
+    Args:
+        manifest: whose groups are to be laid together in time.
+        out: manifest to write.
+        untold: views whose place cannot be told: `mark` as not synchronised, `keep` or `drop`.
+        num_rows: groups to print.
+        options: those of `sync_manifest`.
 
     Raises:
         InputError: as `sync_manifest` and `write_synced`; what can be told before the work starts is told then.
@@ -149,24 +154,6 @@ def sync_command(manifest: str, out: str, *, untold: str = "mark", num_rows: int
     return report
 
 
-# --------------------------------------------------------------------------------------------------------------
-
-
-class _Sounds:
-    """Sounds of files, the last few kept: several groups may be parts of one file."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, Sound | None] = OrderedDict()
-
-    def of(self, path: str) -> Sound | None:
-        if path not in self._kept:
-            self._kept[path] = read_sound(path) if os.path.isfile(path) else None
-            if len(self._kept) > _SOUNDS_KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(path)
-        return self._kept[path]
-
-
 class _Group:
     """The rows of one group, the clock that the manifest gives them, and what was heard."""
 
@@ -175,11 +162,11 @@ class _Group:
         self.name, self.rows, self.views = str(part["group"].iloc[0]), tuple(rows), tuple(map(str, part["view"]))
         self.paths: list[str] = part["path"].tolist()
         self._parts = parts_of(part)
-        self._infos = [_info(path) for path in self.paths]
-        known = [index for index, info in enumerate(self._infos) if info is not None]
-        spans = [video_span(info, *self._parts[index]) for index, info in enumerate(self._infos) if info is not None]
-        starts = [seconds_or_none(self._parts[index][0]) for index in known]
-        self._spans: dict[int, Span] = dict(zip(known, shared_clock(spans, starts), strict=True)) if spans else {}
+        infos = enumerate(map(_info, self.paths))
+        self._infos = {index: info for index, info in infos if info is not None}
+        spans = [video_span(info, *self._parts[index]) for index, info in self._infos.items()]
+        starts = [self._parts[index][0] for index in self._infos]
+        self._spans = dict(zip(self._infos, shared_clock(spans, starts), strict=True)) if spans else {}
         self._has_starts = any(start is not None for start in starts)
         self._places: list[Place] = [Place()] * len(rows)
         self._pairs: list[Pair] = []
@@ -189,12 +176,11 @@ class _Group:
         """Whether all views are placed."""
         return all(place.evidence for place in self._places)
 
-    def listen(self, sounds: _Sounds, max_offset: float) -> None:
+    def listen(self, sound_of: Callable[[str], Sound | None], max_offset: float) -> None:
         """Places the views by their sound."""
         heard: list[Sound | None] = [None] * len(self.rows)
         for index, span in self._spans.items():
-            info = self._infos[index]
-            sound = sounds.of(self.paths[index]) if info is not None and not info.num_jumps else None
+            sound = None if self._infos[index].num_jumps else sound_of(self.paths[index])
             if sound is not None:
                 heard[index] = sound.between(span.first, span.last + 1 / span.fps).on_clock(span.zero, span.speed)
         self._places, self._pairs = place_by_sound(heard, max_offset=max_offset)
@@ -212,10 +198,7 @@ class _Group:
 
     def _motion(self, index: int, motions: dict[str, Motion | None]) -> Motion | None:
         motion, span = motions.get(self.paths[index]), self._spans.get(index)
-        if motion is None or span is None:
-            return None
-        part = motion.between(span.first, span.last)
-        return Motion((part.times - span.zero) / span.speed, part.moments)
+        return None if motion is None or span is None else motion.within(span)
 
     def _columns(self, places: Sequence[Place]) -> tuple[list[float | None], list[float | None]]:
         """`start` and `rate` of each view; None where they stay."""
@@ -225,20 +208,22 @@ class _Group:
         half_frame = 0.5 / max((span.fps for span in self._spans.values()), default=1.0)
         if all(abs(place.offset) <= half_frame and not place.drift for place in told.values()):
             return starts, rates
-        begins = []
-        for index, place in told.items():
-            span, info = self._spans[index], self._infos[index]
-            assert info is not None
-            begins.append((span.shared(info.start) - place.offset) / (1 + place.drift))
+        begins = [
+            (self._spans[index].shared(self._infos[index].start) - place.offset) / (1 + place.drift)
+            for index, place in told.items()
+        ]
         begin = max([*begins, *([0.0] if self._has_starts else [])])  # the first moment that all have
         for index, place in told.items():
             span, info = self._spans[index], self._infos[index]
-            assert info is not None
             own = place.offset + (1 + place.drift) * begin
             starts[index] = round(float(span.own(np.array([own]))[0]), 4)
             if place.drift:
                 rates[index] = round(info.fps * span.speed * (1 + place.drift), 6)
         return starts, rates
+
+
+def _sound(path: str) -> Sound | None:
+    return read_sound(path) if os.path.isfile(path) else None
 
 
 def _info(path: str) -> VideoInfo | None:
@@ -259,6 +244,4 @@ def _check_out(manifest: str | Path, out: str | Path, untold: str) -> None:
     if untold not in UNTOLD:
         raise InputError(f"untold={untold!r} is unknown; choose from {', '.join(UNTOLD)}")
     check_ending(Path(out))
-    source = sample_manifest() if str(manifest) == "sample" else Path(manifest)
-    if source.resolve() == Path(out).resolve():
-        raise InputError(f"{out} is the manifest that is read, which is never overwritten; choose another name")
+    refuse_overwriting(manifest, out, "read")
