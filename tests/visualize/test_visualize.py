@@ -253,7 +253,7 @@ def test_the_command_line_chooses_pictures_and_draws_a_map(tmp_path: Path, tiny:
         (["--token", "1,2"], "token=1,2: give time, row and column"),
         (["--layer", "last"], "layer=last is unknown"),
         (["--pictures", "umap"], "pictures=umap is unknown"),
-        (["--pictures", "embedding", "--method", "mds"], "Got value: mds"),
+        (["--pictures", "embedding", "--method", "mds"], "--method mds: expected pca, tsne or umap"),
     ]:
         assert main([*words, *bad]) == 1
         assert message in capsys.readouterr().err
