@@ -16,9 +16,8 @@ import pandas as pd
 from jaxtyping import UInt8
 from torch import Tensor
 
-from mv2mae.data.manifest import make_frame, write_manifest
+from mv2mae.data.manifest import make_frame, write_beside, write_manifest
 from mv2mae.errors import InputError
-from mv2mae.files import write_json
 from mv2mae.synthetic.encode import write_video
 
 _SHAPE = "[views, frames, height, width, 3] or [views, 3, frames, height, width]"
@@ -59,8 +58,7 @@ def keep_videos(data: Any, folder: str | Path, *, labels: Sequence[int | str] | 
         raise InputError("no performance was given; the data are empty")
     classes = _numbered(rows)
     manifest = write_manifest(make_frame(pd.DataFrame(rows)), folder / "manifest.csv")
-    if classes:
-        write_json(folder / "manifest.classes.json", classes)
+    write_beside(manifest, "classes.json", classes)
     return manifest
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from mv2mae.data.calibration import CAMERAS_NAME, raw_cameras, read_calibration
-from mv2mae.data.manifest import check_ending, check_repeats, with_media_info, write_manifest
+from mv2mae.data.manifest import check_ending, check_repeats, with_media_info, write_beside, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
-from mv2mae.files import make_writable, write_json
+from mv2mae.files import make_writable
 from mv2mae.text import counted
 
 _CALIBRATIONS = ("cameras", "calibration", "calib", "rig")
@@ -66,16 +66,8 @@ def index(
     if frame.empty:
         raise InputError(f"none of the {total} videos below {root} can be opened; first: {': '.join(broken[0])}")
     write_manifest(frame, out)
-    names = out.with_name(f"{out.stem}.classes.json")
-    if found.class_names:
-        write_json(names, list(found.class_names))
-    else:  # of an earlier index, whose numbers meant other classes
-        names.unlink(missing_ok=True)
-    cameras = out.with_name(f"{out.stem}.{CAMERAS_NAME}")
-    if found.cameras.name:
-        write_json(cameras, raw_cameras(found.cameras))
-    else:
-        cameras.unlink(missing_ok=True)
+    write_beside(out, "classes.json", list(found.class_names))  # an earlier index's numbers meant other classes
+    cameras = write_beside(out, CAMERAS_NAME, raw_cameras(found.cameras) if found.cameras.name else None)
     report: dict[str, list[Any]] = {
         "unmatched": list(found.unmatched),
         "set_aside": [list(entry) for entry in found.problems],
@@ -84,7 +76,7 @@ def index(
         "gaps": [list(entry) for entry in found.gaps],
         "others": [other for other in found.others if not _is_own(Path(root, other), out)],
     }
-    write_json(out.with_name(f"{out.stem}.report.json"), report)
+    write_beside(out, "report.json", report)
     _say(frame, report, out)
     if found.cameras.name:
         cameras_known = len(found.cameras.rig) + len(found.cameras.takes)

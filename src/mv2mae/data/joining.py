@@ -11,7 +11,7 @@ import pandas as pd
 
 from mv2mae.data.calibration import CAMERAS_NAME, find_cameras, raw_cameras, read_calibration
 from mv2mae.data.labels import class_names, match_labels
-from mv2mae.data.manifest import beside, check_ending, read_manifest, write_manifest
+from mv2mae.data.manifest import beside, check_ending, read_manifest, write_beside, write_manifest
 from mv2mae.errors import InputError
 from mv2mae.files import make_writable, write_json
 
@@ -83,8 +83,7 @@ def join(
     cameras = _cameras(called, manifests)
     make_writable(file.parent)
     written = write_manifest(pd.concat(frames, ignore_index=True), file)
-    if classes:
-        write_json(file.with_name(f"{file.stem}.classes.json"), {str(key): classes[key] for key in sorted(classes)})
+    write_beside(file, "classes.json", {str(key): classes[key] for key in sorted(classes)})
     if cameras:
         write_json(file.with_name(CAMERAS_NAME), cameras)
     else:

@@ -38,7 +38,7 @@ from mv2mae.data.tables import (
 )
 from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
 from mv2mae.errors import InputError
-from mv2mae.files import atomic_write
+from mv2mae.files import atomic_write, write_json
 from mv2mae.text import first_line
 
 COLUMNS = (
@@ -245,6 +245,16 @@ def find_class_names(manifest: str | Path) -> Path | None:
         manifest: a file or its URL, or `sample`; what lies behind a URL is copied here.
     """
     return beside(manifest, f"{Path(str(manifest)).stem}.classes.json") or beside(manifest, "classes.json")
+
+
+def write_beside(manifest: Path, name: str, values: Any) -> Path:
+    """Writes STEM.name beside a manifest, as JSON; without values, removes what an earlier manifest had there."""
+    file = manifest.with_name(f"{manifest.stem}.{name}")
+    if values:
+        write_json(file, values)
+    else:
+        file.unlink(missing_ok=True)
+    return file
 
 
 def copy_class_names(manifest: str | Path, out: Path) -> None:

@@ -20,7 +20,6 @@ from mv2mae.model.tubelets import Size3
 from mv2mae.weights import CLASSIFIER, ENCODER, PRETRAINING, StoredWeights
 
 CONFIG_NAME = "config.json"
-_WHO = {id(TRANSFORMERS): "transformers' VideoMAE", id(OFFICIAL): "VideoMAE's own release"}
 _HEADS = {640: 8, 1280: 16, 1408: 16}
 """Attention heads by width, where that is not one for every 64 columns (ViT-H, ViT-g)."""
 
@@ -210,7 +209,7 @@ def _classes(head: Tensor, facts: Facts, path: Path) -> list[str]:
 
 
 def _notes(dialect: Dialect, kind: str, count: int, left: list[str], facts: Facts) -> list[str]:
-    notes = [f"{_WHO[id(dialect)]}: {count} tensors make {'an' if kind == ENCODER else 'a'} {kind}"]
+    notes = [f"{dialect.title}: {count} tensors make {'an' if kind == ENCODER else 'a'} {kind}"]
     if left:
         more = f" and {len(left) - 4} more" if len(left) > 4 else ""
         notes.append(f"not taken: {', '.join(left[:4])}{more}")

@@ -20,6 +20,8 @@ from mv2mae.model.tubelets import Size3
 class Dialect:
     """Names in other software, by ours; all are prefixes up to `.weight` or `.bias`."""
 
+    title: str
+    """Whose names they are."""
     embed: str
     stacks: Mapping[str, str]
     """Rows of blocks."""
@@ -34,6 +36,7 @@ class Dialect:
 
 
 OFFICIAL = Dialect(
+    title="VideoMAE's own release",
     embed="encoder.patch_embed.proj",
     stacks={"encoder.blocks": "encoder.blocks", "self_decoder.blocks": "decoder.blocks"},
     block={"norm1": "norm1", "norm2": "norm2", "attention.proj": "attn.proj", "mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"},
@@ -51,6 +54,7 @@ OFFICIAL = Dialect(
 """MCG-NJU's VideoMAE and OpenGVLab's VideoMAE V2; fine-tuned ones are without the `encoder.` in front."""
 
 TRANSFORMERS = Dialect(
+    title="transformers' VideoMAE",
     embed="videomae.embeddings.patch_embeddings.projection",
     stacks={"encoder.blocks": "videomae.encoder.layer", "self_decoder.blocks": "decoder.decoder_layers"},
     block={

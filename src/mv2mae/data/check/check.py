@@ -116,7 +116,7 @@ def write_fixed(manifest: str | Path, report: CheckReport, out: str | Path, *, s
 def check_command(
     manifest: str, *, out: str = "", fix: str = "", strict: bool = False, num_rows: int = 20, **options: Any
 ) -> int:
-    """What the command does: check, print, write the report and the mended manifest.
+    """Check a manifest, print what was found, write the report and, if wanted, the mended manifest.
 
     Args:
         manifest: a file or its URL, or `sample`.

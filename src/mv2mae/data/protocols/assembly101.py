@@ -28,7 +28,7 @@ from mv2mae.data.calibration_formats import as_array, named, say_distorted
 from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.data.manifest import make_frame, read_table
 from mv2mae.data.protocols.base import OFFICIAL, Indexed, Listing, Problems, Protocol, read_lines
-from mv2mae.data.protocols.names import match_names, no_video, without_doubles
+from mv2mae.data.protocols.names import named_videos, without_doubles
 from mv2mae.data.tables import require_columns
 from mv2mae.errors import InputError
 
@@ -61,14 +61,11 @@ _Reader = Callable[[Listing, tuple[str, ...], set[str], Problems], _Actions]
 
 def _videos(listing: Listing) -> tuple[pd.DataFrame, tuple[str, ...], Problems]:
     """A row a video, as a manifest has it without its labels; what is none; and what was set aside."""
-    parts = match_names(listing.files, _NAME, {})
-    files = pd.Series(listing.files, dtype=object)
-    if parts.empty:
-        raise no_video(listing, "Assembly101", EXAMPLE)
+    parts, unmatched = named_videos(listing, _NAME, "Assembly101", EXAMPLE, {})
     recording = parts["recording"]
     frame = pd.DataFrame(
         {
-            "path": f"{listing.root}/" + files[parts.index],
+            "path": parts["path"],
             "group": recording,
             "view": parts["camera"].str.replace(r"_(rgb|mono10bit)$", "", regex=True),
             "subject": recording.str.extract(r"_(\d+)_user_id_", expand=False),
@@ -77,7 +74,7 @@ def _videos(listing: Listing) -> tuple[pd.DataFrame, tuple[str, ...], Problems]:
         }
     )
     frame, doubles = without_doubles(frame)
-    return frame, tuple(files.drop(parts.index)), list(doubles)
+    return frame, unmatched, list(doubles)
 
 
 def _day(recording: str) -> str | None:

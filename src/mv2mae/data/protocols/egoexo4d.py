@@ -21,7 +21,7 @@ from mv2mae.data.calibration_formats import named, rotation_of_quaternion, say_d
 from mv2mae.data.cameras import Cameras, Pinhole
 from mv2mae.data.manifest import PARTS, make_frame, read_table
 from mv2mae.data.protocols.base import OFFICIAL, Indexed, Listing, Problems, Protocol
-from mv2mae.data.protocols.names import match_names, no_video, without_doubles
+from mv2mae.data.protocols.names import named_videos, without_doubles
 from mv2mae.errors import InputError
 
 _NAME = re.compile(
@@ -35,10 +35,8 @@ _LENS = "KANNALABRANDTK3"
 
 
 def _index(listing: Listing) -> Indexed:
-    parts = match_names(listing.files, _NAME, {})
-    files = pd.Series(listing.files, dtype=object)
-    if parts.empty:
-        raise no_video(listing, "Ego-Exo4D", "takes/NAME/frame_aligned_videos/cam01.mp4")
+    example = "takes/NAME/frame_aligned_videos/cam01.mp4"
+    parts, unmatched = named_videos(listing, _NAME, "Ego-Exo4D", example, {})
     problems: Problems = []
     named = list(dict.fromkeys(parts["take"]))
     places = {name: _first(listing, name) for name in (_TAKES, _SPLITS)}
@@ -50,7 +48,7 @@ def _index(listing: Listing) -> Indexed:
     frame = make_frame(
         pd.DataFrame(
             {
-                "path": f"{listing.root}/" + files[parts.index],
+                "path": parts["path"],
                 "group": parts["take"],
                 "view": parts["camera"],
                 "label": [classes.index(str(task)) if task else None for task in tasks],
@@ -65,7 +63,7 @@ def _index(listing: Listing) -> Indexed:
     cameras = _cameras(listing, {take: calibrations[take] for take in named if take in calibrations}, problems)
     return Indexed(
         frame=frame,
-        unmatched=tuple(files.drop(parts.index)),
+        unmatched=unmatched,
         class_names=classes,
         problems=(*doubles, *problems),
         used=frozenset([*(place for place in places.values() if place), *calibrations.values()]),

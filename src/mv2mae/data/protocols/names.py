@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -44,13 +44,9 @@ def name_index(
     regex = re.compile(rf"\A(?P<folder>.*/)?{name}\Z", re.DOTALL | re.ASCII)
 
     def index(listing: Listing) -> Indexed:
-        parts = match_names(listing.files, regex, limits or {})
-        files = pd.Series(listing.files, dtype=object)
-        unmatched = tuple(files.drop(parts.index))
-        if parts.empty:
-            raise no_video(listing, title, example)
+        parts, unmatched = named_videos(listing, regex, title, example, limits or {})
         groups = [group.format_map(row) for row in parts.to_dict("records")]
-        made = pd.DataFrame({"path": f"{listing.root}/" + files[parts.index], "group": groups})
+        made = pd.DataFrame({"path": parts["path"], "group": groups})
         for column in parts.columns.intersection(["view", "subject", "setup", "label"]):
             made[column] = parts[column].astype(int) if parts[column].str.isdecimal().all() else parts[column]
         if "label" in made:
@@ -62,16 +58,26 @@ def name_index(
     return index
 
 
-def match_names(files: Sequence[str], regex: re.Pattern[str], limits: Mapping[str, range]) -> pd.DataFrame:
-    """The named groups of the files that fit, as text; the index is the file's place in the list."""
-    groups = list(regex.groupindex)
+def named_videos(
+    listing: Listing, regex: re.Pattern[str], title: str, example: str, limits: Mapping[str, range]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The named groups of the videos that fit, as text, and `path`; and the files that do not fit.
+
+    Raises:
+        InputError: none fits.
+    """
+    files, groups = listing.files, list(regex.groupindex)
     assert len(groups) == regex.groups, "every group of a name's pattern has a name"
     found = {place: match.groups("") for place, file in enumerate(files) if (match := regex.match(file))}
     parts = pd.DataFrame(list(found.values()), columns=groups, index=list(found), dtype=object)
     fits = pd.Series(True, index=parts.index)
     for column, allowed in limits.items():
         fits &= parts[column].astype(int).between(allowed.start, allowed.stop - 1)
-    return parts[fits]
+    if not fits.any():
+        raise no_video(listing, title, example)
+    names = pd.Series(files, dtype=object)
+    parts = parts[fits].assign(path=f"{listing.root}/" + names)
+    return parts, tuple(names.drop(parts.index))
 
 
 def without_doubles(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[tuple[str, str], ...]]:

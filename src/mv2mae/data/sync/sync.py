@@ -130,7 +130,7 @@ def write_synced(manifest: str | Path, report: SyncReport, out: str | Path, *, u
 
 
 def sync_command(manifest: str, out: str, *, untold: str = "mark", num_rows: int = 20, **options: Any) -> SyncReport:
-    """What the command does, but for the picture: looks, prints, writes the manifest and `STEM.sync.json` beside it.
+    """Lay views together in time, print what was found, write the manifest and `STEM.sync.json` beside it.
 
     Args:
         manifest: whose groups are to be laid together in time.
