@@ -26,7 +26,7 @@ from mv2mae.viewer.lru_cache import LRUCache
 _log = logging.getLogger(__name__)
 
 DECODED_BYTES = 256 * 2**20
-"""Whole short videos are kept decoded up to this size together, so that another moment needs no decoding."""
+"""Whole short videos are cached decoded up to this size together, so that another moment needs no decoding."""
 WHOLE_PIXELS = 250_000_000
 """Videos with more pixels in all their frames are not decoded as a whole: two seconds a core."""
 

@@ -2,7 +2,7 @@
 
 A person paints masks, so target and source may have different numbers of masked tokens, which a training batch never
 has. The model's own parts are therefore called view by view, as `MV2MAE.forward` calls them for a batch; a test holds
-the two together. What does not depend on the question is kept: the encoded views, and the attention of all tokens.
+the two together. What does not depend on the request is cached: the encoded views, and the attention of all tokens.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the page may ask for: each question as a frozen value, read from JSON and checked before anything is done.
+"""What the page may request: each request as a frozen value, read from JSON and checked before anything is done.
 
-They are the keys under which answers are kept, so equal questions are answered once.
+They are the keys of the caches, so equal requests are answered once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The viewer's answers: one model, one manifest, and what is kept between questions. No HTTP here.
+"""The viewer's answers: one model, one manifest, and what is cached between requests. No HTTP here.
 
 An answer is a dictionary for JSON and arrays beside it. Reading videos and running the model take one turn each.
 """
@@ -51,7 +51,7 @@ class _Source:
 
 
 class Session:
-    """Answers what the page asks.
+    """Answers the requests of the page.
 
     Args:
         model: a pre-training model in evaluation mode.
@@ -85,7 +85,7 @@ class Session:
         self._encoded: LRUCache[EncodedView] = LRUCache(ENCODED_BYTES, lambda view: view.tokens.nbytes)
         self._predictions: LRUCache[PairPrediction] = LRUCache(PREDICTION_BYTES, lambda made: made.num_bytes)
         self._filmed = lru_cache(maxsize=2)(filmed_again)
-        self._reading, self._thinking, self._filming = Lock(), Lock(), Lock()
+        self._reader_lock, self._model_lock, self._film_lock = Lock(), Lock(), Lock()
         self._edition = 0  # of the uploaded files: what was made of earlier ones is never found again
 
     def about(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ class Session:
 
     def _true_tokens(self, request: LookRequest, token: int, both: list[int]) -> dict[str, Any]:
         name, grid = request.clip.group, self.config.grid
-        with self._filming:
+        with self._film_lock:
             filmed = None if name is None else self._filmed(self.manifest, name)
         if filmed is None:
             return {"tokens": None, "seen": None}
@@ -242,7 +242,7 @@ class Session:
         Raises:
             InputError: they cannot be read, or only one view is left of them; the earlier ones stay.
         """
-        with self._reading:
+        with self._reader_lock:
             group = self.uploads.accept(draft, [shown_name(name) for name in names])
             self._reader.forget()
             self._edition += 1
@@ -250,7 +250,7 @@ class Session:
 
     def close(self) -> None:
         """Delete uploaded files."""
-        with self._reading:
+        with self._reader_lock:
             self.uploads.close()
 
     def _group(self, request: ClipRequest) -> Group:
@@ -267,7 +267,7 @@ class Session:
         group = self._group(request)
 
         def read() -> GroupClip:
-            with self._reading:
+            with self._reader_lock:
                 return self._reader.clip(group, moment=request.moment, stride=request.stride)
 
         return self._clips.get(self._key(request), read)
@@ -279,7 +279,7 @@ class Session:
         """The model's answers, and the wrong source or in words why there is none."""
         wrong = self._wrong_source(request)
 
-        def think() -> PairPrediction:
+        def predict() -> PairPrediction:
             target = self._encode(request.clip, request.target, request.masked)
             source = wrong_view = None
             if request.source is not None and self.model.cross_decoder is not None:
@@ -289,8 +289,8 @@ class Session:
                     wrong_view = self._encoded.get(key, lambda: encode(self.model, wrong.clip, request.source_masked))
             return predict_pair(self.model, target, source, wrong_view, self._told(request))
 
-        with self._thinking:
-            return self._predictions.get((request, self._key(request.clip)), think), wrong
+        with self._model_lock:
+            return self._predictions.get((request, self._key(request.clip)), predict), wrong
 
     def _told(self, request: LookRequest) -> Tensor | None:
         """The cameras of target and source, where the model is to be told."""
