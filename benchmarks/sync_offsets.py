@@ -28,14 +28,13 @@ import numpy as np
 from mv2mae.data.check.findings import SURE_GAIN
 from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.scan import scan
-from mv2mae.data.check.sync import Thresholds, estimate_offsets
+from mv2mae.data.check.sync import estimate_offsets
 from mv2mae.synthetic.data_set import SyntheticSet
 from mv2mae.synthetic.encode import write_video
 from mv2mae.synthetic.generate import generate_frames
 
 OFFSETS = (0, 1, 2, 5, 10, 20)
 LOST = (0, 5, 10, 20)
-ANY = Thresholds(peak=-np.inf, lead=-np.inf, gain=-np.inf)
 NUM_FRAMES = 160
 Group = list[Motion]
 
@@ -92,7 +91,7 @@ def measure(
     """Shares of the last view's estimates that are right, flagged, errors, and called synchronised."""
     right = flagged = error = synchronised = count = 0
     for motions in trials(groups, num_views, length, offset, dropped):
-        best = estimate_offsets(motions, thresholds=ANY)
+        best = estimate_offsets(motions, always=True)
         if best[-1].seconds is not None and best[0].seconds is not None:
             # dropped frames add to the offset of the second half: anything between is right
             miss = (best[-1].seconds - best[0].seconds) * fps + offset

@@ -23,7 +23,7 @@ from mv2mae.data.store.index import read_index, read_record
 from mv2mae.data.store.packets import PacketDecoder
 from mv2mae.data.store.prepare import prepare
 from mv2mae.data.store.reader import Store, open_item
-from mv2mae.data.store.shards import ShardWriter
+from mv2mae.data.store.shards import add_member, open_shard
 from mv2mae.data.video import VideoError, decode_video, probe, read_frames
 from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
@@ -252,13 +252,11 @@ def test_every_changed_byte_of_an_item_is_noticed(own: Path) -> None:
 def test_items_without_checksums_are_read(own: Path) -> None:
     shard = own.parent / "store" / "shard-000000.tar"
     items = list(stream_shard(shard))
-    with (shard.with_name("old.tar")).open("wb") as file:
-        writer = ShardWriter(file)
+    with (shard.with_name("old.tar")).open("wb") as file, open_shard(file) as tar:
         for key, header, payload in items:
             old = {name: value for name, value in asdict(header).items() if name != "checks"}
-            writer._add(f"{key}.json", json.dumps(old).encode())
-            writer._add(f"{key}.h264", payload)
-        writer.close()
+            add_member(tar, f"{key}.json", json.dumps(old).encode())
+            add_member(tar, f"{key}.h264", payload)
     again = list(stream_shard(shard.with_name("old.tar")))
     assert [(key, replace(header, checks=[]), payload) for key, header, payload in items] == again
 

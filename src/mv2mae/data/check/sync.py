@@ -22,6 +22,12 @@ Verdict = Literal["synchronised", "unsynchronised", "unknown"]
 
 _LOBE_SECONDS = 0.2
 """Lags this near to a peak belong to it."""
+MIN_PEAK, MIN_LEAD, MIN_GAIN = 2.5, 0.5, 3.0
+"""Of an `Offset`: a peak for any verdict, a lead to be called synchronised, a gain to be called unsynchronised. That
+needs no lead: in what repeats itself the amount is ambiguous, but that it is not zero may be plain. Measured by
+`benchmarks/sync_offsets.py`."""
+_STEP_EVIDENCE = 6.0
+"""For a change of the offset along the video, natural logarithm of odds."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +51,7 @@ class Offset:
     steps: tuple[tuple[float, float], ...] = ()
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """What an offset needs to be believed; measured by `benchmarks/sync_offsets.py`.
-
-    Attributes:
-        peak: for any verdict.
-        lead: to be called synchronised. An offset may be flagged without: in what repeats itself its amount is
-            ambiguous, but that it is not zero may be plain.
-        gain: to be called unsynchronised.
-        step: evidence for a change of the offset along the video, natural logarithm of odds.
-    """
-
-    peak: float = 2.5
-    lead: float = 0.5
-    gain: float = 3.0
-    step: float = 6.0
-
-
 UNKNOWN = Offset(None, "unknown")
-THRESHOLDS = Thresholds()
 
 
 def estimate_offsets(
@@ -72,7 +59,7 @@ def estimate_offsets(
     *,
     tolerance: float = 0.1,
     max_offset: float = 2.0,
-    thresholds: Thresholds = THRESHOLDS,
+    always: bool = False,
 ) -> list[Offset]:
     """The time offsets of the views of one group.
 
@@ -80,7 +67,7 @@ def estimate_offsets(
         motions: of each view, with times on the group's clock in seconds.
         tolerance: seconds that count as synchronised.
         max_offset: largest offset that is looked for, in seconds; at most half of the shortest view.
-        thresholds: what an offset needs to be believed.
+        always: give every offset that can be computed, whatever speaks for it.
 
     Returns:
         one a view. The clock of the group is the one that most views agree on; the first view's, if none is.
@@ -97,10 +84,10 @@ def estimate_offsets(
     clock = _majority(lags, tolerance / step)
     for view, index in enumerate(usable):
         profile = _profile(scores, lags, view, max_lag)
-        offset = _judge(profile, lags[view] - clock, clock, step, tolerance, thresholds)
+        offset = _judge(profile, lags[view] - clock, clock, step, tolerance, always)
         if view or len(usable) > 2:  # of two views, the second is compared with the first
             partner = _partner(scores, lags, view)
-            path = offset_path(signals[partner], signals[view], max_lag, step, thresholds.step)
+            path = offset_path(signals[partner], signals[view], max_lag, step, _STEP_EVIDENCE)
             shift = (lags[partner] - clock) * step
             offset = replace(offset, steps=tuple((round(time, 3), round(lag + shift, 4)) for time, lag in path))
         found[index] = offset
@@ -219,7 +206,7 @@ def _partner(scores: Scores, lags: np.ndarray, view: int) -> int:
 # --- judgement ------------------------------------------------------------------------------------------------
 
 
-def _judge(profile: np.ndarray, lag: int, clock: int, step: float, tolerance: float, thresholds: Thresholds) -> Offset:
+def _judge(profile: np.ndarray, lag: int, clock: int, step: float, tolerance: float, always: bool) -> Offset:
     """An offset from the scores of a view's places; `clock` is the place that counts as synchronised."""
     max_lag = (len(profile) - 1) // 2
     lags = np.arange(-max_lag, max_lag + 1) - clock
@@ -230,11 +217,11 @@ def _judge(profile: np.ndarray, lag: int, clock: int, step: float, tolerance: fl
     lead = peak - float(profile[away].max()) if away.any() else 0.0
     gain = peak - float(profile[near].max()) if near.any() else peak
     seconds = float(lag + _fraction(profile, index)) * step
-    believed = peak >= thresholds.peak
+    believed = peak >= MIN_PEAK
     verdict: Verdict = "unknown"
-    if abs(lag) * step <= tolerance and believed and lead >= thresholds.lead:
+    if abs(lag) * step <= tolerance and (always or (believed and lead >= MIN_LEAD)):
         verdict = "synchronised"
-    elif abs(seconds) > tolerance and believed and gain >= thresholds.gain:
+    elif abs(seconds) > tolerance and (always or (believed and gain >= MIN_GAIN)):
         verdict = "unsynchronised"
     return Offset(None if verdict == "unknown" else round(seconds, 4), verdict, peak, lead, gain)
 

@@ -60,7 +60,7 @@ def build_index(
     for option, value in (("pattern", pattern), ("table", table), ("group", group), ("rate", rate)):
         if value and option not in known.options:
             raise InputError(f"{protocol} has fixed names and takes no {option} ({value!r}); `folder` takes one")
-    listing = list_folder(Path(root), pattern=pattern, table=table, group=group, rate=rate)
+    listing = replace(list_folder(Path(root)), pattern=pattern, table=table, group=group, rate=rate)
     found = known.index(listing)
     if found.frame.empty:
         place, reason = found.problems[0]

@@ -105,7 +105,7 @@ VIDEO_ENDINGS = (
 """What counts as a video file, in any case; a pattern that names another ending takes that, too."""
 
 
-def list_folder(root: Path, *, pattern: str = "", table: str = "", group: str = "", rate: float = 0.0) -> Listing:
+def list_folder(root: Path) -> Listing:
     """All files below a folder at any depth, in sorted order; hidden files are left out."""
     found: dict[str, list[str]] = {"video": [], "text": [], "other": []}
     visited = set()
@@ -128,10 +128,6 @@ def list_folder(root: Path, *, pattern: str = "", table: str = "", group: str = 
         texts=sorted(filter(is_text, found["text"])),
         others=sorted(filter(is_text, found["other"])),
         undecodable=tuple(sorted(ascii(name) for name in found["video"] if not is_text(name))),
-        group=group,
-        pattern=pattern,
-        table=table,
-        rate=rate,
     )
 
 

@@ -39,7 +39,7 @@ from mv2mae.data.store.index import (
     write_record,
 )
 from mv2mae.data.store.make import Item, make_items
-from mv2mae.data.store.shards import SHARD, ShardWriter
+from mv2mae.data.store.shards import SHARD, add_item, open_shard
 from mv2mae.data.video import VideoError, available_cores, is_item, is_there, probe
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, atomic_write, write_json
@@ -251,15 +251,13 @@ def _write_shard(
     record_file.unlink(missing_ok=True)
     rows: list[dict[str, object]] = []
     problems: list[tuple[int, str]] = []
-    with atomic_write(file) as temporary, temporary.open("wb") as target:
-        writer = ShardWriter(target)
+    with atomic_write(file) as temporary, temporary.open("wb") as target, open_shard(target) as tar:
         for row, (source, item) in enumerate(zip(sources, items, strict=True), start=first_row):
             if isinstance(item, str):
                 problems.append((row, item))
             else:
-                place = writer.add(source.key, item.header, item.payload)
+                place = add_item(tar, source.key, item.header, item.payload)
                 rows.append({"key": source.key, "shard": number, **vars(place), "row": row, **item.columns(source)})
-        writer.close()
     write_record(record_file, ShardRecord(rows, list(sources), problems))
 
 

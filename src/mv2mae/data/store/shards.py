@@ -103,32 +103,25 @@ class Place:
     size: int
 
 
-class ShardWriter:
-    """Writes a tar whose bytes depend on its items alone.
+def open_shard(file: BinaryIO) -> tarfile.TarFile:
+    """A tar to write, whose bytes depend on its items alone."""
+    return tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)
 
-    Args:
-        file: open for writing.
-    """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.tar = tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (closed by `close`)
+def add_item(tar: tarfile.TarFile, key: str, header: ItemHeader, payload: bytes) -> Place:
+    """Appends an item to a shard."""
+    text = _sealed(json.dumps(asdict(header), separators=(",", ":")).encode())
+    header_offset, offset = add_member(tar, f"{key}.json", text), add_member(tar, f"{key}.h264", payload)
+    return Place(header_offset, len(text), offset, len(payload))
 
-    def add(self, key: str, header: ItemHeader, payload: bytes) -> Place:
-        """Appends an item."""
-        text = _sealed(json.dumps(asdict(header), separators=(",", ":")).encode())
-        header_offset, offset = self._add(f"{key}.json", text), self._add(f"{key}.h264", payload)
-        return Place(header_offset, len(text), offset, len(payload))
 
-    def close(self) -> None:
-        """Ends the tar."""
-        self.tar.close()
-
-    def _add(self, name: str, content: bytes) -> int:
-        member = tarfile.TarInfo(name)  # its time, owner and mode are constants
-        member.size = len(content)
-        begin = self.tar.offset + tarfile.BLOCKSIZE
-        self.tar.addfile(member, io.BytesIO(content))
-        return begin
+def add_member(tar: tarfile.TarFile, name: str, content: bytes) -> int:
+    """Appends a file to a shard; returns where its content begins, in bytes."""
+    member = tarfile.TarInfo(name)  # its time, owner and mode are constants
+    member.size = len(content)
+    begin = tar.offset + tarfile.BLOCKSIZE
+    tar.addfile(member, io.BytesIO(content))
+    return begin
 
 
 def _sealed(text: bytes) -> bytes:

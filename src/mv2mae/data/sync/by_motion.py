@@ -13,14 +13,13 @@ import numpy as np
 
 from mv2mae.data.check.motion import Motion
 from mv2mae.data.check.signals import grid_step, has_motion, make_signal, pieces_of
-from mv2mae.data.check.sync import Thresholds, estimate_offsets
+from mv2mae.data.check.sync import estimate_offsets
 from mv2mae.data.sync.lines import Place, best_line
 
 MIN_PEAK, MIN_LEAD = 4.0, 2.0
 """In standard deviations over the lags; measured by `benchmarks/sync_repair.py`."""
 MIN_SECONDS = 4.0
 """Of a view; in less, a few steps or waves of the hand are all there is, and they fit at every period."""
-_ALL = Thresholds(peak=-np.inf, lead=-np.inf, gain=-np.inf)
 _DRIFT_FROM_SECONDS = 60.0
 """In less no drift can be told: a frame in half a minute is 0.001, more than clocks differ by."""
 _PIECE_SECONDS = 10.0
@@ -41,7 +40,7 @@ def place_by_motion(motions: Sequence[Motion | None], *, tolerance: float, max_o
     known = long_ones(motions)
     if len(known) < 2:
         return places
-    found = estimate_offsets(list(known.values()), tolerance=tolerance, max_offset=max_offset, thresholds=_ALL)
+    found = estimate_offsets(list(known.values()), tolerance=tolerance, max_offset=max_offset, always=True)
     for index, offset in zip(known, found, strict=True):
         if offset.peak:
             evidence = min(offset.peak / MIN_PEAK, offset.lead / MIN_LEAD)
