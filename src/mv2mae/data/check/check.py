@@ -25,6 +25,7 @@ from mv2mae.data.manifest import (
 )
 from mv2mae.data.remote import is_url, local_copy
 from mv2mae.errors import InputError
+from mv2mae.files import write_json
 from mv2mae.text import counted
 
 
@@ -144,7 +145,8 @@ def check_command(
         _check_writable(Path(fix), "--fix")
     report = check_manifest(manifest, **options)
     report.print(num_rows=num_rows)
-    print(f"wrote {report.write(report_file)}")
+    write_json(report_file, report.to_json())
+    print(f"wrote {report_file}")
     if fix:
         num_dropped = write_fixed(manifest, report, fix, strict=strict)
         kept = f"without {num_dropped:,} of {counted(report.num_videos, 'video')}"

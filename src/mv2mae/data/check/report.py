@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
@@ -13,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from mv2mae.data.check.sync import Offset
-from mv2mae.files import write_json
 from mv2mae.text import counted
 
 Severity = Literal["error", "warning"]
@@ -148,12 +146,6 @@ class CheckReport:
     def depth(self) -> str:
         """How much of each video was decoded."""
         return "headers, first and last frames only (quick)" if self.quick else "every frame"
-
-    def write(self, path: str | Path) -> Path:
-        """Writes `to_json` atomically."""
-        file = Path(path)
-        write_json(file, self.to_json())
-        return file
 
     def print(self, *, num_rows: int = 20) -> None:
         """A summary by kind of problem and the first `num_rows` findings, errors first."""

@@ -95,25 +95,25 @@ def _make(source: Source, config: StoreConfig) -> Item:
             encoder.add(time, scale(frame))
     except GapError:  # the last frames are damaged
         end = max(encoder.times + [time for time, _ in encoder.block]) + 1 / info.fps
-    video = encoder.finish()
-    if not video.times:
+    payload, times, sizes = encoder.finish(), encoder.times, [len(packet) for packet in encoder.packets]
+    if encoder.codec is None:
         raise VideoError(source.path, "holds no frame that can be decoded")
-    start = min(video.times)
+    start = min(times)
     if source.end is not None:
-        end = min(end, max(source.end, *video.times) + 1 / info.fps)
+        end = min(end, max(source.end, *times) + 1 / info.fps)
     header = ItemHeader(
-        width=video.width,
-        height=video.height,
+        width=encoder.codec.width,
+        height=encoder.codec.height,
         fps=fps,
         start=start,
         duration=max(end - start, 0.0),
         cut=source.start is not None and start > info.start,
-        times=video.times,
-        sizes=video.sizes,
-        keys=video.keys,
-        checks=packet_checks(video.payload, video.sizes),
+        times=times,
+        sizes=sizes,
+        keys=encoder.keys,
+        checks=packet_checks(payload, sizes),
     )
-    return Item(header, video.payload, box)
+    return Item(header, payload, box)
 
 
 def _thinned(frames: Iterator[tuple[float, VideoFrame]], fps: float) -> Iterator[tuple[float, VideoFrame]]:

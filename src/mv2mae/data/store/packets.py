@@ -10,7 +10,6 @@ cost 16 and some before the first. No B-frames, no CABAC, no deblocking: these c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -28,23 +27,15 @@ from mv2mae.data.stopwatch import timed
 _X264 = "repeat-headers=1:mbtree=0:rc-lookahead=0:sync-lookahead=0:scenecut=0:keyint=infinite:threads=1"
 
 
-@dataclass(frozen=True)
-class EncodedVideo:
-    """The packets of a video in stored order; `times` in seconds, `keys` the positions of the key frames."""
-
-    payload: bytes
-    sizes: list[int]
-    times: list[float]
-    keys: list[int]
-    width: int
-    height: int
-
-
 class BlockEncoder:
     """Encodes frames that come in the order of time.
 
     Args:
         stride, gop, crf: see `StoreConfig`.
+
+    Attributes:
+        packets, times: in stored order, the second in seconds.
+        keys: positions of the key frames.
     """
 
     def __init__(self, *, stride: int, gop: int, crf: int) -> None:
@@ -64,16 +55,13 @@ class BlockEncoder:
         if len(self.block) == self.stride * self.gop:
             self._encode_block()
 
-    def finish(self) -> EncodedVideo:
-        """The whole video; without any packets if no frame has come."""
+    def finish(self) -> bytes:
+        """All packets in stored order; none if no frame has come."""
         self._encode_block()
-        if self.codec is None:
-            return EncodedVideo(b"", [], [], [], 0, 0)
-        self.packets += [bytes(packet) for packet in self.codec.encode(None)]
+        if self.codec is not None:
+            self.packets += [bytes(packet) for packet in self.codec.encode(None)]
         assert len(self.packets) == len(self.times), "x264 gives one packet a frame"
-        sizes = [len(packet) for packet in self.packets]
-        width, height = self.codec.width, self.codec.height
-        return EncodedVideo(b"".join(self.packets), sizes, self.times, self.keys, width, height)
+        return b"".join(self.packets)
 
     def _encode_block(self) -> None:
         codec = self.codec = self.codec or (self._open(self.block[0][1]) if self.block else None)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from mv2mae.data.sync.lines import Place
 from mv2mae.data.sync.place import Pair
-from mv2mae.files import write_json
 from mv2mae.text import counted
 
 
@@ -85,11 +83,6 @@ class SyncReport:
                 )
             ],
         }
-
-    def write(self, path: str | Path) -> Path:
-        """Writes `to_json` atomically."""
-        write_json(Path(path), self.to_json())
-        return Path(path)
 
     def print(self, *, num_rows: int = 20) -> None:
         """How many groups of each verdict, and the first that are not as they were."""

@@ -21,6 +21,7 @@ from mv2mae.data.manifest import (
     parts_of,
     read_manifest,
     refuse_overwriting,
+    write_beside,
     write_manifest,
 )
 from mv2mae.data.sync.lines import Place
@@ -147,7 +148,7 @@ def sync_command(manifest: str, out: str, *, untold: str = "mark", num_rows: int
     report = sync_manifest(manifest, **options)
     report.print(num_rows=num_rows)
     written = write_synced(manifest, report, out, untold=untold)
-    print(f"wrote {report.write(Path(out).with_name(f'{Path(out).stem}.sync.json'))}")
+    print(f"wrote {write_beside(Path(out), 'sync.json', report.to_json())}")
     done = {"mark": "marked as not synchronised", "keep": "left as they were", "drop": "left out"}[untold]
     rest = f" ({counted(len(report.untold), 'view')} {done})" if report.untold else ""
     print(f"wrote {written}{rest}")
