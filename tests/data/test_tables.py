@@ -50,7 +50,7 @@ def test_columns_of_lists_are_left_out(tmp_path: Path, caplog: pytest.LogCapture
     columns = {"path": ["a.mp4"], "group": ["g"], "view": [1], "boxes": [[0] * 1000], "where": [{"x": 1}]}
     pq.write_table(pa.table(columns), tmp_path / "m.parquet")
     assert "boxes" not in read_manifest(tmp_path / "m.parquet")
-    assert "column boxes holds lists and is left out" in caplog.text
+    assert "column boxes holds lists or bytes and is left out" in caplog.text
 
 
 @pytest.mark.parametrize("place", [0.1, 0.2, 0.3, 0.4])
@@ -107,3 +107,35 @@ def test_a_pipe_is_no_table(tmp_path: Path) -> None:
     thread.start()
     thread.join(10)
     assert "no regular file" in str(found[0])
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_more_columns_than_any_manifest_has_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(tables, "MAX_COLUMNS", 20)
+    frame = pd.DataFrame({"path": ["a.mp4"], "group": ["g"], "view": ["1"], **{f"c{i}": ["1"] for i in range(30)}})
+    file = tmp_path / f"wide.{ending}"
+    frame.to_csv(file, index=False) if ending == "csv" else frame.to_parquet(file)
+    with pytest.raises(InputError, match="33 columns; a table may have 20"):
+        read_manifest(file)
+
+
+def test_texts_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "m.parquet"
+    paths = pa.array([b"a.mp4", b"\xff\xfe.mp4"])
+    pq.write_table(pa.table({"path": paths, "group": ["g", "g"], "view": [1, 2]}), file)
+    with pytest.raises(InputError, match="lacks the column path"):  # bytes are no text
+        read_manifest(file)
+    broken = pa.StringArray.from_buffers(2, *paths.buffers()[1:])
+    pq.write_table(pa.table({"path": broken, "group": ["g", "g"], "view": [1, 2]}), file)
+    with pytest.raises(InputError, match="cannot be read as a table .*UTF"):
+        read_manifest(file)
+
+
+@pytest.mark.parametrize(("column", "kind"), [("label", "datetime64[s]"), ("start", "timedelta64[s]")])
+def test_dates_are_no_numbers(tmp_path: Path, column: str, kind: str) -> None:
+    file = tmp_path / "m.parquet"
+    pd.DataFrame({"path": "a.mp4", "group": "g", "view": [1], column: np.array([86400], kind)}).to_parquet(file)
+    with pytest.raises(InputError, match=f"column {column} must hold .*dates or times"):
+        read_manifest(file)

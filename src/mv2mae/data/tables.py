@@ -23,7 +23,7 @@ from mv2mae.seals import DamagedError, check_seal
 from mv2mae.text import first_line
 
 _log = logging.getLogger(__name__)
-MAX_ROWS, MAX_CELLS = 10_000_000, 200_000_000
+MAX_ROWS, MAX_COLUMNS, MAX_CELLS, MAX_ROW_GROUPS = 10_000_000, 5_000, 200_000_000, 5_000
 MAX_BYTES, MAX_UNPACKED_BYTES = 256 << 20, 1 << 30
 """Of a file, and of what it unpacks to: a few bytes of Parquet may stand for gigabytes."""
 
@@ -60,9 +60,9 @@ def read_parquet(file: str | Path, columns: Sequence[str] | None = None) -> pd.D
             if not is_sealed and b"seal" in (source.metadata.metadata or {}):
                 raise DamagedError(f"{file} is damaged: its checksum has been lost; copy or make it again")
             kept = [field for field in source.schema_arrow if columns is None or field.name in columns]
-            if nested := [field.name for field in kept if pa.types.is_nested(field.type)]:
-                _log.warning("%s: the column %s holds lists and is left out", file, nested[0])
-            kept = [field for field in kept if field.name not in nested]
+            if other := [field.name for field in kept if _is_other(field.type)]:
+                _log.warning("%s: the column %s holds lists or bytes and is left out", file, other[0])
+            kept = [field for field in kept if field.name not in other]
             _check_metadata(file, source.metadata, len(kept))
             texts = {field.name: _written_out(field.type) for field in kept if _is_text(field.type)}
         # texts as numbers of what they say: one long text that stands in every row is kept once
@@ -72,6 +72,7 @@ def read_parquet(file: str | Path, columns: Sequence[str] | None = None) -> pd.D
             read_dictionary=list(texts),
             page_checksum_verification=True,
         )
+        table.validate(full=True)  # texts that are no UTF-8 fail wherever they are looked at
         unpacked = sum(_text_bytes(table.column(name)) for name in texts if name in table.column_names)
         if unpacked > MAX_UNPACKED_BYTES:
             raise _too_large(file, f"{unpacked / 2**30:,.1f} GB of text", f"{MAX_UNPACKED_BYTES >> 30} GB")
@@ -87,6 +88,10 @@ def _check_metadata(file: Path, about: Any, num_columns: int) -> None:
     # not what it says of each column: pyarrow ends the process over a damaged one
     if about.num_rows > MAX_ROWS:
         raise _too_large(file, f"{about.num_rows:,} rows", f"{MAX_ROWS:,} rows")
+    if num_columns > MAX_COLUMNS:
+        raise _too_large(file, f"{num_columns:,} columns", f"{MAX_COLUMNS:,} columns")
+    if about.num_row_groups > MAX_ROW_GROUPS:  # each costs milliseconds
+        raise _too_large(file, f"{about.num_row_groups:,} row groups", f"{MAX_ROW_GROUPS:,} row groups")
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
     size = sum(group.total_byte_size for group in groups)
     if size > MAX_UNPACKED_BYTES:
@@ -94,6 +99,12 @@ def _check_metadata(file: Path, about: Any, num_columns: int) -> None:
     cells = sum(group.num_rows for group in groups) * num_columns
     if cells > MAX_CELLS:
         raise _too_large(file, f"{cells:,} values", f"{MAX_CELLS:,} values")
+
+
+def _is_other(kind: pa.DataType) -> bool:
+    kind = _written_out(kind)
+    is_bytes = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return bool(pa.types.is_nested(kind) or any(test(kind) for test in is_bytes))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -155,7 +166,9 @@ def _framed(rows: list[list[str]], *, is_cut: bool) -> pd.DataFrame:
     """The table of rows of which the first has the names; pandas would move the values of one that is too long."""
     names = rows[0]
     while len(names) > 1 and not names[-1]:  # a separator at the end of every line
-        names = names[:-1]
+        names.pop()
+    if len(names) > MAX_COLUMNS:
+        raise ValueError(f"it has {len(names):,} columns; a table may have {MAX_COLUMNS:,}")
     for number, row in enumerate(rows[1:], start=1):
         if any(row[len(names) :]):
             raise ValueError(
@@ -204,6 +217,8 @@ def numbers_or_names(values: pd.Series) -> pd.Series:
 def numbers_column(values: pd.Series, column: str, name: str, dtype: str) -> pd.Series:
     """Numbers of a type (`Int64` or `float64`), empty where nothing is said."""
     try:
+        if values.dtype.kind in "mM":  # which would become billions of microseconds
+            raise ValueError("it holds dates or times")
         numbers = pd.to_numeric(values.map(_as_number)).astype("Float64")
         if not (numbers.dropna().abs() < 2**53).all():
             raise ValueError("a value is not finite or too large")
