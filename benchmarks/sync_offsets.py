@@ -129,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--difficulties", nargs="+", default=["easy", "normal"], metavar="LEVEL")
     parser.add_argument("--seed", type=int, default=11, help="of the generator; thresholds were chosen on another")
-    parser.add_argument("--footage", type=Path, default=Path(os.environ.get("MV2MAE_FOOTAGE", "../shared/footage")))
+    parser.add_argument("--footage", type=Path, default=os.environ.get("MV2MAE_FOOTAGE"), help="folder of cam*.mp4")
     args = parser.parse_args()
     levels = {f"synthetic, {level}": synthetic(level, args.seed) for level in args.difficulties}
     print("| material | views | seconds | dropped | " + " | ".join(f"{n} frames" for n in OFFSETS) + " |")
@@ -138,7 +138,7 @@ def main() -> None:
         for num_views in (2, 3):
             for length, dropped in ((64, 0), (130, 0), (130, 3)):
                 print_rows(name, groups, num_views, length, dropped, 30)
-    files = sorted(args.footage.glob("cam*.mp4"))
+    files = sorted(args.footage.glob("cam*.mp4")) if args.footage else []
     if files:
         take = [scan_motion(path) for path in files]
         for num_views in (2, 3, 4):

@@ -53,6 +53,15 @@ def test_a_base_serves_on_the_command_line_and_options_override_it(tmp_path: Pat
     assert seen == [load_recipe("sample-pretrain", PretrainConfig, optim={"lr": 0.1, "batch_size": 6})]
 
 
+def test_several_recipes_lie_over_one_another_as_on_the_command_line(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("mv2mae.train.pretrain.pretrain", lambda config, path: seen.append(config))
+    monkeypatch.chdir(tmp_path)
+    assert main(["pretrain", "--recipe", "sample-pretrain", "--recipe", "as-videomae", "--run", "r"]) == 0
+    assert seen == [load_recipe(("sample-pretrain", "as-videomae"), PretrainConfig)]
+    assert (seen[0].model.encoder_width, seen[0].model.masking, seen[0].data.synchronised) == (128, "tube", False)
+
+
 def test_a_recipe_is_shown_whole(capsys: pytest.CaptureFixture[str]):
     assert main(["recipes", "show", "paper-ntu60-xsub-finetune"]) == 0
     said = capsys.readouterr().out

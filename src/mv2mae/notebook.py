@@ -100,7 +100,7 @@ def pretrain(
     videos: Any = None,
     run: str | Path = "runs/pretrain",
     *,
-    recipe: str = "sample-pretrain",
+    recipe: str | Sequence[str] = "sample-pretrain",
     fps: float = 30.0,
     **settings: Any,
 ) -> Trained:
@@ -110,7 +110,7 @@ def pretrain(
         videos: as `keep_videos` takes them: [n, views, frames, height, width, 3], uint8 or from 0 to 1, tensor or
             array; a `Dataset` of one's own; or a manifest (file or table). None = what the recipe says.
         run: folder.
-        recipe: name or YAML file (`mv2mae recipes`).
+        recipe: name or YAML file (`mv2mae recipes`), or several: each is laid over those before.
         fps: frames a second of videos that are given as pixels.
         settings: over the recipe's, a dictionary a section: `optim={"steps": 100}, data={"frame_stride": 2}`.
 
@@ -132,7 +132,7 @@ def finetune(
     run: str | Path = "runs/finetune",
     *,
     start: Any = None,
-    recipe: str = "sample-finetune",
+    recipe: str | Sequence[str] = "sample-finetune",
     labels: Sequence[int | str] | None = None,
     fps: float = 30.0,
     **settings: Any,

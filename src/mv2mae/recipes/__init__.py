@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,18 +110,20 @@ def show_recipe(name: str | Path) -> str:
     return "\n".join([*head, yaml.safe_dump(read_recipe(name), sort_keys=False, default_flow_style=None)])
 
 
-def load_recipe(name: str | Path, kind: type[Config], **overrides: Any) -> Config:
+def load_recipe(name: str | Path | Sequence[str | Path], kind: type[Config], **overrides: Any) -> Config:
     """A recipe as a configuration object.
 
     Args:
-        name: packaged recipe or YAML file.
+        name: packaged recipe or YAML file; of several each is laid over those before, as `--recipe a --recipe b` does.
         kind: `PretrainConfig` or `FinetuneConfig`.
         overrides: values to set over the recipe's; nested dictionaries for the sections, `optim={"steps": 10}`.
 
     Raises:
         InputError: for an unknown recipe or key, or a value that does not fit.
     """
-    values = of_kind(laid_over(read_recipe(name), overrides), kind, name)
+    names = [name] if isinstance(name, (str, Path)) else name
+    name = ", ".join(map(str, names))
+    values = of_kind(reduce(laid_over, [*map(read_recipe, names), overrides]), kind, name)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind)
     try:
