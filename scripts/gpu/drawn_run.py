@@ -45,7 +45,7 @@ from mv2mae.train.held_out import HeldOut, held_out_batches
 from mv2mae.train.lightning import is_logged
 from mv2mae.train.log import ProgressBar, Speed
 from mv2mae.train.optim import build_optimizer
-from mv2mae.train.pretrain import PretrainModule, wants_cameras
+from mv2mae.train.pretrain import PretrainModule
 from mv2mae.train.trainer import fit, num_devices
 from mv2mae.weights import PRETRAINING, WEIGHTS_NAME, save_weights
 
@@ -301,7 +301,7 @@ def data_of(
             size=model.image_size,
             seed=0,
             videos=videos,
-            cameras=cameras if wants_cameras(model) else None,
+            cameras=cameras if model.cameras != "none" else None,
         )
 
     return PretrainData(

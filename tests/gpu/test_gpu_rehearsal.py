@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,14 @@ def run(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # python3 is ours
     environment = {**os.environ, **patient, "PATH": path, "OUT": str(out), "OMP_NUM_THREADS": "1"}
     return subprocess.run([RUN, *words], env=environment, capture_output=True, text=True, timeout=900, check=False)
+
+
+@pytest.mark.parametrize("script", ["machine", "steps", "rates", "drawn_run"])
+def test_what_a_part_imports_is_there(script, tmp_path, monkeypatch):
+    """Names move in the package, and the whole rehearsal is slow."""
+    monkeypatch.setenv("OUT", str(tmp_path))
+    monkeypatch.syspath_prepend(str(RUN.parents[2]))
+    runpy.run_path(str(RUN.with_name(f"{script}.py")), run_name="looked at")
 
 
 @pytest.mark.slow
