@@ -121,13 +121,13 @@ def load_recipe(name: str | Path | Sequence[str | Path], kind: type[Config], **o
     Raises:
         InputError: for an unknown recipe or key, or a value that does not fit.
     """
-    names = [name] if isinstance(name, (str, Path)) else name
-    name = ", ".join(map(str, names))
-    values = of_kind(reduce(laid_over, [*map(read_recipe, names), overrides]), kind, name)
+    names = [name] if isinstance(name, (str, Path)) else [*name]
+    called = ", ".join(map(str, names))
+    values = of_kind(reduce(laid_over, [*(read_recipe(each) for each in names), overrides]), kind, called)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind)
     try:
         made = parser.instantiate(parser.parse_object(values))
     except (argparse.ArgumentError, jsonargparse.ArgumentError) as error:
-        raise InputError(f"recipe {name}: {why_refused(parser, error)}") from error
+        raise InputError(f"recipe {called}: {why_refused(parser, error)}") from error
     return kind(**{field: made[field] for field in kind.__dataclass_fields__})
