@@ -121,7 +121,7 @@ def load_recipe(name: str | Path | Sequence[str | Path], kind: type[Config], **o
     Raises:
         InputError: for an unknown recipe or key, or a value that does not fit.
     """
-    names = [name] if isinstance(name, (str, Path)) else [*name]
+    names: list[str | Path] = [name] if isinstance(name, (str, Path)) else list(name)
     called = ", ".join(map(str, names))
     values = of_kind(reduce(laid_over, [*(read_recipe(each) for each in names), overrides]), kind, called)
     parser = ArgumentParser(exit_on_error=False)
