@@ -21,12 +21,11 @@ from mv2mae.interop.transformers import write_transformers
 from mv2mae.studies.embedding.run import map_of_clips
 from mv2mae.studies.extract import extract
 from mv2mae.studies.features import extract_features
-from mv2mae.studies.geometry import run
+from mv2mae.studies.geometry import summary
 from mv2mae.studies.probes import measure as probes
 from mv2mae.studies.second_view.run import run_second_view
 from mv2mae.studies.view_robustness import measure as robustness
-from mv2mae.studies.view_robustness.run import run_robustness
-from mv2mae.studies.view_robustness.tables import write_robustness
+from mv2mae.studies.view_robustness.tables import run_robustness, write_robustness
 from mv2mae.synthetic.encode import write_video
 from mv2mae.synthetic.generate import generate, synth
 from mv2mae.train.finetune import finetune
@@ -36,7 +35,7 @@ from mv2mae.visualize.visualize import visualize
 
 FUNCTIONS = [
     pretrain, finetune, evaluate, load_classifier, read_scores,
-    extract, probes.probe, robustness.view_robustness, write_robustness, run.run_geometry,
+    extract, probes.probe, robustness.view_robustness, write_robustness, summary.run_geometry,
     run_robustness, run_second_view, map_of_clips, extract_features, export, write_exported, write_transformers,
     visualize, preview, demo, generate, synth, write_video,
     indexing.index, manifest.read_manifest, manifest.write_manifest, manifest.read_table, runs.read_config,

@@ -323,7 +323,7 @@ def test_bad_options(run: Path, options: str, message: str, capsys: pytest.Captu
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_the_work(run: Path, monkeypatch, capsys):
-    monkeypatch.setattr("mv2mae.studies.geometry.run.geometry", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("mv2mae.studies.geometry.summary.geometry", lambda *_, **__: pytest.fail("measured"))
     (run / "taken").touch()
     assert main(["geometry", str(run), "--out", str(run / "taken")]) == 1
     assert "taken cannot be written (File exists); give another folder as --out" in capsys.readouterr().err

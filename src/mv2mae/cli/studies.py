@@ -80,7 +80,7 @@ def _robustness_options(parser: ArgumentParser) -> None:
 
 def _robustness(args: Any) -> None:
     from mv2mae.devices import best_device
-    from mv2mae.studies.view_robustness.run import run_robustness
+    from mv2mae.studies.view_robustness.tables import run_robustness
 
     out, features, device = out_folder(args, "robustness"), config_from(args, FeatureConfig), best_device(args.device)
     options = {"cameras": args.cameras, "num_groups": args.num_groups, "floor": args.floor}
@@ -95,7 +95,7 @@ def _geometry_options(parser: ArgumentParser) -> None:
 def _geometry(args: Any) -> None:
     from mv2mae.devices import best_device
     from mv2mae.reports.write import write_pages
-    from mv2mae.studies.geometry.run import run_geometry
+    from mv2mae.studies.geometry.summary import run_geometry
 
     out = out_folder(args, "geometry")
     run_geometry(args.weights, config_from(args, GeometryConfig), out, device=best_device(args.device))

@@ -15,12 +15,11 @@ from mv2mae.config.data import (
     VideosConfig,
 )
 from mv2mae.config.features import FeatureConfig, Level, Probe, ProbeConfig
-from mv2mae.config.geometry import GeometryConfig
 from mv2mae.config.model import ENCODER_SIZES, HeadConfig, Masking, ModelConfig, MotionScale, Pooling, Positions
 from mv2mae.config.pictures import PictureConfig
 from mv2mae.config.rig import FreeRigConfig, RigConfig
-from mv2mae.config.second_view import SecondViewConfig
 from mv2mae.config.store import StoreConfig
+from mv2mae.config.studies import GeometryConfig, SecondViewConfig
 from mv2mae.config.synthetic import SynthConfig
 from mv2mae.config.training import (
     AugmentConfig,

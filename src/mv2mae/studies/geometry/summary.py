@@ -17,6 +17,8 @@ from mv2mae.config import GeometryConfig
 from mv2mae.evaluate.metrics import interval
 from mv2mae.evaluate.tables import interval as bounds
 from mv2mae.evaluate.tables import number, print_table
+from mv2mae.files import make_writable
+from mv2mae.studies.geometry.figure import geometry_figure
 from mv2mae.studies.geometry.measure import (
     MEASURES,
     MODEL,
@@ -40,7 +42,7 @@ from mv2mae.studies.geometry.results import (
 )
 from mv2mae.synthetic.views import BODY
 from mv2mae.text import counted
-from mv2mae.weights import read_weights
+from mv2mae.weights import find_weights, read_weights
 
 BEST, MEAN = "best head", "mean of heads"
 GEOMETRY_NAME = "geometry.json"
@@ -89,6 +91,23 @@ def geometry(weights: str | Path, config: GeometryConfig, *, device: torch.devic
         },
         **vars(summarise(measured)),
     )
+
+
+def run_geometry(weights: str, config: GeometryConfig, out: str | Path, *, device: str = "cpu") -> None:
+    """Measure, print, and write `geometry.json` and `geometry.png`.
+
+    Raises:
+        InputError: as `geometry.measure`, or a folder that cannot be written.
+    """
+    out = Path(out)
+    find_weights(weights)  # or a folder would be made for results that cannot be
+    make_writable(out)
+    result = geometry(weights, config, device=device)
+    print_geometry(result)
+    result.write(out / GEOMETRY_NAME)
+    print(f"  wrote {out / GEOMETRY_NAME}")
+    geometry_figure(result).savefig(out / "geometry.png", dpi=150)
+    print(f"  wrote {out / 'geometry.png'}")
 
 
 def summarise(measured: Measured) -> Summary:

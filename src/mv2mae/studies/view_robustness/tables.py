@@ -1,4 +1,4 @@
-"""What was measured of a camera that moves, as one long table and as tables on the terminal."""
+"""The study from beginning to end (`mv2mae robustness`); what it measured as one table and on the terminal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from mv2mae.config import FeatureConfig, ProbeConfig, VideosConfig
 from mv2mae.evaluate.tables import number, print_table, print_untrained
+from mv2mae.files import make_writable
 from mv2mae.studies.features import UNTRAINED
 from mv2mae.studies.probes.measure import print_broken
+from mv2mae.studies.view_robustness.figure import robustness_figure
+from mv2mae.studies.view_robustness.measure import view_robustness
 from mv2mae.studies.view_robustness.metrics import ALL, OTHERS
 from mv2mae.studies.view_robustness.results import (
     EncoderRobustness,
@@ -75,6 +79,27 @@ def _retrieval_lines(gallery: str, cell: GalleryRetrieval | PairRetrieval) -> li
 def _share(cell: Share, chance: float) -> dict[str, Any]:
     low, high = cell.interval
     return {"value": cell.value, "low": low, "high": high, "num": cell.num, "chance": chance}
+
+
+def run_robustness(
+    weights: str, data: VideosConfig, features: FeatureConfig, config: ProbeConfig, out: str | Path, **options: Any
+) -> None:
+    """Measure, print, and write `robustness.json`, `.csv` and `.png`.
+
+    Args:
+        options: those of `view_robustness`.
+
+    Raises:
+        InputError: as `view_robustness`.
+    """
+    out = Path(out)
+    make_writable(out)
+    result = view_robustness(weights, data, features, config, **options)
+    print_robustness(result)
+    for path in write_robustness(result, out):
+        print(f"  wrote {path}")
+    robustness_figure(result).savefig(out / "robustness.png", dpi=150)
+    print(f"  wrote {out / 'robustness.png'}")
 
 
 def write_robustness(result: RobustnessResult, out: str | Path) -> list[Path]:
