@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from mv2mae.model.tubelets import Size3
 
-CAMERA_VALUES = 16
 _USUAL_DISTANCE = 3.0
 """Metres from a camera to what it films, where its axis crosses no other one."""
 _TRUST = 0.02

@@ -38,20 +38,18 @@ def token_changes(tokens: Float[Tensor, "v n d"], grid: Size3) -> Float[Tensor, 
     return (moments - moments.mean(dim=(0, 2, 3), keepdim=True)).flatten(1, 3)
 
 
-def token_components(
-    tokens: Float[Tensor, "v n d"], num: int = 3
-) -> tuple[Float[Tensor, "v n c"], Float[Tensor, " c"]]:
-    """The first principal components of tokens over all views, and the share of the variance that each explains.
+def token_components(tokens: Float[Tensor, "v n d"]) -> tuple[Float[Tensor, "v n 3"], Float[Tensor, " 3"]]:
+    """The first three principal components of tokens over all views, and the share of the variance that each explains.
 
     The sign of a component is such that its largest loading is positive.
     """
     flat = tokens.float().flatten(0, 1)
     centred = flat - flat.mean(dim=0)
     _, singular, basis = torch.linalg.svd(centred, full_matrices=False)
-    basis = basis[:num]
+    basis = basis[:3]
     largest = basis.gather(1, basis.abs().argmax(dim=1, keepdim=True))
     shares = singular.square() / singular.square().sum().clamp(min=1e-12)
-    return (centred @ (basis * largest.sign()).T).unflatten(0, tokens.shape[:2]), shares[:num]
+    return (centred @ (basis * largest.sign()).T).unflatten(0, tokens.shape[:2]), shares[:3]
 
 
 def component_colours(components: Float[Tensor, "v n 3"]) -> UInt8[np.ndarray, "v n 3"]:

@@ -176,7 +176,7 @@ def _statistics(tokens: Shaped[Tensor, "v n d"]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def attentive_logits(head: AttentiveHead, tokens: Shaped[Tensor, "q n d"], chunk: int = 256) -> Tensor:
+def attentive_logits(head: AttentiveHead, tokens: Shaped[Tensor, "q n d"]) -> Tensor:
     """Class scores of many videos, [q, classes]."""
     device = head.head.weight.device
-    return torch.cat([head(part.to(device)).cpu() for part in tokens.split(chunk)])
+    return torch.cat([head(part.to(device)).cpu() for part in tokens.split(256)])
