@@ -218,7 +218,7 @@ def test_media_info_is_filled_and_broken_videos_are_listed(tmp_path: Path) -> No
     bad = tmp_path / "2.mp4"
     bad.write_text("no video")
     rows = [{"path": str(p), "group": "g", "view": v} for v, p in enumerate((bad, good, tmp_path / "3.mp4"))]
-    frame, problems = with_media_info(make_frame(rows), progress=False, num_workers=2)
+    frame, problems = with_media_info(make_frame(rows), progress=False)
     assert frame[["view", "fps", "frames", "width", "height"]].to_numpy().tolist() == [[1, 25.0, 20, 64, 48]]
     assert [path for path, _ in problems] == [str(bad), str(tmp_path / "3.mp4")]
     assert problems[1][1] == "no such file"

@@ -182,7 +182,6 @@ def eval_data(
     part: str = "test",
     groups_of: Collection[str] | None = None,
     classes: Mapping[int, str] | None = None,
-    problems_file: str | Path | None = None,
     progress: bool = True,
 ) -> EvalDataset:
     """The videos of a test: a part of the split, those of `test_query`, or else the whole manifest.
@@ -194,7 +193,7 @@ def eval_data(
     Raises:
         InputError: manifest, selection or names do not allow it.
     """
-    videos = _videos(config, size, problems_file, warns=False)
+    videos = _videos(config, size, None, warns=False)
     rows = rows_of_part(config, part)
     names: dict[int, str] = {}
     if classes is not None:

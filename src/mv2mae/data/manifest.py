@@ -280,21 +280,14 @@ def beside(manifest: str | Path, name: str) -> Path | None:
     return file if file.is_file() else None
 
 
-def with_media_info(
-    frame: pd.DataFrame, *, progress: bool = True, num_workers: int | None = None
-) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """Fills `fps`, `frames`, `width` and `height` by opening each video.
-
-    Args:
-        frame: a manifest with absolute paths.
-        progress: show a progress bar.
-        num_workers: threads (FFmpeg runs outside Python's lock); None = one a core.
+def with_media_info(frame: pd.DataFrame, *, progress: bool = True) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """Fills `fps`, `frames`, `width` and `height` by opening each video, in a thread a core; paths are absolute.
 
     Returns:
         the rows whose video can be read, and (path, reason) of each of the others.
     """
     paths = list(dict.fromkeys(frame["path"]))
-    with ThreadPoolExecutor(num_workers or available_cores()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         found = pool.map(_probe_or_reason, paths)
         results = dict(zip(paths, track(found, "reading videos", len(paths), disable=not progress), strict=True))
     problems = [(path, info) for path, info in results.items() if isinstance(info, str)]

@@ -83,7 +83,7 @@ def decode_video(
     pixels, times = np.empty((room, *size, 3), np.uint8), list[float]()
     convert, lost = Converter(short_side, (info.height, info.width)), [0]
     with guarded(path):
-        for time, frame in _between(path, start, end, -math.inf, lost):
+        for time, frame in frames_between(path, start, end, lost=lost):
             if len(times) == len(pixels):
                 pixels = np.concatenate([pixels, np.empty_like(pixels[: len(pixels) // 4 + 8])])
             pixels[len(times)] = convert(frame)
@@ -95,7 +95,12 @@ def decode_video(
 
 
 def frames_between(
-    path: str | Path, start: float | None, end: float | None, *, reach: float = -math.inf
+    path: str | Path,
+    start: float | None,
+    end: float | None,
+    *,
+    reach: float = -math.inf,
+    lost: list[int] | None = None,
 ) -> Iterator[tuple[float, VideoFrame]]:
     """The frames of a file and their times, not scaled, damaged ones left out.
 
@@ -105,12 +110,16 @@ def frames_between(
         path: the video, no item of a store.
         start, end: seconds on the file's clock; None = from the first, to the last.
         reach: a moment at which there must still be a frame.
+        lost: its one number becomes that of the packets that could not be decoded.
 
     Raises:
         GapError: after the last frame, if it comes more than a quarter of a second before `reach`.
         VideoError: the file cannot be decoded.
     """
-    yield from _between(path, start, end, reach, [0])
+    lost = [0] if lost is None else lost
+    if (pictures := _pictures(path)) is not None:
+        return pictures.between(start, end, reach, lost)
+    return frames_of_file(path, start, end, reach, lost)
 
 
 def is_item(path: str | Path) -> bool:
@@ -153,12 +162,3 @@ def _item(path: str | Path) -> StoredVideo | ImageSequence | None:
 
 def _pictures(path: str | Path) -> ImageSequence | None:
     return open_sequence(path) if "%" in str(path) and is_sequence(path) else None
-
-
-def _between(
-    path: str | Path, start: float | None, end: float | None, reach: float, lost: list[int]
-) -> Iterator[tuple[float, VideoFrame]]:
-    """As `frames_between`; `lost` is told the number of packets that could not be decoded."""
-    if (pictures := _pictures(path)) is not None:
-        return pictures.between(start, end, reach, lost)
-    return frames_of_file(path, start, end, reach, lost)

@@ -65,9 +65,7 @@ def write_exported(
 
     Args:
         kind: onnx or torch.
-        part: encoder, classifier (one view) or fused (a batch of performances, each of some views); by default
-            the classifier, or the encoder of what is none.
-        half: compute in float16; input and output stay float32.
+        part, half: as in `export`; input and output stay float32.
 
     Raises:
         InputError: the model has no such part, or onnx and onnxscript are not installed.

@@ -46,10 +46,7 @@ def build_index(
     Args:
         protocol: name of a data set (`PROTOCOLS`).
         root: its folder.
-        pattern: of `folder` only: how groups and views are written in the paths.
-        table: of `folder` only: a file that says it of each video, in place of a pattern.
-        group: of `folder` only: the group of all videos; a pattern then names their views.
-        rate: of `folder` only: pictures a second, where a pattern names image sequences.
+        pattern, table, group, rate: of `folder` only, see `Listing`.
 
     Raises:
         InputError: unknown data set, no such folder, or no video that fits its names.

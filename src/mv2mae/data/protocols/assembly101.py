@@ -126,7 +126,7 @@ def _labelled(listing: Listing, kind: str, read: _Reader) -> Indexed:
 
 def _class_names(listing: Listing, kind: str) -> tuple[tuple[str, ...], set[str]]:
     """The names of the classes in the order of their numbers, and the file that tells them."""
-    file = _annotation(listing, kind, "actions.csv")
+    file = listing.find(f"{kind}-annotations/actions.csv")
     if file is None:
         raise InputError(
             f"no {kind}-annotations/actions.csv below {listing.root}: copy Assembly101's annotations there"
@@ -142,7 +142,7 @@ def _fine(listing: Listing, names: tuple[str, ...], used: set[str], problems: Pr
     """The actions of each video, by recording and view."""
     actions: _Actions = {}
     for name, part in _PARTS.items():
-        file = _annotation(listing, "fine-grained", f"{name}.csv")
+        file = listing.find(f"fine-grained-annotations/{name}.csv")
         if file is None:
             continue
         used.add(file)
@@ -186,10 +186,6 @@ def _coarse(listing: Listing, names: tuple[str, ...], used: set[str], problems: 
     if not actions:
         raise InputError(f"no coarse_labels/assembly_RECORDING.txt with actions below {listing.root}")
     return actions
-
-
-def _annotation(listing: Listing, kind: str, name: str) -> str | None:
-    return next((file for file in listing.others if f"/{file}".endswith(f"/{kind}-annotations/{name}")), None)
 
 
 def _table(file: Path, columns: Iterable[str]) -> pd.DataFrame:

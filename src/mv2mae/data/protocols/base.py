@@ -56,6 +56,10 @@ class Listing:
     rate: float = 0.0
     """Of `folder` only: pictures a second of image sequences."""
 
+    def find(self, name: str) -> str | None:
+        """The first file whose path ends in `/name`, videos left out."""
+        return next((file for file in (*self.texts, *self.others) if f"/{file}".endswith(f"/{name}")), None)
+
 
 Problems = list[tuple[str, str]]
 """(file or line, reason) of what was set aside."""

@@ -39,7 +39,7 @@ def _index(listing: Listing) -> Indexed:
     parts, unmatched = named_videos(listing, _NAME, "Ego-Exo4D", example, {})
     problems: Problems = []
     named = list(dict.fromkeys(parts["take"]))
-    places = {name: _first(listing, name) for name in (_TAKES, _SPLITS)}
+    places = {name: listing.find(name) for name in (_TAKES, _SPLITS)}
     told = _takes(listing, places[_TAKES], named, problems)
     part_of = _parts_of_takes(listing, places[_SPLITS], told, problems)
     about = [told.get(take, {}) for take in parts["take"]]
@@ -69,10 +69,6 @@ def _index(listing: Listing) -> Indexed:
         used=frozenset([*(place for place in places.values() if place), *calibrations.values()]),
         cameras=cameras,
     )
-
-
-def _first(listing: Listing, name: str) -> str | None:
-    return next((other for other in listing.others if other.rsplit("/", 1)[-1] == name), None)
 
 
 def _takes(

@@ -119,15 +119,6 @@ def _overlap(one: Action, other: Action) -> float:
     return max(0, both) / (one.end - one.start + other.end - other.start - both) if one.label == other.label else 0.0
 
 
-@dataclass(frozen=True, order=True)
-class _Video:
-    name: str
-    file: str
-    take: str
-    view: str
-    subject: int
-
-
 def index(listing: Listing) -> Indexed:
     """A row for each action of each view, `start` and `end` in seconds.
 
@@ -142,49 +133,48 @@ def index(listing: Listing) -> Indexed:
     problems += [(labels[name], "no such video") for name in sorted(labels.keys() - videos.keys())]
     parts = _official_parts(listing, problems)
     if parts is None:
-        parts = {name: "test" if video.subject in TEST_SUBJECTS else "train" for name, video in videos.items()}
-    problems += [(v.file, f"is not in {SPLIT_FILE}: in no part") for v in videos.values() if v.name not in parts]
+        parts = {name: "test" if int(v["subject"]) in TEST_SUBJECTS else "train" for name, v in videos.items()}
+    problems += [(v.string, f"is not in {SPLIT_FILE}: in no part") for name, v in videos.items() if name not in parts]
     rows: list[dict[str, object]] = []
-    for take, members in groupby(videos.values(), lambda video: video.take):
+    for take, members in groupby(videos.values(), lambda video: video["take"]):
         views = {video: _actions(listing, video, labels, problems) for video in members}
         for (video, actions), numbers in zip(views.items(), group_actions(list(views.values())), strict=True):
-            common = {"path": f"{listing.root}/{video.file}", "view": video.view, "subject": video.subject}
-            common["part"] = parts.get(video.name)
+            common = {"path": f"{listing.root}/{video.string}", "view": video["view"], "subject": int(video["subject"])}
+            common["part"] = parts.get(video["name"])
             for action, number in zip(actions, numbers, strict=True):
                 times = {"start": action.start / FPS, "end": action.end / FPS}
                 rows.append({**common, **times, "group": f"{take}-{number:03}", "label": action.label})
     return Indexed(frame=make_frame(rows), unmatched=unmatched, problems=tuple(problems))
 
 
-def _videos(listing: Listing, problems: Problems) -> tuple[dict[str, _Video], tuple[str, ...]]:
+def _videos(listing: Listing, problems: Problems) -> tuple[dict[str, re.Match[str]], tuple[str, ...]]:
     """The videos by name, in order, and the files that are none."""
-    videos: dict[str, _Video] = {}
+    videos: dict[str, re.Match[str]] = {}
     unmatched = []
     for file in listing.files:
         match = _NAME.fullmatch(file)
         if match is None:
             unmatched.append(file)
             continue
-        video = _Video(match["name"], file, match["take"], match["view"], int(match["subject"]))
-        if videos.setdefault(video.name, video) is not video:
-            problems.append((file, f"{videos[video.name].file} has this name too"))
+        if (first := videos.setdefault(match["name"], match)) is not match:
+            problems.append((file, f"{first.string} has this name too"))
     if not videos:
         raise no_video(listing, "PKU-MMD II", "A01N01-L.avi")
     return dict(sorted(videos.items())), tuple(unmatched)
 
 
-def _actions(listing: Listing, video: _Video, labels: dict[str, str], problems: Problems) -> list[Action]:
-    lines = read_lines(listing.root / labels[video.name]) if video.name in labels else []
+def _actions(listing: Listing, video: re.Match[str], labels: dict[str, str], problems: Problems) -> list[Action]:
+    lines = read_lines(listing.root / labels[video["name"]]) if video["name"] in labels else []
     actions, bad = parse_actions(lines)
     problems += bad
     if not actions:
-        problems.append((video.file, "no action: its label file is missing or empty"))
+        problems.append((video.string, "no action: its label file is missing or empty"))
     return actions
 
 
 def _official_parts(listing: Listing, problems: Problems) -> dict[str, str] | None:
     """The part of each video by the official file; None where there is no such file."""
-    file = next((text for text in listing.texts if text.split("/")[-1] == SPLIT_FILE), None)
+    file = listing.find(SPLIT_FILE)
     if file is None:
         return None
     lines = (listing.root / file).read_bytes().decode("utf-8-sig", errors="replace").split("\n")
