@@ -1,4 +1,4 @@
-"""Data sets: how each names its files, and its splits. One small file a data set; `PROTOCOLS` lists them.
+"""Data sets: how each names its files, and its splits. A small file for each, or for those that share names.
 
 To add one, write a module beside these with a `PROTOCOL` and add it below (`docs/protocols.md` has an example).
 """
