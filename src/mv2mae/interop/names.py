@@ -6,6 +6,7 @@ value are three matrices in transformers, and a mask token has two axes more.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mv2mae.model.tubelets import Size3
+
+_QKV = ("query", "key", "value")
+_ATTENTION = re.compile(r"\.attention\.(?:[qkv]_bias|(?:qkv|query|key|value)\.weight|proj\.\w+)$")
+"""What there may be in a block's attention."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +90,13 @@ def from_dialect(tensors: Mapping[str, Tensor], dialect: Dialect) -> tuple[dict[
     """
     made: dict[str, Tensor] = {}
     left: list[str] = []
+    layers = {theirs: ours for ours, theirs in _layers(dialect).items()}
     for name, tensor in tensors.items():
-        ours = _our_name(name, dialect)
+        ours = _renamed(name, layers)
+        if ours is not None and ".attention." in ours:
+            # transformers 5 has biases in the Linear, files and earlier versions have them beside it
+            ours = re.sub(r"\.([qkv])(?:uery|ey|alue)\.bias$", r".\1_bias", ours)
+            ours = ours if _ATTENTION.search(ours) else None
         if ours is None:
             left.append(name)
         elif ours == "encoder.embed.weight":
@@ -99,21 +109,23 @@ def from_dialect(tensors: Mapping[str, Tensor], dialect: Dialect) -> tuple[dict[
 def to_dialect(tensors: Mapping[str, Tensor], dialect: Dialect, tubelet_size: Size3) -> dict[str, Tensor]:
     """Our tensors under their names; those of the cross-view decoder, which nobody else has, are left out."""
     made: dict[str, Tensor] = {}
+    layers = _layers(dialect)
     for name, tensor in tensors.items():
         if name.startswith("cross_decoder."):
             continue
-        theirs = _their_name(name, dialect)
+        parts = {name: tensor}
         if name == "encoder.embed.weight":
-            made[theirs] = as_convolution(tensor, tubelet_size)
+            parts = {name: as_convolution(tensor, tubelet_size)}
         elif name == "mask_token":
-            made[theirs] = tensor[None, None]
+            parts = {name: tensor[None, None]}
         elif dialect.split and name.endswith("attention.qkv.weight"):
-            stem = theirs.removesuffix("qkv.weight")
-            for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
-                made[f"{stem}{part}.weight"] = rows
-        else:
-            made[theirs] = tensor
-    return {name: tensor.contiguous() for name, tensor in made.items()}
+            stem = name.removesuffix("qkv.weight")
+            parts = {f"{stem}{part}.weight": rows for part, rows in zip(_QKV, tensor.chunk(3), strict=True)}
+        for ours, part in parts.items():
+            theirs = _renamed(ours, layers)
+            assert theirs is not None, f"{ours} has a name there"
+            made[theirs] = part.contiguous()
+    return made
 
 
 def as_convolution(weight: Float[Tensor, "d n"], tubelet_size: Size3) -> Float[Tensor, "d c t h w"]:
@@ -121,51 +133,27 @@ def as_convolution(weight: Float[Tensor, "d n"], tubelet_size: Size3) -> Float[T
     return weight.unflatten(1, (*tubelet_size, -1)).permute(0, 4, 1, 2, 3)
 
 
-def _our_name(name: str, dialect: Dialect) -> str | None:
+def _layers(dialect: Dialect) -> dict[str, str]:
+    """Their names of all layers by ours, up to `.weight` or `.bias`; a star stands for the number of a block."""
+    inside = {**dialect.block, "attention": dialect.attention}
+    for part in _QKV if dialect.split else ("qkv",):
+        inside[f"attention.{part}"] = f"{dialect.attention}.{part}"
+    blocks = {
+        f"{ours}.*.{layer}": f"{theirs}.*.{their_layer}"
+        for ours, theirs in dialect.stacks.items()
+        for layer, their_layer in inside.items()
+    }
+    return {"encoder.embed": dialect.embed, **dialect.parts, **blocks}
+
+
+def _renamed(name: str, layers: Mapping[str, str]) -> str | None:
+    """A tensor's name after its layer was looked up; None where that is not listed."""
     if name == "mask_token":
         return name
     stem, _, leaf = name.rpartition(".")
-    if stem == dialect.embed:
-        return f"encoder.embed.{leaf}"
-    for ours, theirs in dialect.stacks.items():
-        if name.startswith(theirs + "."):
-            number, _, rest = name[len(theirs) + 1 :].partition(".")
-            inside = _in_our_block(rest, dialect)
-            return f"{ours}.{number}.{inside}" if inside and number.isdigit() else None
-    return next((f"{ours}.{leaf}" for ours, theirs in dialect.parts.items() if theirs == stem), None)
-
-
-def _in_our_block(name: str, dialect: Dialect) -> str | None:
-    """A name within a block; `attention.query.weight` and its like are joined later."""
-    stem, _, leaf = name.rpartition(".")
-    for ours, theirs in dialect.block.items():
-        if stem == theirs:
-            return f"{ours}.{leaf}"
-    if not name.startswith(dialect.attention + "."):
-        return None
-    inside = name[len(dialect.attention) + 1 :]
-    if inside in ("q_bias", "k_bias", "v_bias") or (inside == "qkv.weight" and not dialect.split):
-        return f"attention.{inside}"
-    part, _, leaf = inside.partition(".")
-    if not dialect.split or part not in ("query", "key", "value"):
-        return None
-    # transformers 5 has biases in the Linear, files and earlier versions have them beside it
-    return f"attention.{part}.weight" if leaf == "weight" else f"attention.{part[0]}_bias"
-
-
-def _their_name(name: str, dialect: Dialect) -> str:
-    if name == "mask_token":
-        return name
-    stem, _, leaf = name.rpartition(".")
-    if stem == "encoder.embed":
-        return f"{dialect.embed}.{leaf}"
-    for ours, theirs in dialect.stacks.items():
-        if name.startswith(ours + "."):
-            number, _, rest = name[len(ours) + 1 :].partition(".")
-            inside, _, leaf = rest.rpartition(".")
-            layer = dialect.block.get(inside) or rest.replace("attention", dialect.attention, 1).rpartition(".")[0]
-            return f"{theirs}.{number}.{layer}.{leaf}"
-    return f"{dialect.parts[stem]}.{leaf}"
+    number = re.search(r"\.(\d+)\.", stem)
+    layer = layers.get(stem.replace(number[0], ".*.", 1) if number else stem)
+    return None if layer is None else f"{layer}.{leaf}".replace("*", number[1] if number else "")
 
 
 def _joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -174,7 +162,7 @@ def _joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         stem, _, leaf = name.rpartition("attention.")
         if leaf == "query.weight":
-            parts = [tensors.get(f"{stem}attention.{part}.weight") for part in ("query", "key", "value")]
+            parts = [tensors.get(f"{stem}attention.{part}.weight") for part in _QKV]
             if all(part is not None for part in parts):  # else whoever needs it will say that it is missing
                 made[f"{stem}attention.qkv.weight"] = torch.cat([part for part in parts if part is not None])
         elif leaf not in ("key.weight", "value.weight"):
