@@ -1,5 +1,6 @@
 """Recipes: a base and what differs from it, printed whole."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import yaml
 from mv2mae.cli import main
 from mv2mae.config import FinetuneConfig, PretrainConfig
 from mv2mae.errors import InputError
-from mv2mae.recipes import list_recipes, load_recipe, read_recipe
+from mv2mae.model.flops import classifier_flops, step_flops
+from mv2mae.recipes import find_recipe, list_recipes, load_recipe, read_recipe
+from mv2mae.train.plan import plan
 
 
 def write(folder: Path, **recipes: str) -> None:
@@ -60,6 +63,20 @@ def test_several_recipes_lie_over_one_another_as_on_the_command_line(tmp_path, m
     assert main(["pretrain", "--recipe", "sample-pretrain", "--recipe", "as-videomae", "--run", "r"]) == 0
     assert seen == [load_recipe(("sample-pretrain", "as-videomae"), PretrainConfig)]
     assert (seen[0].model.encoder_width, seen[0].model.masking, seen[0].data.synchronised) == (128, "tube", False)
+
+
+@pytest.mark.parametrize("name", [name for name in list_recipes() if name.startswith("paper-")])
+def test_the_head_of_a_recipe_says_what_its_plan_counts(name):
+    lines = find_recipe(name).read_text(encoding="utf-8").splitlines()
+    head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+    config = load_recipe(name, FinetuneConfig if name.endswith("-finetune") else PretrainConfig)
+    said = plan(config)
+    num_items = re.search(r"data +([\d,]+)", said[0])[1]
+    assert re.search(rf"cost: +{num_items} (pairs|videos|actions)", head)
+    assert float(re.search(r"so (\S+) in all", head)[1]) == float(re.search(r"cost +(\S+)", said[-1])[1])
+    one = step_flops(config.model, 2).total if isinstance(config, PretrainConfig) else classifier_flops(config.model)
+    told = re.search(r"one \w+ is (\S+) GFLOP", head)[1]
+    assert float(told) == round(one / 1e9, len(told.partition(".")[2]))
 
 
 def test_a_recipe_is_shown_whole(capsys: pytest.CaptureFixture[str]):

@@ -9,13 +9,14 @@ from mv2mae.errors import InputError
 
 
 def best_device(name: str) -> str:
-    """`auto` becomes cuda where there is one, else cpu.
+    """`auto` becomes cuda where there is one, else cpu; `gpu`, as trainings call it (`compute.accelerator`), is cuda.
 
     Raises:
         InputError: for a device that is not there.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    name = f"cuda{name[3:]}" if name.startswith("gpu") else name
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda"):
         raise InputError(f"device {name!r} is unknown; give auto, cpu, cuda, or cuda:0, cuda:1, ... for one of several")

@@ -64,7 +64,7 @@ def test_a_gpu_that_is_not_there_is_said_in_one_line(machine, has, said):
     ("has", "name", "said"),
     [
         ({}, "cuda", r"device 'cuda' is not there: this PyTorch \(.*\) is built for CPUs alone; .*; or give cpu"),
-        ({}, "gpu", "device 'gpu' is unknown; give auto, cpu, cuda, or cuda:0"),
+        ({}, "tpu", "device 'tpu' is unknown; give auto, cpu, cuda, or cuda:0"),
         ({"cuda": "13.0", "there": True}, "cuda:2", "device 'cuda:2' is not there; give cuda or cuda:0 to 1"),
         ({"cuda": "13.0", "there": True}, "cuda:x", "device 'cuda:x' is not there"),
         ({}, "cpu:1", "device 'cpu:1' is not there; give cpu or cpu:0"),
@@ -81,6 +81,7 @@ def test_a_device_that_is_there_is_taken(machine):
     assert (best_device("auto"), best_device("cpu")) == ("cpu", "cpu")
     machine(cuda="13.0", there=True)
     assert [best_device(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda", "cuda", "cuda:1"]
+    assert [best_device(name) for name in ("gpu", "gpu:1")] == ["cuda", "cuda:1"]
 
 
 def test_other_accelerators_are_refused_and_auto_is_one_of_ours(machine):
