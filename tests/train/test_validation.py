@@ -54,7 +54,7 @@ def test_the_curve_and_the_best_weights(tmp_path, capsys):
     assert not set(found.validation.frame["group"]) & set(found.train.frame["group"])
     model = Classifier(best.config, 2).eval()
     fill(model, best.tensors, best.path)
-    clips, labels = middle_clips(found.validation, num_workers=0)
+    clips, labels, _ = middle_clips(found.validation, num_workers=0)
     metrics = validate(model, clips, torch.searchsorted(labels.unique(), labels))
     assert metrics["held_out/loss"] == pytest.approx(saved.min(), rel=1e-4)
     assert metrics["held_out/top1"] == pytest.approx(curve["held_out/top1"].loc[saved.idxmin()])

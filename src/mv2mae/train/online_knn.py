@@ -14,7 +14,6 @@ from torch.distributed.fsdp import FSDPModule
 
 from mv2mae.config import EvalConfig, PretrainConfig
 from mv2mae.data.clips import EvalDataset
-from mv2mae.data.loader import make_loader
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
 from mv2mae.data.stream import STREAM
@@ -24,6 +23,7 @@ from mv2mae.errors import InputError
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.knn import knn_scores
 from mv2mae.train.callbacks import Measurement, in_eval_mode
+from mv2mae.train.validation import middle_clips
 from mv2mae.weights import whole_state
 
 _SHARE = 3
@@ -88,14 +88,8 @@ def read_clips(rows: pd.DataFrame, config: PretrainConfig) -> LabelledClips:
         test=EvalConfig(num_clips=1, num_crops=1),
         videos=Videos(),
     )
-    loader = make_loader(dataset, None, device_batch_size=8, num_workers=config.compute.num_workers, collate=list)
-    items = [item for batch in loader for item in batch]
-    good = [index for index, item in enumerate(items) if "clips" in item]
-    return LabelledClips(
-        clips=torch.cat([items[index]["clips"] for index in good]) if good else torch.empty(0),
-        labels=torch.tensor([items[index]["label"] for index in good], dtype=torch.int64),
-        is_query=torch.tensor(rows["is_query"].to_numpy()[good], dtype=torch.bool),
-    )
+    clips, labels, good = middle_clips(dataset, config.compute.num_workers)
+    return LabelledClips(clips, labels, torch.tensor(rows["is_query"].to_numpy()[good], dtype=torch.bool))
 
 
 @torch.no_grad()

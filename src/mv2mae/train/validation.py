@@ -17,17 +17,13 @@ from mv2mae.model.calling import eager
 from mv2mae.train.callbacks import Measurement, in_eval_mode
 
 
-def middle_clips(dataset: EvalDataset, num_workers: int) -> tuple[UInt8[Tensor, "v 3 t h w"], Int[Tensor, " v"]]:
-    """Clips of a test of one clip and crop, and their labels; what cannot be read is left out.
-
-    Raises:
-        InputError: none can be read.
-    """
+def middle_clips(dataset: EvalDataset, num_workers: int) -> tuple[Tensor, Int[Tensor, " v"], list[int]]:
+    """Clips [v, 3, t, h, w] (uint8) of a test of one clip and crop that can be read, their labels, and their rows."""
     loader = make_loader(dataset, None, device_batch_size=8, num_workers=num_workers, collate=list)
-    items = [item for batch in loader for item in batch if "clips" in item]
-    if not items:
-        raise InputError(f"none of the {len(dataset)} validation videos can be read; see the run's list of problems")
-    return torch.cat([item["clips"] for item in items]), torch.tensor([item["label"] for item in items])
+    items = [item for batch in loader for item in batch]
+    rows = [row for row, item in enumerate(items) if "clips" in item]
+    clips = torch.cat([items[row]["clips"] for row in rows]) if rows else torch.empty(0)
+    return clips, torch.tensor([items[row]["label"] for row in rows], dtype=torch.int64), rows
 
 
 @torch.no_grad()
@@ -58,8 +54,15 @@ class Validation(Measurement):
         self.dataset, self.chunk, self.num_workers = dataset, chunk, num_workers
 
     def prepare(self, trainer: pl.Trainer) -> None:
-        """Read the clips."""
-        self.clips, self.labels = middle_clips(self.dataset, self.num_workers)
+        """Read the clips.
+
+        Raises:
+            InputError: none can be read.
+        """
+        self.clips, self.labels, rows = middle_clips(self.dataset, self.num_workers)
+        if not rows:
+            num = len(self.dataset)
+            raise InputError(f"none of the {num} validation videos can be read; see the run's list of problems")
 
     def measure(self, trainer: pl.Trainer, module: Any) -> dict[str, float]:
         """Loss and accuracy."""
