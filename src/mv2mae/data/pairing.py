@@ -42,7 +42,8 @@ def pair_views(frame: pd.DataFrame, config: PairConfig) -> Pairing:
     views = frame["view"].astype(str).to_numpy()
     may_be_target = _among(views, _names(config.target_views))
     may_be_source = _among(views, _names(config.source_views))
-    angles = _angles(views, config)
+    known = {str(view): angle for view, angle in config.camera_angles.items()}
+    angles = np.array([known[view] for view in views]) if config.nearest_sources else None
     pairs: dict[int, np.ndarray] = {}
     kept = np.zeros(len(frame), bool)
     rows_of = {group: np.asarray(rows) for group, rows in frame.groupby("group", sort=False).indices.items()}
@@ -140,13 +141,6 @@ def _names(views: Iterable[int | str]) -> list[str]:
 
 def _among(views: np.ndarray, chosen: list[str]) -> np.ndarray:
     return np.isin(views, chosen) if chosen else np.ones(len(views), bool)
-
-
-def _angles(views: np.ndarray, config: PairConfig) -> np.ndarray | None:
-    if not config.nearest_sources:
-        return None
-    known = {str(view): angle for view, angle in config.camera_angles.items()}
-    return np.array([known[view] for view in views])
 
 
 def _apart(angles: np.ndarray, angle: float) -> np.ndarray:

@@ -117,17 +117,3 @@ class StepSampler(Sampler[ItemKey]):
                     epoch = position // self.num_items
                     order = self.order(epoch)
                 yield epoch, int(order[position % self.num_items])
-
-
-_STAND_INS = 20
-
-
-def candidates(seed: int, epoch: int, index: int, num_items: int) -> Iterator[int]:
-    """The item of a key, and those that take its place in a batch if its video turns out to be broken.
-
-    Batches then keep their size on every rank. Training only: the broken video is listed, and evaluation never
-    replaces one. The stand-ins follow from (seed, epoch, index) as all draws do.
-    """
-    yield index
-    rng = np.random.default_rng((seed, epoch, index, 1))
-    yield from (int(i) for i in rng.integers(num_items, size=_STAND_INS))

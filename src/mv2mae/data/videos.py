@@ -21,7 +21,7 @@ from mv2mae.data.augment import resize_short_side
 from mv2mae.data.media import GapError
 from mv2mae.data.pixels import scaled_size
 from mv2mae.data.room import free_memory
-from mv2mae.data.sampling import ItemKey, candidates
+from mv2mae.data.sampling import ItemKey
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.torchcodec_reader import torchcodec_frames
 from mv2mae.data.video import (
@@ -40,6 +40,7 @@ from mv2mae.text import counted
 
 _WORTH_SAYING = 1 << 28
 """Bytes of decoded videos from which on it is said beforehand what they take."""
+_STAND_INS = 20
 FIRST_LOOK = "first look"
 """The stage in which a process learns what a file holds, once a video."""
 Item = TypeVar("Item")
@@ -289,7 +290,9 @@ def readable_item(
 ) -> Item:
     """The training item of a key; a broken video is noted, and the item of another key takes its place.
 
-    So it does where frames of this clip only are missing or damaged; the video stays in use.
+    So it does where frames of this clip only are missing or damaged; the video stays in use. Batches then keep their
+    size on every rank. Training only: evaluation never replaces a video. The stand-ins follow from (seed, epoch, index)
+    as all draws do.
 
     Args:
         make: (epoch, index) -> item.
@@ -301,7 +304,8 @@ def readable_item(
         InputError: this one and all that could take its place are broken.
     """
     epoch, index = key if isinstance(key, tuple) else (0, key)
-    tried = list(candidates(seed, epoch, index, len(paths)))
+    rng = np.random.default_rng((seed, epoch, index, 1))
+    tried = [index, *(int(i) for i in rng.integers(len(paths), size=_STAND_INS))]
     broken: GapError | None = None
     for candidate in tried:
         try:

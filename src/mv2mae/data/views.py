@@ -173,7 +173,7 @@ class PairDataset(Dataset[Pair]):
         rng = np.random.default_rng((self.seed, epoch, index))
         others = self._reachable(epoch, index)
         sources = [int(i) for i in rng.choice(others, self.config.num_sources, replace=False)]
-        # the first repeat goes on with the item's generator; number 1 of the others is taken by `candidates`
+        # the first repeat goes on with the item's generator; number 1 of the others is taken by `readable_item`
         later = [np.random.default_rng((self.seed, epoch, index, 1 + repeat)) for repeat in range(1, num_repeats)]
         draws = [rng, *later]
         rows = [self.targets[index], *sources]
