@@ -63,16 +63,6 @@ def document_aliases(parser: ArgumentParser) -> None:
                 known[alias].help = argparse.SUPPRESS
 
 
-def positionals(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a command that `normalised` wrote which belong to no option."""
-    return [argument for argument in arguments if not argument.startswith("-")]
-
-
-def given_options(arguments: Sequence[str]) -> set[str]:
-    """Names of the options in a command that `normalised` wrote, without their dashes."""
-    return {argument.partition("=")[0].lstrip("-") for argument in arguments if argument.startswith("-")}
-
-
 def check_known(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     """Refuse options that the parser does not have, with what may have been meant.
 

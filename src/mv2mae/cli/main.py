@@ -13,7 +13,7 @@ import jsonargparse
 from jsonargparse import ArgumentParser
 
 from mv2mae.cli import bench, data, looking, studies, tables, training, using
-from mv2mae.cli.argv import check_known, document_aliases, given_options, normalised, positionals
+from mv2mae.cli.argv import check_known, document_aliases, normalised
 from mv2mae.cli.verb import Verb
 from mv2mae.config.refused import why_refused
 from mv2mae.errors import InputError, RunStopped
@@ -87,10 +87,11 @@ def _parser(name: str) -> ArgumentParser:
 
 def _take_settings(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     """What a run was trained and tested on becomes the default of what is done with it."""
-    if places := positionals(arguments):
+    if places := [argument for argument in arguments if not argument.startswith("-")]:
         from mv2mae.settings import stored_settings
 
-        found = stored_settings(places[0], given_options(arguments))
+        given = {argument.partition("=")[0].lstrip("-") for argument in arguments if argument.startswith("-")}
+        found = stored_settings(places[0], given)
         known = {action.dest for action in parser._actions}
         parser.set_defaults({name: value for name, value in found.items() if name in known})
 

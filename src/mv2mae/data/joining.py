@@ -74,7 +74,9 @@ def join(
     frames: list[pd.DataFrame] = []
     classes: dict[int, str] = {}
     for name, manifest in zip(called, manifests, strict=True):
-        frame = _originals(manifest)
+        if beside(manifest, "store/store.json") is not None:
+            raise InputError(f"{manifest} is prepared; join the manifests of the originals, and prepare the joined one")
+        frame = read_manifest(manifest)
         if frames:
             frame = _numbered(frame, manifest, classes)
         else:
@@ -94,12 +96,6 @@ def join(
 def _name_of(manifest: str | Path) -> str:
     path = Path(str(manifest))
     return path.stem if len(path.parts) == 1 else path.absolute().parent.name
-
-
-def _originals(manifest: str | Path) -> pd.DataFrame:
-    if beside(manifest, "store/store.json") is not None:
-        raise InputError(f"{manifest} is prepared; join the manifests of the originals, and prepare the joined one")
-    return read_manifest(manifest)
 
 
 def _classes(manifest: str | Path, frame: pd.DataFrame) -> dict[int, str]:

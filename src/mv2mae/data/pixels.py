@@ -48,7 +48,8 @@ def orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
 def displayed_size(frame: VideoFrame) -> tuple[int, int]:
     """Height and width as displayed."""
-    size = frame.height, max(1, round(frame.width * _aspect(frame)))
+    aspect = frame.opaque if isinstance(frame.opaque, float) else 1.0
+    size = frame.height, max(1, round(frame.width * aspect))
     return size[::-1] if orientation(frame)[0] else size
 
 
@@ -100,10 +101,6 @@ class Converter:
             threads=1,
         )
         return np.ascontiguousarray(as_displayed(rgb.to_ndarray(), turn))
-
-
-def _aspect(frame: VideoFrame) -> float:
-    return frame.opaque if isinstance(frame.opaque, float) else 1.0
 
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray | None:

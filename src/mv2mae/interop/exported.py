@@ -76,7 +76,10 @@ def write_exported(
     example = example_clips(stored, part)
     out.mkdir(parents=True, exist_ok=True)
     with atomic_write(out / FILES[kind], durable=True) as temporary, _quiet():
-        (_write_onnx if kind == "onnx" else _write_torch)(model, example, temporary)
+        if kind == "onnx":
+            _write_onnx(model, example, temporary)
+        else:
+            torch.export.save(torch.export.export(model, (example,), dynamic_shapes=_sizes(model)), temporary)
     for other in set(FILES.values()) - {FILES[kind]}:  # what described it is overwritten
         (out / other).unlink(missing_ok=True)
     write_json(out / "preprocessing.json", preprocessing(stored, part, half=half))
@@ -116,10 +119,6 @@ def preprocessing(stored: StoredWeights, part: str, *, half: bool) -> dict[str, 
         "centre_crop": size,
     }
     return {**values, "classes": about["classes"]} if part != "encoder" else values
-
-
-def _write_torch(model: Exported, example: Tensor, path: Path) -> None:
-    torch.export.save(torch.export.export(model, (example,), dynamic_shapes=_sizes(model)), path)
 
 
 def _write_onnx(model: Exported, example: Tensor, path: Path) -> None:

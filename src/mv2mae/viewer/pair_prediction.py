@@ -15,7 +15,6 @@ from torch import Tensor
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.attention_maps import caught_inputs
-from mv2mae.model.decoders import CrossViewDecoder
 from mv2mae.model.layers import CrossAttention
 from mv2mae.model.losses import mean_baseline, reconstruction_loss, token_errors
 from mv2mae.model.motion import effective_number, motion_energy, motion_weights, solve_temperature
@@ -106,7 +105,7 @@ def predict_pair(
     predictions = {SELF: model.decode_self(*given)[0].cpu()}
     attention = None
     if source is not None and model.cross_decoder is not None:
-        layers = _cross_attention(model.cross_decoder)
+        layers = [layer for layer in model.cross_decoder.modules() if isinstance(layer, CrossAttention)]
         rays = model.embedded_rays(None if cameras is None else cameras[None].to(model.mask_token.device))
         with caught_inputs(layers) as inputs:
             predictions[CROSS] = model.decode_cross(*given, *_as_source(source), rays)[0].cpu()
@@ -162,10 +161,6 @@ def _weights(
         energy = motion_energy(target[None], config.tubelet_size)
         temperature = float(solve_temperature(energy, config.effective_tokens))
     return motion_weights(target[None], config.tubelet_size, temperature, scale=config.motion_scale), temperature
-
-
-def _cross_attention(decoder: CrossViewDecoder) -> list[CrossAttention]:
-    return [module for module in decoder.modules() if isinstance(module, CrossAttention)]
 
 
 def _in_clip_order(maps: Float[Tensor, "layers heads n k"], order: Int[Tensor, " n"]) -> Tensor:

@@ -45,7 +45,8 @@ def has_motion(motion: Motion, step: float) -> bool:
 def make_signal(motion: Motion, step: float) -> Signal:
     """Samples the channels of a motion every `step` seconds and takes out what changes slowly."""
     channels = motion.channels()
-    kept = _without_repeats(motion)
+    moved = motion.strength > 0  # a frame that was repeated to reach a rate would look like sudden rest
+    kept = moved if moved.mean() > 0.5 else np.ones_like(moved)
     first, last = int(np.ceil(motion.times[0] / step)), int(np.floor(motion.times[-1] / step))
     grid = np.arange(first, last + 1) * step
     values = np.stack([np.interp(grid, motion.times[kept], channels[kept, c]) for c in range(channels.shape[1])], 1)
@@ -53,12 +54,6 @@ def make_signal(motion: Motion, step: float) -> Signal:
     passed = smooth - _moving_mean(smooth, round(_HIGH_PASS_SECONDS / step))
     size = passed.std(axis=0)
     return Signal(first, np.clip(passed / np.maximum(size, 1e-9), -4, 4))
-
-
-def _without_repeats(motion: Motion) -> np.ndarray:
-    """All samples but those where a frame was repeated to reach a rate, which would look like sudden rest."""
-    moved = motion.strength > 0
-    return moved if moved.mean() > 0.5 else np.ones_like(moved)
 
 
 def _moving_mean(values: np.ndarray, width: int) -> np.ndarray:

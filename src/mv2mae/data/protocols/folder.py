@@ -93,7 +93,9 @@ def _from_paths(listing: Listing) -> Indexed:
     regex = compile_pattern(pattern, needed=("view",) if listing.group else ("group", "view"))
     rows: list[dict[str, str]] = []
     unmatched: list[str] = []
-    named = [file for file in (*listing.others, *listing.texts) if _names_ending(pattern) and regex.fullmatch(file)]
+    # a pattern that says how names end means what fits it, whatever that ending is
+    names_ending = re.search(r"\.[A-Za-z0-9]+$", pattern) is not None
+    named = [file for file in (*listing.others, *listing.texts) if names_ending and regex.fullmatch(file)]
     for file in sorted([*listing.files, *named]):
         match = regex.fullmatch(file)
         if match is None:
@@ -166,11 +168,6 @@ def _gaps(path: str) -> list[tuple[str, str]]:
         return []
     spans = [f"{low}" if low == high else f"{low} to {high}" for low, high in missing]
     return [(path, f"{listed(spans)} missing")] if spans else []
-
-
-def _names_ending(pattern: str) -> bool:
-    """Whether a pattern says how names end, so that what fits it is meant, whatever that ending is."""
-    return re.search(r"\.[A-Za-z0-9]+$", pattern) is not None
 
 
 def _from_table(listing: Listing) -> Indexed:

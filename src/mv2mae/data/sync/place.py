@@ -60,7 +60,10 @@ def add_motion(
         tolerance: seconds within which motion cannot tell two views apart.
         max_offset: the largest offset looked for, in seconds; at most half of the shortest view.
     """
-    moved = [motion if motion is None else _back(motion, place) for motion, place in zip(motions, places, strict=True)]
+    moved = [  # on the group's clock, as far as places are known
+        None if motion is None else Motion((motion.times - place.offset) / (1 + place.drift), motion.moments)
+        for motion, place in zip(motions, places, strict=True)
+    ]
     known = long_ones(moved)
     if all(place.evidence for place in places) or len(known) < 2:
         return list(places), []
@@ -73,11 +76,6 @@ def add_motion(
         moved_by = places[second].offset - places[first].offset  # what sound had already told
         pairs.append(Pair(first, second, "motion", sure, lags + moved_by, curve))
     return _filled(places, found, tolerance), pairs
-
-
-def _back(motion: Motion, place: Place) -> Motion:
-    """A motion on the group's clock, its place being known."""
-    return Motion((motion.times - place.offset) / (1 + place.drift), motion.moments)
 
 
 def _filled(places: Sequence[Place], found: Sequence[Place | None], tolerance: float) -> list[Place]:

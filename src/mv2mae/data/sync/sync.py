@@ -76,7 +76,7 @@ def sync_manifest(
     if not several:
         raise InputError(f"no group of {manifest} has two views; there is nothing to lay together")
     if evidence != "motion":
-        sound_of = lru_cache(_RECENT_SOUNDS)(_sound)
+        sound_of = lru_cache(_RECENT_SOUNDS)(lambda path: read_sound(path) if os.path.isfile(path) else None)
         for group in track(several, "listening", disable=not progress):
             group.listen(sound_of, max_offset)
     silent = [] if evidence == "sound" else [group for group in several if not group.is_settled]
@@ -221,10 +221,6 @@ class _Group:
             if place.drift:
                 rates[index] = round(info.fps * span.speed * (1 + place.drift), 6)
         return starts, rates
-
-
-def _sound(path: str) -> Sound | None:
-    return read_sound(path) if os.path.isfile(path) else None
 
 
 def _info(path: str) -> VideoInfo | None:
