@@ -170,9 +170,9 @@ class PairDataset(Dataset[Pair]):
             num_repeats: how many.
             read: frames of a video at some seconds, each video once; or what stands for them.
         """
-        rng = np.random.default_rng((self.seed, epoch, index))
+        config, rng = self.config, np.random.default_rng((self.seed, epoch, index))
         others = self._reachable(epoch, index)
-        sources = [int(i) for i in rng.choice(others, self.config.num_sources, replace=False)]
+        sources = [int(i) for i in rng.choice(others, config.num_sources, replace=False)]
         # the first repeat goes on with the item's generator; number 1 of the others is taken by `readable_item`
         later = [np.random.default_rng((self.seed, epoch, index, 1 + repeat)) for repeat in range(1, num_repeats)]
         draws = [rng, *later]
@@ -183,7 +183,10 @@ class PairDataset(Dataset[Pair]):
         made = []
         for repeat, rng in enumerate(draws):
             part = slice(repeat * self.clip.num_frames, (repeat + 1) * self.clip.num_frames)
-            cuts = [self._cut(view.shape[1], view.shape[2], rng) for view in frames]
+            cuts = [
+                (draw_box(config.crop, height, width, rng, min_crop=config.min_crop), height, width)
+                for _, height, width, _ in (view.shape for view in frames)
+            ]
             made.append(
                 DrawnPair(
                     rows=rows,
@@ -191,13 +194,10 @@ class PairDataset(Dataset[Pair]):
                     frames=[view[part] for view in frames],
                     cuts=cuts,
                     seed=int(rng.integers(2**60)),
-                    alike=self._alike(epoch, index, repeat),
+                    alike=Alike.draw(self.seed, epoch, index, repeat) if config.augment_alike else Alike(),
                 )
             )
         return made
-
-    def _cut(self, height: int, width: int, rng: np.random.Generator) -> Cut:
-        return draw_box(self.config.crop, height, width, rng, min_crop=self.config.min_crop), height, width
 
     def _reachable(self, epoch: int, index: int) -> np.ndarray:
         """The sources that an item may have in an epoch (`angle_curriculum`)."""
@@ -206,9 +206,6 @@ class PairDataset(Dataset[Pair]):
             return others
         limit = self.widest * min(1.0, epoch / self.config.angle_curriculum)
         return others[within(self.angles[index], limit, self.config.num_sources)]
-
-    def _alike(self, *key: int) -> Alike:
-        return Alike.draw(self.seed, *key) if self.config.augment_alike else Alike()
 
     def _pair(self, drawn: DrawnPair[Tensor]) -> Pair:
         cameras = None if self.cameras is None else self.seen_cameras(drawn)

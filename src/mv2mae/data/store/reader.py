@@ -30,7 +30,6 @@ from mv2mae.data.store.shards import SHARD, ItemHeader, Place, check_key, check_
 from mv2mae.data.video_info import MISSING_TAIL_SECONDS, VideoInfo, nearest_index
 from mv2mae.errors import InputError
 
-_SHARD_NAME = "shard of a store (shard-000000.tar)"
 _OPEN_SHARDS = 64
 """Shards that a thread keeps open."""
 
@@ -160,27 +159,18 @@ class Store:
         return StoredVideo(path, self._files[shard], Place(*(int(value) for value in self._places[row])))
 
 
-def split_path(path: str) -> tuple[str, str, str]:
-    """Folder, shard and key of `FOLDER/shard-000000.tar#KEY`.
-
-    Raises:
-        InputError: they are not the names of a store.
-    """
-    before, _, key = path.rpartition("#")
-    folder, shard = posixpath.split(before.replace(os.sep, "/"))
-    return folder or ".", check_name(SHARD, shard, path, _SHARD_NAME), check_key(key, path)
-
-
 @timed("open, seek")
 def open_item(path: str) -> StoredVideo:
-    """The item that a path names.
+    """The item that a path names: `FOLDER/shard-000000.tar#KEY`.
 
     Raises:
-        VideoError: it cannot be read.
+        VideoError: it cannot be read, or these are not the names of a store.
     """
     try:
-        folder, shard, key = split_path(path)
-        return _item(path, folder, shard, key, _version(folder))
+        before, _, key = path.rpartition("#")
+        folder, shard = posixpath.split(before.replace(os.sep, "/"))
+        check_name(SHARD, shard, path, "shard of a store (shard-000000.tar)")
+        return _item(path, folder or ".", shard, check_key(key, path), _version(folder or "."))
     except VideoError:
         raise
     except InputError as error:
