@@ -1,11 +1,13 @@
 """The command line as a user meets it: help, bad input, exit status."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+import torch
 
 from mv2mae.cli import VERBS, main
 from mv2mae.cli.main import parse
@@ -291,3 +293,27 @@ def test_the_installed_command_works(tmp_path):
         [sys.executable, "-m", "mv2mae.cli", "recipes"], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert "sample-pretrain" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee"),
+            "too small: CUDA out of memory; take",
+        ),
+        (
+            torch.AcceleratorError("CUDA error: no kernel image is available\nCompile with"),
+            "no kernel image is available; see",
+        ),
+    ],
+)
+def test_what_a_gpu_refuses_is_one_line(error, said, capsys, monkeypatch):
+    def work(*args, **kwargs):
+        raise error
+
+    monkeypatch.setitem(VERBS, "recipes", dataclasses.replace(VERBS["recipes"], run=work))
+    status, _, err = run(capsys, "recipes")
+    assert status == 1
+    assert said in err
+    assert len(err.strip().splitlines()) == 1

@@ -16,7 +16,7 @@ from mv2mae.evaluate.evaluate import evaluate, print_result, result_from
 from mv2mae.evaluate.metrics import score_matrix, summarise
 from mv2mae.evaluate.results import TestResult
 from mv2mae.evaluate.scores import average_crops, numbered, read_crops, read_scores
-from mv2mae.evaluate.scoring import item_logits, score_videos
+from mv2mae.evaluate.scoring import crop_logits, item_logits, score_videos
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.weights import ENCODER, PRETRAINING, load_classifier_model, save_weights
 
@@ -56,6 +56,18 @@ def test_batches_are_few_and_full(run, frame):
 
 
 @pytest.mark.slow
+def test_crops_that_do_not_fit_into_the_memory_are_told_of():
+    class Full(torch.nn.Linear):
+        def forward(self, crops):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    crops = torch.zeros(4, 3, 2, 4, 4, dtype=torch.uint8)
+    with pytest.raises(
+        InputError, match=r"4 crops at a time do not fit .* test.batch_size, such as 1 \(the scores stay"
+    ):
+        crop_logits(Full(1, 1), crops, batch_size=4)
+
+
 def test_reading_processes_change_nothing(run, frame):
     model, _ = load_classifier_model(run)
     dataset = make_dataset(frame, TEST)

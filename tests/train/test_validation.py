@@ -43,6 +43,7 @@ def test_the_curve_and_the_best_weights(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "2 validation groups" in said
     assert "best.safetensors has the lowest loss" in said
+    assert "validation top-1" in said
 
     curve = read_log(run)[["held_out/loss", "held_out/top1"]].dropna()
     assert sorted(curve.index) == [0, 3, 4, 6, 8, 9, 12]

@@ -132,6 +132,16 @@ def _said(error: InputError | OSError) -> str:
     return lines[-1].removeprefix("mv2mae.errors.InputError: ")
 
 
+def _of_device(error: RuntimeError) -> str | None:
+    """What a GPU refuses in the middle of the work, in a line; None for any other error."""
+    kind, first = type(error).__name__, (str(error).splitlines() or [""])[0]
+    if kind == "OutOfMemoryError":  # by name: most verbs do not need torch to say what is wrong
+        return f"the device's memory is too small: {first.split('. ')[0]}; take smaller batches, or --device cpu"
+    if kind == "AcceleratorError":
+        return f"PyTorch cannot compute on this device: {first}; see `nvidia-smi`, or take --device cpu"
+    return None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 for bad input, 130 when stopped by hand, 128 + n by signal n."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -151,6 +161,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _carry_out(VERBS[verb], parse(verb, options))
     except (InputError, OSError) as error:
         print(f"mv2mae {verb}: error: {_said(error)}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        if (reason := _of_device(error)) is None:
+            raise
+        print(f"mv2mae {verb}: error: {reason}", file=sys.stderr)
         return 1
     except RunStopped as stop:
         print(f"\nmv2mae {verb}: {stop}; the same command goes on from there", file=sys.stderr)

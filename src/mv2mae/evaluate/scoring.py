@@ -33,12 +33,18 @@ def crop_logits(model: nn.Module, crops: UInt8[Tensor, "k 3 t h w"], batch_size:
     """Class scores of crops, on the CPU; the model sees at most `batch_size` of them at a time.
 
     Raises:
-        InputError: they are no numbers.
+        InputError: they are no numbers, or so many crops do not fit into the device's memory.
     """
     device = next(model.parameters()).device
     batch_size = batch_size if device.type != "cpu" else min(batch_size, _CPU_BATCH)
     parts = crops.split(batch_size)
-    logits = torch.cat([model(part.to(device, non_blocking=True)).float().cpu() for part in parts])
+    try:
+        logits = torch.cat([model(part.to(device, non_blocking=True)).float().cpu() for part in parts])
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"{len(parts[0])} crops at a time do not fit into the memory of {device}; give a smaller test.batch_size, "
+            f"such as {max(1, len(parts[0]) // 4)} (the scores stay the same)"
+        ) from None
     if not logits.isfinite().all():
         raise InputError("the model's class scores are not finite numbers: its weights are too large or damaged")
     return logits

@@ -293,8 +293,9 @@ def finetune(config: FinetuneConfig, run: str | Path) -> Path:
     def save(step: int) -> None:
         save_weights(run / WEIGHTS_NAME, merged(module.result), CLASSIFIER, model_config, **about, steps=step)
 
-    shown = {"train/loss": "loss", "train/top1": "top-1", "held_out/top1": "validation", "speed/clips_per_s": "clips/s"}
-    progress = ProgressBar("fine-tuning", {**shown, "speed/data_wait_share": "data wait"})
+    shown = {"train/loss": "loss", "train/top1": "top-1", "held_out/top1": "validation top-1"}
+    speed = {"speed/clips_per_s": "clips/s", "speed/data_wait_share": "data wait"}
+    progress = ProgressBar("fine-tuning", {**shown, **speed})
     callbacks: list[pl.Callback] = [Speed(clips_per_item=1), progress]
     if data.validation is not None:
         every, chunk = (config.log.check_every, config.log.save_every), config.compute.device_batch_size or 32
