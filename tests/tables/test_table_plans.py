@@ -16,7 +16,7 @@ from mv2mae.data.rehearsal import made_up_rows
 from mv2mae.errors import InputError
 from mv2mae.tables.cost import costs_of, describe_plan, hours
 from mv2mae.tables.options import StudyOptions
-from mv2mae.tables.plan import plan_table
+from mv2mae.tables.plan import part_name, plan_table
 from mv2mae.tables.spec import list_tables, load_table
 
 SPLITS = {"ntu60": "ntu60/xsub", "ntu120": "ntu120/xsub", "etri": "etri/xsub", "nucla": "nucla/xview",
@@ -98,6 +98,17 @@ def test_names_follow_from_what_decides_the_result_alone(tmp_path):
     manifest.write_text(manifest.read_text().replace("\n", "\n", 1) + manifest.read_text().splitlines()[-1] + "x\n")
     with pytest.raises(InputError):  # a broken manifest is refused before anything
         planned(file, manifest, tmp_path)
+
+
+def test_a_setting_that_came_later_does_not_rename_what_was_done_before(tmp_path):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Later(PretrainConfig):
+        added: int = 3
+
+    data = planned(table_file(tmp_path), few_videos(tmp_path), tmp_path).sets["any"]
+    old, new = PretrainConfig(seed=2), Later(seed=2)
+    names = [part_name("pretrain", config, data) for config in (old, new, Later(seed=2, added=4))]
+    assert names[0] == names[1] != names[2]
 
 
 def test_seeds_rows_and_columns_are_chosen(tmp_path):

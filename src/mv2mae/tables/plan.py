@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mv2mae.config import EvalConfig, FinetuneConfig, PretrainConfig, VideosConfig
 from mv2mae.errors import InputError
@@ -212,18 +212,42 @@ class _Parts:
         needs: Part | None = None,
         test: EvalConfig | None = None,
     ) -> Part:
-        values = plain(config)
-        for name in _FREE:
-            values.pop(name, None)
-        values.get("data", values).pop("manifest")  # its content counts, not its place
-        if test is not None:
-            values["test"] = [test.num_clips, test.num_crops]
-        said = json.dumps(values, sort_keys=True)
-        name = f"{stage}-{digest_of(stage, said, data.digest, needs.name if needs else '')}"
+        name = part_name(stage, config, data, needs=needs, test=test)
         if name not in self.made:
             self.turn[name] = self.now
             self.made[name] = Part(stage=stage, name=name, config=config, data=data, needs=needs, test=test)
         return self.made[name]
+
+
+def part_name(
+    stage: Stage,
+    config: PretrainConfig | FinetuneConfig | VideosConfig,
+    data: DataSet,
+    *,
+    needs: Part | None = None,
+    test: EvalConfig | None = None,
+) -> str:
+    """The name of a part, from all that decides its result (see `Part`)."""
+    values = plain(_changed(config))
+    for name in _FREE:
+        values.pop(name, None)
+    values.get("data", values).pop("manifest", None)  # its content counts, not its place
+    if test is not None:
+        values["test"] = [test.num_clips, test.num_crops]
+    said = json.dumps(values, sort_keys=True)
+    return f"{stage}-{digest_of(stage, said, data.digest, needs.name if needs else '')}"
+
+
+def _changed(config: Any) -> dict[str, Any]:
+    """Settings that differ from their defaults: options that come later do not rename what was done before them."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        has_factory = field.default_factory is not dataclasses.MISSING
+        default = field.default_factory() if has_factory else field.default  # type: ignore[misc]
+        if value != default:
+            found[field.name] = _changed(value) if dataclasses.is_dataclass(value) else value
+    return found
 
 
 def _training_of(test: Part) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,9 +41,10 @@ def write_results(results: Results, out: Path) -> list[Path]:
 
 
 def header_of(results: Results) -> list[str]:
-    """The head of the main table: of each column the measured value, its interval, and the paper's."""
+    """The head of the main table: of each column the measured value, its interval, and the paper's if it has any."""
     titles = [_title(results, column) for column in _columns(results)]
-    return ["", *(f"{title}{what}" for title in titles for what in ("", ", 95 % interval", ", paper"))]
+    shown = ("", ", 95 % interval", ", paper")[: _width(results)]
+    return ["", *(f"{title}{what}" for title in titles for what in shown)]
 
 
 def rows_of(results: Results) -> list[list[str]]:
@@ -53,7 +55,7 @@ def rows_of(results: Results) -> list[list[str]]:
     for name in names:
         row = [name]
         for column in columns:
-            row += _cell(results.of(name, column.name))
+            row += _cell(results.of(name, column.name))[: _width(results)]
         rows.append(row)
     for cited in table.cited:
         rows.append([f"{cited['name']} *", *(v for c in columns for v in ("", "", _percent_text(cited.get(c.name))))])
@@ -210,12 +212,14 @@ def print_results(results: Results) -> None:
     """The table on the terminal."""
     console = Console()
     columns = _columns(results)
-    header = ["%", *(f"{_title(results, column)}{what}" for column in columns for what in ("", " (paper)"))]
+    shown = ("", " (paper)")[: _width(results) - 1]
+    header = ["%", *(f"{_title(results, column)}{what}" for column in columns for what in shown)]
     names = dict.fromkeys(m.cell.row.name for m in results.cells)
     rows = []
     for name in names:
         cells = [_cell(results.of(name, column.name)) for column in columns]
-        rows.append([name, *(text for value, span, paper in cells for text in (f"{value} ({span})", paper or "-"))])
+        texts = ((f"{value} ({span})", paper or "-")[: _width(results) - 1] for value, span, paper in cells)
+        rows.append([name, *itertools.chain.from_iterable(texts)])
     print_table(console, results.plan.table.title, header, [rows])
     for line in lead_of(results):
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
@@ -228,6 +232,12 @@ def print_results(results: Results) -> None:
 
 def _columns(results: Results) -> list[Column]:
     return list({m.cell.column.name: m.cell.column for m in results.cells}.values())
+
+
+def _width(results: Results) -> int:
+    """Of a cell: value and interval, and the paper's value where it has some."""
+    has_paper = results.plan.table.cited or any(row.paper for row in results.plan.table.rows)
+    return 3 if has_paper else 2
 
 
 def _title(results: Results, column: Column) -> str:
