@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser
 
 from mv2mae.cli import bench, data, looking, studies, tables, training, using
 from mv2mae.cli.argv import check_known, document_aliases, normalised
+from mv2mae.cli.fonts import keep_fonts
 from mv2mae.cli.verb import Verb
 from mv2mae.config.refused import why_refused
 from mv2mae.errors import InputError, RunStopped
@@ -157,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb, options = " ".join(arguments[:count]), arguments[count:]
     if verb not in VERBS:
         return _list_verbs(arguments)
+    keep_fonts()
     try:
         return _carry_out(VERBS[verb], parse(verb, options))
     except (InputError, OSError) as error:
