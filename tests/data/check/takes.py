@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,11 @@ def film(folder: Path, group: int, view: int, *, num: int = NUM, late: float = 0
 
 
 def check(frame: pd.DataFrame, **options: Any) -> CheckReport:
-    return check_manifest(frame, num_workers=0, progress=False, **options)
+    """The report on a table as a manifest, which may repeat rows."""
+    with TemporaryDirectory() as folder:
+        manifest = Path(folder) / "manifest.parquet"
+        frame.to_parquet(manifest, index=False)  # `write_manifest` refuses repeated rows
+        return check_manifest(manifest, num_workers=0, progress=False, **options)
 
 
 def kinds(report: CheckReport) -> set[tuple[int, str]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.progress import track
 
 from mv2mae.data.check.findings import Scans, copies, file_findings, group_findings, group_offsets, repeated_rows
@@ -17,7 +16,6 @@ from mv2mae.data.check.worker import scan_all
 from mv2mae.data.manifest import (
     check_ending,
     copy_class_names,
-    make_frame,
     manifest_file,
     read_manifest,
     refuse_overwriting,
@@ -30,7 +28,7 @@ from mv2mae.text import counted
 
 
 def check_manifest(
-    manifest: pd.DataFrame | str | Path,
+    manifest: str | Path,
     *,
     quick: bool = False,
     sync: bool = True,
@@ -46,8 +44,8 @@ def check_manifest(
     crashes becomes a finding. Several rows may use parts of one file; it is opened once.
 
     Args:
-        manifest: a table with absolute paths, a .csv or .parquet file or its URL, or `sample`. Repeated rows, which
-            `read_manifest` refuses, become findings here. Items of a store are looked at as files are.
+        manifest: a .csv or .parquet file or its URL, or `sample`. Repeated rows, which `read_manifest` refuses, become
+            findings here. Items of a store are looked at as files are.
         quick: read headers and decode the first and the last frame only: finds files that cannot be opened, most
             cut-off ones, wrong lengths, rates and sizes, exact copies; nothing inside, no synchronisation.
         sync: estimate the time offsets between the views of a group from their motion. Groups that the manifest marks
@@ -62,7 +60,7 @@ def check_manifest(
         InputError: no such manifest, unknown or missing columns, values of the wrong kind, no rows, bad options.
     """
     _check_options(tolerance, max_offset, num_workers, time_limit)
-    frame, name = _table(manifest)
+    frame = read_manifest(manifest, may_repeat=True)
     paths = list(dict.fromkeys(frame["path"]))
     _fetch_shards(paths, progress)
     results = scan_all(paths, quick=quick, num_workers=num_workers, time_limit=time_limit)
@@ -83,7 +81,7 @@ def check_manifest(
             offsets += entries
             findings += found
     findings.sort(key=lambda entry: (entry.severity != "error", entry.row))
-    return CheckReport(name, len(frame), len(groups), quick, tuple(dict.fromkeys(findings)), tuple(offsets))
+    return CheckReport(str(manifest), len(frame), len(groups), quick, tuple(dict.fromkeys(findings)), tuple(offsets))
 
 
 def write_fixed(manifest: str | Path, report: CheckReport, out: str | Path, *, strict: bool = False) -> int:
@@ -102,13 +100,13 @@ def write_fixed(manifest: str | Path, report: CheckReport, out: str | Path, *, s
         InputError: `out` is the manifest itself, no row would be left, or the manifest has changed since.
     """
     refuse_overwriting(manifest, out, "checked")
-    frame, name = _table(manifest)
+    frame = read_manifest(manifest, may_repeat=True)
     if len(frame) != report.num_videos:
-        raise InputError(f"{name} has {len(frame)} rows now, {report.num_videos} were checked; check it again")
+        raise InputError(f"{manifest} has {len(frame)} rows now, {report.num_videos} were checked; check it again")
     bad = report.bad_rows(strict=strict)
     kept = frame[[row not in bad for row in range(len(frame))]]
     if kept.empty:
-        raise InputError(f"every one of the {len(frame)} rows of {name} has a problem; nothing is left for {out}")
+        raise InputError(f"every one of the {len(frame)} rows of {manifest} has a problem; nothing is left for {out}")
     file = write_manifest(kept, out)
     copy_class_names(manifest, file)
     return len(frame) - len(kept)
@@ -133,7 +131,7 @@ def check_command(
     Raises:
         InputError: as `check_manifest` and `write_fixed`, and where nothing can be written; before the work starts.
     """
-    _table(manifest)
+    read_manifest(manifest, may_repeat=True)
     source = manifest_file(manifest)
     beside = Path() if manifest == "sample" or is_url(manifest) else source.parent
     report_file = Path(out) if out else beside / f"{source.stem}.check.json"
@@ -152,15 +150,6 @@ def check_command(
         kept = f"without {num_dropped:,} of {counted(report.num_videos, 'video')}"
         print(f"wrote {fix} " + (kept if num_dropped else f"with all {counted(report.num_videos, 'video')}"))
     return 0 if report.is_clean(strict=strict) else 1
-
-
-def _table(manifest: pd.DataFrame | str | Path) -> tuple[pd.DataFrame, str]:
-    """The rows, paths absolute, and what to call them; repeated rows are let through."""
-    if not isinstance(manifest, pd.DataFrame):
-        return read_manifest(manifest, may_repeat=True), str(manifest)
-    if manifest.empty:
-        raise InputError("the table has no rows; a manifest has one row a video")
-    return make_frame(manifest), "the table"
 
 
 def _check_options(tolerance: float, max_offset: float, num_workers: int | None, time_limit: float) -> None:
