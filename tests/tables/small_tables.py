@@ -7,11 +7,10 @@ from pathlib import Path
 import yaml
 from tiny_runs import FINETUNING, PRETRAINING
 
-from mv2mae.config import EvalConfig
+from mv2mae.config import EvalConfig, TableConfig
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.protocols import PROTOCOLS
 from mv2mae.runs import plain
-from mv2mae.tables.options import StudyOptions
 from mv2mae.tables.plan import Plan, plan_table
 from mv2mae.tables.spec import load_table
 
@@ -77,7 +76,7 @@ def table_file(folder: Path, **changes: object) -> Path:
 def planned(file: Path | str, manifest: Path | str, out: Path, **options: object) -> Plan:
     """The plan of a table on one manifest, divided by people."""
     given = {"split": "synthetic/xsub", **options}
-    return plan_table(load_table(file), StudyOptions(data=(str(manifest),), out=out, **given))
+    return plan_table(load_table(file), TableConfig(data=(str(manifest),), out=out, **given))
 
 
 def public_manifest(protocol: str, rows: object, folder: Path) -> str:

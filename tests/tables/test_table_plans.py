@@ -10,12 +10,11 @@ import pytest
 from public_names import indexed
 from small_tables import few_videos, planned, public_manifest, table_file
 
-from mv2mae.config import FinetuneConfig, PretrainConfig
+from mv2mae.config import FinetuneConfig, PretrainConfig, TableConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.rehearsal import made_up_rows
 from mv2mae.errors import InputError
 from mv2mae.tables.cost import costs_of, describe_plan, hours
-from mv2mae.tables.options import StudyOptions
 from mv2mae.tables.plan import part_name, plan_table
 from mv2mae.tables.spec import list_tables, load_table
 
@@ -37,7 +36,7 @@ def plan_of(name: str, folder, **options: object):
     data = tuple(
         public_manifest(known, rows_like(known), folder) if known != "any" else "sample" for known in table.data
     )
-    return plan_table(table, StudyOptions(data=data, out=folder / "out", **options))
+    return plan_table(table, TableConfig(data=data, out=folder / "out", **options))
 
 
 @pytest.mark.parametrize("name", [name for name in list_tables() if name not in ("second-camera", "moving")])
@@ -66,7 +65,7 @@ def test_at_the_small_size_the_division_is_the_generated_sets_of_the_same_kind(n
 def test_a_plan_has_the_papers_steps_on_the_published_lists(tmp_path):
     rows = indexed("ntu60", public_names.ntu(setups=range(1, 18))).frame
     manifest = public_manifest("ntu60", rows, tmp_path)
-    plan = plan_table(load_table("1"), StudyOptions(data=(manifest,), out=tmp_path, columns=("xsub",)))
+    plan = plan_table(load_table("1"), TableConfig(data=(manifest,), out=tmp_path, columns=("xsub",)))
     found = {(cost.part.stage, cost.items, cost.steps) for cost in costs_of(plan)}
     assert found == {("pretrain", 40_320, 126_000), ("finetune", 40_320, 1_378), ("test", 16_560, 0)}
     ours, videomae = (
@@ -143,7 +142,7 @@ def test_figure_3_draws_as_many_synthetic_videos_as_there_are_real_ones(tmp_path
     assert groups[0] < groups[1] < groups[2]
     table, manifests = load_table("fig3"), (str(tmp_path / "etri.parquet"), str(few_videos(tmp_path)))
     with pytest.raises(InputError, match=r"row synthetic 1x needs 440 videos, and .*few.csv has 24; leave the row out"):
-        plan_table(table, StudyOptions(data=manifests, out=tmp_path, size="paper", split="etri/xsub"))
+        plan_table(table, TableConfig(data=manifests, out=tmp_path, size="paper", split="etri/xsub"))
 
 
 def test_equal_computation_is_counted_in_operations(tmp_path):
@@ -171,7 +170,7 @@ def test_a_column_may_test_on_another_data_set(tmp_path):
         motion = {"static": "none", "moving": "moving"}[name]
         (tmp_path / name / "synth.json").write_text(json.dumps({"config": {"camera_motion": motion}}))
     data = tuple(str(tmp_path / name / f"{name}.csv") for name in ("static", "moving"))
-    options = StudyOptions(data=data, out=tmp_path, split="synthetic/xsub")
+    options = TableConfig(data=data, out=tmp_path, split="synthetic/xsub")
     plan = plan_table(load_table("moving"), options)
     stages = [part.stage for part in plan.parts]
     # per training: static and moving, with and without motion weights; seven fine-tunings, each tested twice
@@ -217,21 +216,21 @@ def test_several_tests_share_the_trainings(tmp_path):
 @pytest.mark.parametrize("given", ["a: view == 1; view == 2", "a: view == 1; a: view == 2", "a:; b: view == 2", ";"])
 def test_several_tests_need_a_name_and_a_query_each(given, tmp_path):
     with pytest.raises(InputError, match="several tests have names of their own"):
-        StudyOptions(data=("sample",), out=tmp_path, train_query="view == 3", test_query=given)
+        TableConfig(data=("sample",), out=tmp_path, train_query="view == 3", test_query=given)
 
 
 def test_a_manifest_of_another_data_set_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
-        plan_table(load_table("7"), StudyOptions(data=(str(few_videos(tmp_path)),), out=tmp_path))
+        plan_table(load_table("7"), TableConfig(data=(str(few_videos(tmp_path)),), out=tmp_path))
     assert "is not ntu120: it has 2 classes" in str(error.value)
     assert "--size small --split" in str(error.value)
     with pytest.raises(InputError, match=r"needs 2 manifests \(ntu60, nucla\), and 1 came"):
-        plan_table(load_table("4"), StudyOptions(data=("a.csv",), out=tmp_path))
+        plan_table(load_table("4"), TableConfig(data=("a.csv",), out=tmp_path))
 
 
 def test_manifests_may_be_named(tmp_path):
     named = tuple(f"{name}={public_manifest(name, rows_like(name), tmp_path)}" for name in ("nucla", "ntu60"))
-    plan = plan_table(load_table("4"), StudyOptions(data=named, out=tmp_path))
+    plan = plan_table(load_table("4"), TableConfig(data=named, out=tmp_path))
     assert plan.sets["ntu60"].manifest.endswith("ntu60.parquet")
 
 

@@ -46,9 +46,10 @@ def _names(text: str, known: Collection[str]) -> tuple[str, ...]:
 
 
 def _table(args: Any) -> None:
+    from mv2mae.config import TableConfig
     from mv2mae.tables.cost import describe_plan
     from mv2mae.tables.measure import results_of
-    from mv2mae.tables.options import StudyOptions, seeds_from, settings_from
+    from mv2mae.tables.options import seeds_from, settings_from
     from mv2mae.tables.plan import plan_table
     from mv2mae.tables.record import check_record
     from mv2mae.tables.slurm import submit
@@ -64,7 +65,7 @@ def _table(args: Any) -> None:
     table = load_table(args.table)
     if not (args.data and args.out):
         raise InputError(f"table {args.table} needs {'--out FOLDER' if args.data else '--data MANIFEST'}")
-    options = StudyOptions(
+    options = TableConfig(
         data=tuple(args.data.split(",")), out=Path(args.out), store=Path(args.store) if args.store else None,
         seeds=seeds_from(args.seeds), rows=_names(args.rows, [row.name for row in table.rows]),
         columns=_names(args.columns, [column.name for column in table.columns]), scale=args.scale,

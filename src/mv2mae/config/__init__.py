@@ -21,6 +21,7 @@ from mv2mae.config.rig import FreeRigConfig, RigConfig
 from mv2mae.config.store import StoreConfig
 from mv2mae.config.studies import GeometryConfig, SecondViewConfig
 from mv2mae.config.synthetic import SynthConfig
+from mv2mae.config.tables import TableConfig
 from mv2mae.config.training import (
     AugmentConfig,
     ComputeConfig,
@@ -62,6 +63,7 @@ __all__ = [
     "StoreConfig",
     "StreamConfig",
     "SynthConfig",
+    "TableConfig",
     "TrainingVideosConfig",
     "VideosConfig",
 ]

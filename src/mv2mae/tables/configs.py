@@ -7,12 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
-from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig, VideosConfig
+from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig, TableConfig, VideosConfig
 from mv2mae.data.protocols import PROTOCOLS
 from mv2mae.errors import InputError
 from mv2mae.model.flops import step_flops
 from mv2mae.recipes import load_recipe, read_recipe
-from mv2mae.tables.options import StudyOptions
 from mv2mae.tables.sets import DataSet, as_much_as, fewest_labelled, num_labelled, num_pairs, rows_for, scaled
 from mv2mae.tables.spec import Block, Column, Row, Table, merged, small_base
 
@@ -33,7 +32,7 @@ class Settings:
         sets: its manifests by the names of the data sets.
     """
 
-    def __init__(self, table: Table, options: StudyOptions, sets: Mapping[str, DataSet]) -> None:
+    def __init__(self, table: Table, options: TableConfig, sets: Mapping[str, DataSet]) -> None:
         self.table, self.options, self.sets = table, options, sets
         self.size = options.size or table.size
         self.small = small_base() if self.size == "small" else {}

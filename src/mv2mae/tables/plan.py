@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mv2mae.config import EvalConfig, FinetuneConfig, PretrainConfig, VideosConfig
+from mv2mae.config import EvalConfig, FinetuneConfig, PretrainConfig, TableConfig, VideosConfig
 from mv2mae.errors import InputError
 from mv2mae.runs import plain
 from mv2mae.tables.configs import Settings
-from mv2mae.tables.options import StudyOptions
 from mv2mae.tables.sets import ANY, DataSet, check_is, digest_of, open_sets
 from mv2mae.tables.spec import NEEDS_CLASSIFIER, NEEDS_VIEWS, Column, Row, Table
 from mv2mae.text import listed
@@ -69,7 +68,7 @@ class Plan:
     """All cells of a study, and the parts that they need, each after what it needs."""
 
     table: Table
-    options: StudyOptions
+    options: TableConfig
     size: str
     seeds: tuple[int, int]
     cells: tuple[TableCell, ...]
@@ -85,7 +84,7 @@ class Plan:
         return found
 
 
-def plan_table(table: Table, options: StudyOptions) -> Plan:
+def plan_table(table: Table, options: TableConfig) -> Plan:
     """Lay out a table.
 
     Raises:
