@@ -7,7 +7,6 @@ import pytest
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME, training_videos
 from mv2mae.evaluate.results import PairedTest
-from mv2mae.interop.card import _read
 from mv2mae.records import read_record, write_record
 from mv2mae.reports.folder import _Reader
 
@@ -61,7 +60,7 @@ def test_a_changed_figure_of_a_test_is_noticed_by_whoever_reads_it(tmp_path):
     assert PairedTest.read(file) == found
     file.write_text(file.read_text().replace("0.75", "0.95"))
     reader = _Reader()
-    for read in (PairedTest.read, _read):
+    for read in (PairedTest.read, read_record):
         with pytest.raises(InputError, match=r"evaluation\.json is damaged"):
             read(file)
     assert reader.json(file) is None
