@@ -10,6 +10,7 @@ from mv2mae.errors import InputError
 from mv2mae.text import counted
 
 _UNKNOWN = 8 << 30
+"""Bytes that are taken for free where the system does not tell."""
 _READER = 150 << 20
 """Bytes of a process that reads small videos: 131 to 134 MB of its own were measured (torch 2.13, Linux)."""
 _FRAMES = 64
@@ -24,7 +25,14 @@ _PLANNED = 0.8
 
 def free_memory() -> int:
     """Bytes that this process can still take, as far as the system tells; a container's or a job's limit counts."""
-    return min(_free_of_machine(), _free_of_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))
+    known = known_free_memory()
+    return _UNKNOWN if known is None else known
+
+
+def known_free_memory() -> int | None:
+    """The same; None where the system does not tell (macOS, Windows)."""
+    told = (_free_of_machine(), _free_of_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))
+    return min((size for size in told if size is not None), default=None)
 
 
 def readers_line(
@@ -37,17 +45,19 @@ def readers_line(
         frame: the videos, whose `width` and `height` count as far as they are known; None = nothing is decoded.
         batch_bytes: of one batch.
         in_memory: whether videos were decoded before, which readers share.
-        world_size: devices.
+        world_size: devices of this machine.
 
     Raises:
-        InputError: they do not fit into the memory that is free.
+        InputError: they do not fit into the memory that is free, where that is known.
     """
     if not num_workers:
         return ""
     pixels = 0.0 if frame is None or in_memory else _largest(frame)
     each = (_SHARED_READER if in_memory else _READER) + _BATCHES * batch_bytes + round(_FRAMES * pixels * 3)
-    number, free = num_workers * world_size, free_memory()
+    number, free = num_workers * world_size, known_free_memory()
     said = f"{counted(number, 'process', 'processes')}, about {_gigabytes(number * each)} in all"
+    if free is None:
+        return f"readers {said}"
     if number * each > _PLANNED * free:
         fits = int(_PLANNED * free / (each * world_size))
         raise InputError(
@@ -70,17 +80,17 @@ def _largest(frame: pd.DataFrame) -> float:
     return float(sizes.max()) if sizes.notna().any() else 0.0
 
 
-def _free_of_machine() -> int:
+def _free_of_machine() -> int | None:
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             known = dict(line.split(":", 1) for line in lines)
         return int(known["MemAvailable"].split()[0]) << 10
     except (OSError, KeyError, ValueError):
-        return _UNKNOWN  # not on Linux
+        return None  # not on Linux
 
 
-def _free_of_groups(root: Path, told: Path) -> int:
-    """What the control groups of this process (containers, jobs) leave, version 1 and 2; else more than there is.
+def _free_of_groups(root: Path, told: Path) -> int | None:
+    """What the control groups of this process (containers, jobs) leave, version 1 and 2; None where nothing limits it.
 
     Args:
         root: where groups are mounted.
@@ -89,29 +99,30 @@ def _free_of_groups(root: Path, told: Path) -> int:
     try:
         lines = [line.split(":", 2) for line in told.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError):
-        return 1 << 62
-    least = 1 << 62
+        return None
+    left: list[int | None] = []
     for line in lines:
         if len(line) < 3 or not (line[1] == "" or "memory" in line[1].split(",")):
             continue
-        names = ("memory.max", "memory.current", "inactive_file")
+        names = ("memory.max", "memory.current", "")
         if line[1]:
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
         base = root / "memory" if line[1] else root
         group = base / line[2].lstrip("/")
         for folder in (group, *group.parents):  # in a container the path may be that of outside; its own is the root
-            least = min(least, _left_in(folder, *names))
+            left.append(_left_in(folder, *names))
             if folder == base:
                 break
-    return least
+    return min((size for size in left if size is not None), default=None)
 
 
-def _left_in(group: Path, limit: str, usage: str, files: str) -> int:
+def _left_in(group: Path, limit: str, usage: str, prefix: str) -> int | None:
     """The limit of a group, less what it uses; files that were read are kept as long as nothing else needs the room."""
     try:
         most = int((group / limit).read_text())
         used = int((group / usage).read_text())
         known = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return max(0, most - used + int(known.get(files, 0)))
+        files = sum(int(known.get(f"{prefix}{name}", 0)) for name in ("inactive_file", "active_file"))
+        return max(0, most - used + files)
     except (OSError, ValueError):  # no such group, or no limit ("max")
-        return 1 << 62
+        return None

@@ -124,7 +124,7 @@ class StepModule(pl.LightningModule):
             getattr(self.items, "frame", None),
             self.micro_batch * item,
             in_memory=getattr(getattr(self.items, "videos", None), "in_memory", False),
-            world_size=int(self._layout["devices"]),
+            world_size=int(self._layout["devices"]) // self.compute.num_nodes,
         )
         return [line] if line else []
 

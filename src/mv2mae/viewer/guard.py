@@ -74,7 +74,7 @@ class Guard:
         host = hosts[0] if len(hosts) == 1 else ""
         if not _HOST.fullmatch(host):
             return f"the request's Host header is none: {', '.join(hosts)[:60]!r}"
-        name = urlsplit(f"//{host}").hostname or ""  # without port and brackets, in lower case
+        name = _name_of(host)
         if not (name in self.names or (self.is_open and _is_address(name))):
             return f"the viewer does not answer to the name {name[:60]!r}"
         if is_page:
@@ -85,6 +85,14 @@ class Guard:
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return "the request comes from another site"
         return None
+
+
+def _name_of(host: str) -> str:
+    """A Host header without its port and brackets, in lower case; empty if what stands in brackets is no address."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:
