@@ -10,7 +10,7 @@ import pytest
 from public_names import indexed
 from small_tables import few_videos, planned, public_manifest, table_file
 
-from mv2mae.config import FinetuneConfig, PretrainConfig, TableConfig
+from mv2mae.config import FinetuneConfig, OptimConfig, PretrainConfig, TableConfig, VideosConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.rehearsal import made_up_rows
 from mv2mae.errors import InputError
@@ -108,6 +108,21 @@ def test_a_setting_that_came_later_does_not_rename_what_was_done_before(tmp_path
     old, new = PretrainConfig(seed=2), Later(seed=2)
     names = [part_name("pretrain", config, data) for config in (old, new, Later(seed=2, added=4))]
     assert names[0] == names[1] != names[2]
+
+
+def test_parts_that_version_0_2_0_made_are_found_under_the_names_that_it_gave_them(tmp_path):
+    file, manifest = table_file(tmp_path), few_videos(tmp_path)
+    data = dataclasses.replace(planned(file, manifest, tmp_path).sets["any"], digest="d")
+    start = PretrainConfig(seed=3, optim=OptimConfig(steps=9))
+    assert part_name("pretrain", start, data, former=True) == "pretrain-a8f2e2d31da1"
+    assert part_name("test", VideosConfig(split="ntu60/xsub"), data, former=True) == "test-c8d37ee55e64"
+    plan = planned(file, manifest, tmp_path)
+    part = next(part for part in plan.parts if part.stage == "pretrain")
+    made = part_name("pretrain", part.config, part.data, former=True)
+    (plan.options.parts / made).mkdir(parents=True)
+    again = planned(file, manifest, tmp_path)
+    assert made in {found.name for found in again.parts}
+    assert part.name not in {found.name for found in again.parts}
 
 
 def test_seeds_rows_and_columns_are_chosen(tmp_path):

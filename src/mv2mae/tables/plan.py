@@ -212,6 +212,10 @@ class _Parts:
         test: EvalConfig | None = None,
     ) -> Part:
         name = part_name(stage, config, data, needs=needs, test=test)
+        former = part_name(stage, config, data, needs=needs, test=test, former=True)
+        parts = self.settings.options.parts
+        if (parts / former).is_dir() and not (parts / name).is_dir():
+            name = former
         if name not in self.made:
             self.turn[name] = self.now
             self.made[name] = Part(stage=stage, name=name, config=config, data=data, needs=needs, test=test)
@@ -225,9 +229,16 @@ def part_name(
     *,
     needs: Part | None = None,
     test: EvalConfig | None = None,
+    former: bool = False,
 ) -> str:
-    """The name of a part, from all that decides its result (see `Part`)."""
-    values = plain(_changed(config))
+    """The name of a part, from all that decides its result (see `Part`).
+
+    Args:
+        former: the name that version 0.2.0 gave it, from all settings, those at their default too.
+    """
+    values = plain(config if former else _changed(config))
+    if former and "model" in values:
+        values["model"]["position_grid"] = None  # a setting then
     for name in _FREE:
         values.pop(name, None)
     values.get("data", values).pop("manifest", None)  # its content counts, not its place
