@@ -12,8 +12,10 @@ from small_tables import few_videos, planned, table_file
 from mv2mae.cli import main
 from mv2mae.errors import InputError
 from mv2mae.tables import work as working
+from mv2mae.tables.figure import figure_of
 from mv2mae.tables.measure import results_of
 from mv2mae.tables.work import is_done, work
+from mv2mae.tables.write import columns_drawn
 
 VERBS = ("pretrain", "finetune", "evaluate", "probe", "retrieval")
 
@@ -115,6 +117,23 @@ def test_a_table_from_end_to_end_and_again(tmp_path, done, capsys, monkeypatch):
     assert done == []
     assert main([*words, "--rows", "0.5;0.9", "--seeds", "1"]) == 0  # nor for fewer rows and seeds
     assert done == []
+
+
+def test_a_table_without_an_axis_is_drawn_as_points_a_row(tmp_path):
+    values = {"x_title": "", "rows": [{"name": "from scratch", "pretrain": None, "paper": {"single": 60.0}}]}
+    plan = planned(table_file(tmp_path, **values, compare=[]), few_videos(tmp_path), tmp_path / "out")
+    results = results_of(plan)
+    assert [column.name for column, _ in columns_drawn(results)] == ["single"]  # nothing is known of the other
+    (axis,) = figure_of(results, columns_drawn(results)).axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["from scratch"]
+    (paper,) = axis.lines
+    assert paper.get_xydata().tolist() == [[60.0, 0.0]]
+    work(plan, device="cpu")
+    done = results_of(plan)
+    _, fused = figure_of(done, columns_drawn(done)).axes
+    measured = done.of("from scratch", "fused").estimate
+    assert fused.lines[0].get_xydata().tolist() == [[100 * measured.value, 0.0]]
+    assert [text.get_text() for text in fused.get_yticklabels()] == [""]  # named on the left alone
 
 
 def test_a_stopped_table_goes_on_and_is_written_as_far_as_it_is(tmp_path, done, monkeypatch, capsys):

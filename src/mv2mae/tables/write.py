@@ -1,4 +1,4 @@
-"""A study's table: HTML, Markdown, CSV and JSON, a picture for figures, and lines on the terminal."""
+"""A study's table: HTML, Markdown, CSV and JSON, a picture, and lines on the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from mv2mae.data.protocols import PROTOCOLS
@@ -15,28 +14,28 @@ from mv2mae.evaluate.seeds import Estimate
 from mv2mae.evaluate.tables import print_table
 from mv2mae.files import atomic_write, write_json, write_text
 from mv2mae.tables.cost import hours
+from mv2mae.tables.figure import figure_of
 from mv2mae.tables.measure import Compared, Measured, Results, as_values, seeds_in_words
 from mv2mae.tables.spec import Column
 from mv2mae.text import counted
 from mv2mae.visualize.outputs import write_picture
 from mv2mae.visualize.report import ReportFigure, ReportPage, Section, write_report
 from mv2mae.visualize.report import Table as PageTable
-from mv2mae.visualize.style import COLOURS, styled
 
 TABLE_NAME = "table"
 """Of all files, with their endings."""
 
 
 def write_results(results: Results, out: Path) -> list[Path]:
-    """Write `table.html`, `.md`, `.csv`, `.json`, and `.png` of a figure; returns their paths."""
+    """Write `table.html`, `.md`, `.csv`, `.json`, and `.png` where there is something to draw; returns their paths."""
     written = [out / f"{TABLE_NAME}.{ending}" for ending in ("json", "csv", "md", "html")]
     write_json(written[0], as_values(results))
     with atomic_write(written[1]) as temporary:
         csv_of(results).to_csv(temporary, index=False, float_format="%.6g")
     write_text(written[2], markdown_of(results))
     write_report(written[3], report_of(results))
-    if results.plan.table.x_title:
-        written.append(write_picture(figure_of(results), out / f"{TABLE_NAME}.png"))
+    if drawn := columns_drawn(results):
+        written.append(write_picture(figure_of(results, drawn), out / f"{TABLE_NAME}.png"))
     return written
 
 
@@ -137,9 +136,9 @@ def report_of(results: Results) -> ReportPage:
     table = results.plan.table
     sections = [
         Section(
-            title="Measured, beside the paper's",
+            title="Measured, beside the paper's" if _width(results) > 2 else "Measured",
             tables=[PageTable(header=header_of(results), rows=rows_of(results), caption="Percent.")],
-            figures=[_page_figure(results)] if table.x_title else [],
+            figures=[_page_figure(results)] if columns_drawn(results) else [],
             notes=["* as the paper cites it; not run."] if table.cited else [],
         )
     ]
@@ -180,32 +179,10 @@ def csv_of(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure_of(results: Results) -> Figure:
-    """Measured values with intervals over the rows' places, the paper's beside, in a panel a column."""
-    columns = _columns(results)
-    with styled():
-        figure = Figure(figsize=(4.6 * len(columns) + 1.2, 3.4), layout="constrained")
-        for axis, column in zip(figure.subplots(1, len(columns), squeeze=False)[0], columns, strict=True):
-            found = [m for m in results.cells if m.cell.column.name == column.name]
-            done = [(m, m.estimate) for m in found if m.estimate is not None]
-            if done:
-                x = [_place(m) for m, _ in done]
-                y = [100 * e.value for _, e in done]
-                reach = [
-                    [100 * (e.value - e.interval[0]) for _, e in done],
-                    [100 * (e.interval[1] - e.value) for _, e in done],
-                ]
-                axis.errorbar(
-                    x, y, yerr=reach, marker="o", capsize=3, color=COLOURS[0], label="measured, 95 % interval"
-                )
-            told = [(_place(m), 100 * m.paper) for m in found if m.paper is not None]
-            if told:
-                axis.plot(*zip(*told, strict=True), "D--", mfc="none", color=COLOURS[1], lw=1, label="the paper's")
-            axis.set_xticks([_place(m) for m in found], [m.cell.row.name for m in found])
-            axis.set(xlabel=results.plan.table.x_title, ylabel=f"{_title(results, column)}, %")
-            if done or told:
-                axis.legend(frameon=False)
-        return figure
+def columns_drawn(results: Results) -> list[tuple[Column, str]]:
+    """Columns with something measured in them or in the paper, and their titles."""
+    some = {m.cell.column.name for m in results.cells if m.estimate is not None or m.paper is not None}
+    return [(column, _title(results, column)) for column in _columns(results) if column.name in some]
 
 
 def print_results(results: Results) -> None:
@@ -301,14 +278,11 @@ def _highlights(results: Results) -> list[tuple[str, str]]:
 
 def _page_figure(results: Results) -> ReportFigure:
     return ReportFigure(
-        figure=figure_of(results),
+        figure=figure_of(results, columns_drawn(results)),
         caption="Whiskers are 95 % intervals. Two may overlap and the rows still differ: for that see the tests below.",
-        alt=f"{results.plan.table.title}: measured and the paper's values",
+        alt=f"{results.plan.table.title}: "
+        + ("measured and the paper's values" if _width(results) > 2 else "measured"),
     )
-
-
-def _place(m: Measured) -> float:
-    return m.cell.row.x if m.cell.row.x is not None else 0.0
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
