@@ -116,7 +116,7 @@ def matched(tmp_path, names, labels, known):
         (None, [1, 2, 5], {1: "1", 2: "2"}, [1, 2, 5]),  # numbers on both sides
         ({"1": "001"}, [1, 2], {1: "1", 2: "02"}, [1, 2]),
         (["JUMP ", "gr\u0075\u0308n"], [0, 1], {3: "gr\u00fcn", 5: "jump"}, [5, 3]),
-        (["Jump", "jump"], [0, 1], {1: "Jump", 2: "jump"}, [1, 1]),
+        (["Jump", "jump"], [0, 1], {1: "Jump", 2: "jump"}, [1, 2]),  # the same case counts first
         (["2", "1.1"], [0, 1], {0: "1.1", 1: "2", 2: "3.1"}, [1, 0]),
     ],
 )
@@ -137,6 +137,8 @@ def test_labels_are_numbered_as_the_model_numbers_their_names(tmp_path, names, l
         ({"0": "jump"}, [0, 1], {0: "jump", 1: "stand"}, "class 1 is a number without a name"),
         (None, [1], {0: "1", 1: "2"}, "class 1 is a number without a name"),
         (["a", "jump"], [1], {4: "Jump", 5: "JUMP"}, "the model has 2 classes 'jump'"),
+        (["jump", "Jump"], [0, 1], {0: "jump", 1: "wave"}, r"0 \('jump'\) and 1 \('Jump'\) are one class of the model"),
+        (["wave", "07", "7"], [0, 1, 2], {0: "wave", 5: "7"}, r"1 \('07'\) and 2 \('7'\) are one class"),
     ],
 )
 def test_numbers_that_clash_with_names_are_refused(tmp_path, names, labels, known, message):

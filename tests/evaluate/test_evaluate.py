@@ -283,3 +283,32 @@ def test_tables_that_are_no_scores_are_refused(tmp_path, frame):
     frame.assign(p0="high", p1=0.5, p2=0.1).to_csv(tmp_path / "c.csv")
     with pytest.raises(InputError, match="must be numbers"):
         read_scores(tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize("values", [[np.nan, 0.5], [np.inf, 0.0], [-np.inf, 1.0], [-3.0, 4.0], [1.0, 0.9], [0.2, 0.2]])
+def test_what_are_no_probabilities_is_refused(tmp_path, frame, values):
+    table = frame.assign(p0=0.25, p1=0.75)
+    table.loc[2, ["p0", "p1"]] = values
+    table.to_csv(tmp_path / "s.csv")
+    with pytest.raises(InputError, match=r"s.csv: 1 of 6 videos have no probabilities.*first: .*: p0="):
+        read_scores(tmp_path / "s.csv")
+
+
+def test_videos_without_probabilities_have_a_reason_or_are_told(tmp_path, frame, caplog):
+    table = frame.assign(p0=0.2501, p1=0.75, error="")
+    table.loc[2, ["p0", "p1", "error"]] = [np.nan, np.nan, "cut off"]
+    table.to_csv(tmp_path / "s.csv")
+    read_scores(tmp_path / "s.csv")
+    assert not caplog.messages
+    table.assign(error="").to_csv(tmp_path / "s.csv")
+    read_scores(tmp_path / "s.csv")
+    assert "1 of 6 videos have no probabilities and no reason why" in caplog.text
+
+
+@pytest.mark.parametrize("label", [np.inf, 0.5])
+def test_labels_of_scores_are_whole_numbers(tmp_path, frame, label):
+    table = frame.assign(p0=0.25, p1=0.75).astype({"label": float})
+    table.loc[0, "label"] = label
+    table.to_csv(tmp_path / "s.csv")
+    with pytest.raises(InputError, match=rf"s.csv: label {label:g} is no whole number"):
+        read_scores(tmp_path / "s.csv")

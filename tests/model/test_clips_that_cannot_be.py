@@ -36,6 +36,11 @@ def test_what_cannot_be_a_clip_is_refused(tiny, clip, message):
                 use(clip)
 
 
+def test_an_array_is_told_how_to_become_a_tensor():
+    with pytest.raises(InputError, match=r"a clip that is a numpy.ndarray; give a tensor: torch.from_numpy\(clip\)"):
+        check_clip(pixels().numpy())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_floats_may_overshoot_as_resampling_does(dtype):
     check_clip((torch.rand(1, 3, 4, 32, 32) * 1.2 - 0.1).to(dtype))

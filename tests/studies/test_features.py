@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 
 import pandas as pd
@@ -175,6 +176,19 @@ def test_errors_of_a_store_without_its_index_are_not_kept(weights, rows, tmp_pat
     with pytest.raises(InputError, match="none of the 2 videos can be read"):
         extract_features(frozen, stored, DATA, config)
     (tmp_path / "away").rename(index)
+    assert extract_features(frozen, stored, DATA, config).errors == {}
+
+
+def test_errors_of_a_store_with_a_damaged_index_are_not_kept(weights, rows, tmp_path):
+    frozen, config = frozen_encoder(weights), FeatureConfig(num_workers=0)
+    stored = prepared(write_manifest(rows.head(2), tmp_path / "few.csv"), tmp_path / "prepared", 48)
+    index = tmp_path / "prepared" / "store" / "index.parquet"
+    whole, time = index.read_bytes(), index.stat().st_mtime_ns
+    index.write_bytes(bytes([*whole[:99], whole[99] ^ 1, *whole[100:]]))
+    with pytest.raises(InputError, match="is damaged"):
+        extract_features(frozen, stored, DATA, config)
+    index.write_bytes(whole)
+    os.utime(index, ns=(time, time))  # as a copy of the original has it
     assert extract_features(frozen, stored, DATA, config).errors == {}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mv2mae.data.calibration import CAMERAS_NAME, raw_cameras, read_calibration
+from mv2mae.data.labels import alike
 from mv2mae.data.manifest import check_ending, check_repeats, with_media_info, write_beside, write_manifest
 from mv2mae.data.protocols import build_index
 from mv2mae.errors import InputError
@@ -78,6 +79,8 @@ def index(
     }
     write_beside(out, "report.json", report)
     _say(frame, report, out)
+    if same := alike(found.class_names):
+        print(f"  the classes {' and '.join(same)} are two here, told apart by case alone; rename one if they are one")
     if found.cameras.name:
         cameras_known = len(found.cameras.rig) + len(found.cameras.takes)
         print(f"  {counted(cameras_known, 'known camera')} in {cameras.name}, where model.cameras=rays looks for them")

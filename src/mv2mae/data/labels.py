@@ -62,6 +62,12 @@ def class_key(name: object) -> str:
     return str(int(text)) if re.fullmatch(r"-?[0-9]+", text) else text
 
 
+def alike(names: Iterable[str]) -> list[str]:
+    """Of names of classes the first two that count as the same; empty where there are none."""
+    first: dict[str, str] = {}
+    return next(([other, name] for name in names if (other := first.setdefault(class_key(name), name)) != name), [])
+
+
 def match_labels(
     rows: pd.DataFrame, manifest: str | Path, known: Mapping[int, str]
 ) -> tuple[pd.DataFrame, dict[int, str]]:
@@ -79,11 +85,13 @@ def match_labels(
 
     Raises:
         InputError: one side has a name for a class where the other has only its number, so that nothing tells
-            whether they are the same; or a name stands for several classes of the model.
+            whether they are the same; a name stands for several classes of the model; or several classes of the
+            manifest (`jump`, `Jump`) stand for one of the model.
     """
     names = read_class_names(manifest)
     found = [int(label) for label in sorted(rows["label"].dropna().unique())]
     number = {label: _number_in(known, label, names.get(label), manifest) for label in found}
+    _check_apart(number, names, manifest)
     taken = {*known, *(label for label in number.values() if label is not None)}
     free = max((*taken, *found, -1)) + 1
     new: dict[int, int] = {}
@@ -98,10 +106,23 @@ def match_labels(
     }
 
 
+def _check_apart(number: Mapping[int, int | None], names: Mapping[int, str], manifest: str | Path) -> None:
+    """Raises InputError where several classes of a manifest would become one of the model."""
+    first: dict[int, int] = {}
+    for label, own in number.items():
+        if own is not None and (other := first.setdefault(own, label)) != label:
+            a, b = (f"{k} ({names.get(k, str(k))!r})" for k in (other, label))
+            raise InputError(
+                f"{manifest}: classes {a} and {b} are one class of the model, which tells names whatever their case; "
+                "give these videos one label, or the classes names of their own"
+            )
+
+
 def _number_in(known: Mapping[int, str], label: int, name: str | None, manifest: str | Path) -> int | None:
     """The model's number of a manifest's class; None for one that it does not know."""
     key = class_key(label if name is None else name)
     same = [number for number, other in known.items() if class_key(other) == key]
+    same = [number for number in same if known[number] == name] or same
     if label in same:
         return label
     is_number = key == str(label)
@@ -112,10 +133,9 @@ def _number_in(known: Mapping[int, str], label: int, name: str | None, manifest:
     elif not same and class_key(known.get(label, "")) == str(label):
         clash = label
     else:
-        exact = [number for number in same if known[number] == name] or same
-        if len(exact) > 1:
-            raise InputError(f"{manifest}: the model has {len(exact)} classes {name!r}; which one is class {label}?")
-        return exact[0] if exact else None
+        if len(same) > 1:
+            raise InputError(f"{manifest}: the model has {len(same)} classes {name!r}; which one is class {label}?")
+        return same[0] if same else None
     raise InputError(
         f"{manifest}: class {label} is {'a number without a name' if is_number else repr(name)}, and the model's class "
         f"{clash} is {known[clash]!r}; classes are matched by name. {_advice(manifest, is_number=is_number)}"

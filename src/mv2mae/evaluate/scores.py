@@ -23,6 +23,7 @@ names and numbers of the classes that were not trained (untrained, untrained_lab
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -46,6 +47,9 @@ SCORES_NAME, CROPS_NAME, FUSED_NAME = "scores.parquet", "crops.parquet", "fused.
 ABOUT = ("path", "group", "view", "label", "subject", "setup")
 """Columns that come from the manifest."""
 _ROWS_AT_ONCE = 4096
+_ROUNDING = 0.01
+"""By which probabilities of other programs may be off: written with few digits, or in half precision."""
+_log = logging.getLogger(__name__)
 
 
 def numbered(scores: pd.DataFrame, letter: str) -> list[str]:
@@ -87,7 +91,7 @@ def read_scores(source: str | Path) -> pd.DataFrame:
             wrote it, or the run's folder.
 
     Raises:
-        InputError: there are none, or it is no table of scores.
+        InputError: there are none, it is no table of scores, or its labels or probabilities are none.
     """
     file = find_scores(source)
     scores = read_table(file)
@@ -101,11 +105,45 @@ def read_scores(source: str | Path) -> pd.DataFrame:
     except (TypeError, ValueError) as error:
         raise InputError(f"{file}: labels and probabilities must be numbers ({error})") from error
     try:
+        _check_labels(scores["label"])
         count_untrained(scores, [int(name[1:]) for name in classes])
+        error_column = scores["error"].fillna("") if "error" in scores else ""
+        scores = scores.assign(label=scores["label"].astype(int), error=error_column)
+        _check_probabilities(scores, classes)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    error_column = scores["error"].fillna("") if "error" in scores else ""
-    return scores.assign(label=scores["label"].astype(int), error=error_column)
+    return scores
+
+
+def _check_labels(labels: pd.Series) -> None:
+    """Raises InputError for labels that are no whole numbers; what is empty is told of elsewhere."""
+    known = labels.dropna().to_numpy(dtype=np.float64)
+    if len(bad := known[~(np.isfinite(known) & (known == np.floor(known)))]):
+        raise InputError(f"label {bad[0]:g} is no whole number; labels are the numbers in the names of p0, p1, ...")
+
+
+def _check_probabilities(scores: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Probabilities lie in [0, 1] and sum to 1; a video that could not be read has none, and a reason.
+
+    Raises:
+        InputError: a video has others.
+    """
+    values = scores[list(classes)].to_numpy(dtype=np.float64)
+    missing = np.isnan(values)
+    is_broken = missing.all(axis=1)
+    inside = (values >= -_ROUNDING) & (values <= 1 + _ROUNDING)
+    good = is_broken | (inside.all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= _ROUNDING))
+    if not good.all():
+        row = int(np.flatnonzero(~good)[0])
+        shown = ", ".join(f"{name}={value:g}" for name, value in zip(classes[:5], values[row], strict=False))
+        raise InputError(
+            f"{int((~good).sum())} of {len(scores)} videos have no probabilities, which lie in [0, 1] and sum to 1 "
+            f"(first: {scores['path'].iloc[row]}: {shown}); give softmax scores, or leave all columns of a video empty"
+        )
+    if silent := int((is_broken & (scores["error"] == "").to_numpy()).sum()):
+        _log.warning(
+            "%d of %d videos have no probabilities and no reason why; they count as errors", silent, len(scores)
+        )
 
 
 def find_scores(source: str | Path) -> Path:

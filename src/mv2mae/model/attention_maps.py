@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from mv2mae.errors import InputError
+from mv2mae.model.calling import check_finite
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import Block, CrossBlock, attention_maps
 from mv2mae.model.masking import Masks
@@ -60,7 +61,7 @@ def cross_attention_maps(
         layer: block of the cross-view decoder, from 1, or from the end as -1.
 
     Raises:
-        InputError: if the model has no cross-view decoder or not so many blocks.
+        InputError: if the model has no cross-view decoder or not so many blocks, or its weights give no numbers.
     """
     place = _place(layer, len(_cross_blocks(model)), "the cross-view decoder")
     return _maps(model, slice(place, place + 1), source, target, seeds, cameras)[0]
@@ -95,6 +96,7 @@ def _maps(
             # the decoder serves all targets in one call, view by view within an item; view 0 is the item's own
             given = (x if x is None else x.unflatten(0, (len(target), -1))[:, 0] for x in caught)
             maps.append(attention.maps(*given))
+    check_finite("the attention weights", *maps)
     order = torch.cat([masks.visible_idx[:, 0], masks.masked_idx[:, 0]], dim=1)  # as the decoder's tokens stand
     n = order.shape[1]
     offsets = n * torch.arange(num_views - 1, device=order.device)[:, None]
@@ -147,6 +149,7 @@ def encoder_attention_maps(
         q, k, _ = block.attention.project(block.norm1(x))
         wanted = queries[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3])
         maps[number] = attention_maps(q.gather(2, wanted), k)
+    check_finite("the attention weights", *maps.values())
     return torch.stack([maps[place] for place in places])
 
 

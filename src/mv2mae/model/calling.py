@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
+from mv2mae.errors import InputError
 from mv2mae.model.pretraining import MV2MAE, PretrainOutput
 
 
@@ -18,6 +19,20 @@ def eager(model: nn.Module) -> Any:
     and be slower for both. A model in shards has to be called itself.
     """
     return model if isinstance(model, FSDPModule) else model.forward
+
+
+def check_finite(what: str, *values: Tensor | None) -> None:
+    """Refuses what a model gave, outside of training, where it is no number: it would pass for a result.
+
+    Args:
+        what: it is, in words.
+        values: None is left aside.
+
+    Raises:
+        InputError: some are NaN or infinite.
+    """
+    if not all(part.isfinite().all() for part in values if part is not None):
+        raise InputError(f"{what} of the model are not finite numbers: its weights are too large or damaged")
 
 
 def reconstruct(

@@ -21,15 +21,19 @@ def to_unit(clip: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
     return clip.float() / 255 if clip.dtype == torch.uint8 else clip
 
 
-def check_clip(clip: Tensor) -> None:
+def check_clip(clip: object) -> None:
     """Refuses what cannot be a clip [b, 3, t, h, w] with pixels in [0, 1], or uint8.
 
     Shape and type cost nothing. Values are looked at on a CPU only, where that takes no wait for a device, and not
     while the model is traced, compiled or mapped.
 
     Raises:
-        InputError: another shape, another type, or floats beyond [0, 1] by more than resampling may overshoot.
+        InputError: no tensor (a NumPy array), another shape, another type, or floats beyond [0, 1] by more than
+            resampling may overshoot.
     """
+    if not isinstance(clip, Tensor):
+        kind = type(clip)
+        raise InputError(f"a clip that is a {kind.__module__}.{kind.__name__}; give a tensor: torch.from_numpy(clip)")
     if clip.ndim != 5 or clip.shape[1] != 3:
         raise InputError(
             f"a clip of shape {tuple(clip.shape)}; give [batch, 3 colours, frames, rows, columns], a single clip as "

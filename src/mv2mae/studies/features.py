@@ -197,11 +197,12 @@ class Parts:
             )
 
     def _is_there(self, piece: slice) -> bool:
-        """Whether a part is there for good: nothing tells when a URL that could not be read can be read again."""
+        """Whether a part is there for good, or has videos that could not be read then and may be readable now."""
         file, paths = self._file(piece), self.rows["path"].iloc[piece]
         try:
             check_seal(file)
-            return not any(is_url(paths.iloc[row]) for row in _errors_of(file))
+            written = file.stat().st_mtime_ns
+            return not any(_may_be_mended(paths.iloc[row], written) for row in _errors_of(file))
         except FileNotFoundError:
             return False
         except InputError as error:
@@ -343,6 +344,18 @@ def _state_of(path: str) -> tuple[int, ...] | None:
     except OSError:  # a URL, or a file that is not there
         return None
     return about.st_size, about.st_mtime_ns, *index
+
+
+def _may_be_mended(path: str, since: int) -> bool:
+    """Whether what could not be read may be readable now: nothing tells of a URL; of a store's item its index, which
+    may have been copied again since a moment in nanoseconds, with the time of the original."""
+    folder, in_store, _ = path.rpartition(".tar#")
+    try:
+        return is_url(path) or (
+            bool(in_store) and os.stat(os.path.join(os.path.dirname(folder), INDEX)).st_ctime_ns > since
+        )
+    except OSError:
+        return False
 
 
 def _write_part(path: Path, videos: Sequence[Encoded], shape: tuple[int, int, int, int]) -> None:

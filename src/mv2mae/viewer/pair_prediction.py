@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mv2mae.config import ModelConfig
 from mv2mae.model.attention_maps import caught_inputs
+from mv2mae.model.calling import check_finite
 from mv2mae.model.layers import CrossAttention
 from mv2mae.model.losses import mean_baseline, reconstruction_loss, token_errors
 from mv2mae.model.motion import effective_number, motion_energy, motion_weights, solve_temperature
@@ -113,6 +114,7 @@ def predict_pair(
         attention = _in_clip_order(maps, torch.cat([target.visible_idx, target.masked_idx]))
         if wrong is not None:
             predictions[WRONG] = model.decode_cross(*given, *_as_source(wrong), rays)[0].cpu()
+    check_finite("the predictions", *predictions.values(), attention)
     source_idx = None if attention is None or source is None else source.visible_idx.cpu()
     return PairPrediction(target.masked_idx.cpu(), predictions, attention, source_idx)
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from mv2mae.model.calling import check_finite
 from mv2mae.model.losses import token_errors
 from mv2mae.model.masking import Masks
 from mv2mae.model.pictures import Statistics, filled, greyed
@@ -127,6 +128,7 @@ def _run(model: MV2MAE, source: Tensor, target: Tensor, seed: int, cameras: Tens
     )
     assert out.reconstructions is not None
     self_view, cross_view, masks = out.reconstructions
+    check_finite("the predictions", self_view, cross_view)
     return Reconstructions(
         self_view.cpu(),
         None if cross_view is None else cross_view.cpu(),

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
+from mv2mae.model.calling import check_finite
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.tubelets import Size3, grid_of
 from mv2mae.visualize.strips import Strip, Strips, whole
@@ -25,7 +26,9 @@ _NOTE = (
 def encoder_tokens(encoder: Encoder, clips: Shaped[Tensor, "v c t h w"]) -> Float[Tensor, "v n d"]:
     """The tokens of some views, nothing masked."""
     device = next(encoder.parameters()).device
-    return torch.cat([encoder(clip[None].to(device)).cpu() for clip in clips])
+    tokens = torch.cat([encoder(clip[None].to(device)).cpu() for clip in clips])
+    check_finite("the tokens", tokens)
+    return tokens
 
 
 def token_changes(tokens: Float[Tensor, "v n d"], grid: Size3) -> Float[Tensor, "v n d"]:

@@ -196,3 +196,9 @@ def test_known_cameras_beside_the_videos_are_told_of(tmp_path: Path, capsys: pyt
     config = PairConfig(manifest=str(tmp_path / "m.csv"), cameras=told[1])
     assert len(cameras_of(config.manifest, config.cameras).rig) == 2
     assert not cameras_of(str(tmp_path / "m.csv")).rig
+
+
+def test_classes_that_differ_in_case_alone_are_told(tmp_path, capsys):
+    touch(tmp_path, "jump/a_1.mp4", "Jump/b_1.mp4", "wave/c_1.mp4")
+    index("folder", tmp_path, tmp_path / "m.csv", pattern="{label}/{group}_{view}.mp4", probe=False)
+    assert "the classes Jump and jump are two here, told apart by case alone" in capsys.readouterr().out

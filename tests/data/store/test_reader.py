@@ -23,7 +23,7 @@ from mv2mae.data.store.index import read_index, read_record
 from mv2mae.data.store.packets import PacketDecoder
 from mv2mae.data.store.prepare import prepare
 from mv2mae.data.store.reader import Store, open_item
-from mv2mae.data.store.shards import add_member, open_shard
+from mv2mae.data.store.shards import add_item, add_member, open_shard
 from mv2mae.data.video import VideoError, decode_video, probe, read_frames
 from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
@@ -247,6 +247,25 @@ def test_every_changed_byte_of_an_item_is_noticed(own: Path) -> None:
             open_item(path).read_all()
         with pytest.raises(InputError):
             list(stream_shard(shard))
+
+
+def test_a_stream_that_is_no_whole_shard_is_told(own: Path) -> None:
+    shard = own.parent / "store" / "shard-000000.tar"
+    items, content = list(stream_shard(shard)), shard.read_bytes()
+    (key, header, payload), *_ = items
+    made = io.BytesIO()
+    with open_shard(made) as tar:
+        ends = [tar.offset for _ in range(2) if add_item(tar, key, header, payload)]
+    only = made.getvalue()[: ends[0]]
+    for data, message in (
+        (made.getvalue(), f"holds {key} twice"),
+        (only, "cut off behind a whole item"),
+        (bytes(len(content)), "holds no item"),
+        (b"", "no whole tar"),
+    ):
+        with pytest.raises(InputError, match=message):
+            list(stream_shard(io.BytesIO(data)))
+    assert list(stream_shard(io.BytesIO(only + bytes(1024)))) == items[:1]
 
 
 def test_items_without_checksums_are_read(own: Path) -> None:

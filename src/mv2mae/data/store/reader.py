@@ -34,6 +34,9 @@ _OPEN_SHARDS = 64
 """Shards that a thread keeps open."""
 
 
+_MEND = "copy the shard again, or delete it and run `mv2mae prepare` again"
+
+
 class StoredVideo:
     """One item: reads like a video file.
 
@@ -101,7 +104,7 @@ class StoredVideo:
         if checks := self._header.checks:
             first, last = np.searchsorted(self._ends, (begin, end), side="right")
             if packet_checks(data, self._header.sizes[first:last]) != checks[first:last]:
-                raise VideoError(self.path, "is damaged: its bytes are not those that were written; copy it again")
+                raise VideoError(self.path, f"is damaged: its bytes are not those that were written; {_MEND}")
         return data
 
     @timed("open, seek")
@@ -114,7 +117,7 @@ class StoredVideo:
         except OSError as error:
             raise VideoError(self.path, f"its shard cannot be read ({error.strerror})") from error
         if len(data) != size:
-            raise VideoError(self.path, "its shard is cut off; copy it again")
+            raise VideoError(self.path, f"its shard is cut off; {_MEND}")
         return data
 
     def _check_reaches(self, wanted: np.ndarray) -> None:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -157,7 +157,8 @@ def stream_shard(file: str | Path | BinaryIO) -> Iterator[tuple[str, ItemHeader,
         file: a path, a URL, or anything that can be read once, such as a network stream.
 
     Raises:
-        InputError: names that are no keys (path escapes among them), links, members out of order, a cut-off tar.
+        InputError: names that are no keys (path escapes among them), links, members out of order, an item twice or
+            none at all, a cut-off tar.
     """
     if isinstance(file, str | Path):
         if not is_url(file) and os.path.exists(file) and not os.path.isfile(file):
@@ -166,11 +167,27 @@ def stream_shard(file: str | Path | BinaryIO) -> Iterator[tuple[str, ItemHeader,
             yield from stream_shard(opened)
         return
     name = str(getattr(file, "name", "the shard"))
+    counted = _Counted(file)
     try:
-        with tarfile.open(fileobj=file, mode="r|") as tar:
+        with tarfile.open(fileobj=cast(BinaryIO, counted), mode="r|") as tar:
             yield from _items(tar, name)
+            if counted.num_bytes < tar.offset + tarfile.BLOCKSIZE:  # a tar ends in blocks of zeros
+                raise InputError(f"{name} is cut off behind a whole item; copy or prepare it again")
     except tarfile.TarError as error:
         raise InputError(f"{name} is no whole tar ({error}); copy or prepare it again") from error
+
+
+class _Counted:
+    """Counts the bytes that are read: tarfile takes a cut between two members for an end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.num_bytes = file, 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        data = self._file.read(size)
+        self.num_bytes += len(data)
+        return data
 
 
 def check_key(key: str, where: str) -> str:
@@ -195,6 +212,7 @@ def check_name(pattern: re.Pattern[str], name: str, where: str, what: str) -> st
 
 def _items(tar: tarfile.TarFile, name: str) -> Iterator[tuple[str, ItemHeader, bytes]]:
     waiting: tuple[str, ItemHeader] | None = None
+    seen: set[str] = set()
     for member in tar:
         key, _, ending = member.name.rpartition(".")
         check_key(key, name)
@@ -211,7 +229,12 @@ def _items(tar: tarfile.TarFile, name: str) -> Iterator[tuple[str, ItemHeader, b
             payload = content.read()
             if waiting[1].checks and packet_checks(payload, waiting[1].sizes) != waiting[1].checks:
                 raise InputError(f"{name}: {member.name} is damaged; copy or prepare it again")
+            if key in seen:
+                raise InputError(f"{name} holds {key} twice; copy or prepare it again")
+            seen.add(key)
             yield key, waiting[1], payload
             waiting = None
     if waiting is not None:
         raise InputError(f"{name} ends before {waiting[0]}.h264; copy or prepare it again")
+    if not seen:
+        raise InputError(f"{name} holds no item; copy or prepare it again")

@@ -14,6 +14,7 @@ from rich.progress import track
 
 from mv2mae.config import PairConfig, SecondViewConfig
 from mv2mae.model.attention_maps import check_cross_view
+from mv2mae.model.calling import check_finite
 from mv2mae.model.pretraining import MV2MAE
 from mv2mae.model.second_view import EMPTY, MASK_TOKENS, SourceLosses, compare_sources
 from mv2mae.studies.second_view.pairs import MeasuredPairs, drawn_pairs, video_pairs
@@ -84,7 +85,9 @@ def measure_pairs(
 def _losses(model: MV2MAE, pairs: MeasuredPairs, told: bool, device: torch.device) -> SourceLosses:
     batch = {name: value.to(device) for name, value in pairs.batch.items() if told or name != "cameras"}
     wrong = {name: value.to(device) for name, value in pairs.wrong.items()}
-    return compare_sources(model, batch, wrong)[1]
+    losses = compare_sources(model, batch, wrong)[1]
+    check_finite("the losses", losses.own.self_view, losses.own.cross_view)
+    return losses
 
 
 def _rows(pairs: MeasuredPairs, angles: Sequence[float], losses: SourceLosses) -> Iterable[dict[str, Any]]:
