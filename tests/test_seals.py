@@ -80,6 +80,20 @@ def test_a_log_that_lost_bytes_is_refused(tmp_path):
         read_log(tmp_path)
 
 
+def test_damaged_rows_of_a_log_are_told_and_left_out(tmp_path, caplog):
+    log = b"step,name,value\n1,loss,0.5\n1,norm,nan\n"
+    (tmp_path / "log.csv").write_bytes(log + b"2,loss,0.12")  # in the middle of 0.125
+    assert read_log(tmp_path)["loss"].tolist() == [0.5]
+    assert not caplog.text
+    (tmp_path / "log.csv").write_bytes(log + b"2,loss,abc\n9\n1,2,3,4\n2,l\xff,1\n3,loss,1e-05\n")
+    assert read_log(tmp_path)["loss"].dropna().tolist() == [0.5, 1e-5]
+    assert "4 damaged rows are left out" in caplog.text
+    for text in (b"", b"step,na", b"1,loss,0.5\n"):
+        (tmp_path / "log.csv").write_bytes(text)
+        with pytest.raises(InputError, match="does not begin with step,name,value"):
+            read_log(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text", ["a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "a: " + "[" * 5000, "data: 1\n", "- a\n"]
 )

@@ -16,12 +16,14 @@ import json
 import logging
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,9 @@ SNAPSHOTS_FOLDER, SNAPSHOTS_NAME = "snapshots", "snapshots.json"
 REPORT_NAME, ENVIRONMENT_NAME, LOCK_NAME = "report.html", "environment.json", ".lock"
 TRAINING_VIDEOS_NAME = "training_videos.json"
 """Paths of the labelled videos that a classifier was trained on, so that a test can tell if it tests on them."""
+LOG_HEAD = "step,name,value\n"
+LOG_ROW = re.compile(r"(?P<step>[0-9]+),[^,\0\ufffd]+,(?:[-+.e0-9]+|nan|[-+]?inf)\r?\n")
+"""A whole one. A kill may leave half of the last one or of the head, a power cut NULs or nothing at all."""
 _FILES = ("data.manifest", "data.test_manifest", "data.cameras", "init", "log.probe_manifest")
 """Settings that name files."""
 _SECTIONS = ("model", "data", "optim", "compute", "log", "test")
@@ -274,7 +279,8 @@ def read_log(run: str | Path) -> pd.DataFrame:
     """The log of a run as a table: one row a step, one column a quantity (empty where it was not logged).
 
     Raises:
-        InputError: if the run has no log, or part of it was lost.
+        InputError: if the run has no log, or its beginning or bytes of it were lost. Single rows that are damaged are
+            left out, with a warning.
     """
     run = Path(run)
     path = run / LOG_NAME
@@ -282,5 +288,15 @@ def read_log(run: str | Path) -> pd.DataFrame:
         raise InputError(f"{run}: no {LOG_NAME}; is it the folder of a run?")
     if b"\0" in path.read_bytes():
         raise InputError(f"{path} is damaged: bytes of zero in it; part of it was lost")
-    rows = pd.read_csv(path)
+    head, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) or [""]
+    if head.strip() != LOG_HEAD.strip():
+        raise InputError(
+            f"{path} does not begin with {LOG_HEAD.strip()}; it is no log of a run, or part of it was lost"
+        )
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()  # being written, or cut off by a kill: the number in it may be another
+    whole = [line for line in lines if LOG_ROW.fullmatch(line)]
+    if len(whole) < len(lines):
+        _log.warning("%s: %d damaged rows are left out", path, len(lines) - len(whole))
+    rows = pd.read_csv(StringIO("".join([LOG_HEAD, *whole])))
     return rows.pivot_table(index="step", columns="name", values="value", aggfunc="last")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import sys
 import time
 from collections.abc import Mapping
@@ -28,16 +27,13 @@ from rich.table import Column
 
 from mv2mae.files import write_text
 from mv2mae.ranks import first_only, is_first
-from mv2mae.runs import spared
+from mv2mae.runs import LOG_HEAD, LOG_ROW, spared
 from mv2mae.train.callbacks import StepCallback
 from mv2mae.train.lightning import DATA, has_writer, is_logged, profiler_of
 from mv2mae.train.timing import PartTimes
 
-_HEAD = "step,name,value\n"
 _LINES = 10
 """About progress, where there is no terminal."""
-_ROW = re.compile(r"(?P<step>[0-9]+),[^,\0]+,[^,\0\s]+\r?\n")
-"""A whole one. A kill may leave half of the last one or of the head, a power cut NULs or nothing at all."""
 
 
 class Rows(Logger):
@@ -88,7 +84,7 @@ class RunLog(Rows):
             with self.path.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 if end == 0:
-                    file.write(_HEAD)
+                    file.write(LOG_HEAD)
                 writer.writerows(self._kept)
         except OSError:
             with suppress(OSError):
@@ -100,9 +96,9 @@ class RunLog(Rows):
         """Drop the rows of steps that a run which goes on from `step` will take again."""
         if self.path.exists():
             text = self.path.read_text(encoding="utf-8", errors="replace")
-            rows = [_ROW.fullmatch(line) for line in text.splitlines(keepends=True)]
+            rows = [LOG_ROW.fullmatch(line) for line in text.splitlines(keepends=True)]
             kept = [row[0] for row in rows if row is not None and int(row["step"]) <= step]
-            write_text(self.path, "".join([_HEAD, *kept]))
+            write_text(self.path, "".join([LOG_HEAD, *kept]))
 
 
 class TensorBoard(TensorBoardLogger):
