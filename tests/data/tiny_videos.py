@@ -37,6 +37,7 @@ def write_video(
     codec: str = "h264",
     size: tuple[int, int] = (48, 64),
     gop: int = 12,
+    reordered: bool = True,
     rotation: int = 0,
     image: Callable[[float], np.ndarray] | None = None,
     faststart: bool = False,
@@ -45,11 +46,12 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = size
     encoder, options = _ENCODERS[codec]
+    options = {**options, "g": str(gop)} | ({} if reordered else {"bf": "0"})
     rate = Fraction((len(times) - 1) / (times[-1] - times[0])).limit_denominator(1000) if len(times) > 1 else 25
     constant = np.ptp(np.diff(times)) < 1e-6 if len(times) > 1 else True
     time_base = Fraction(1) / rate if constant else Fraction(1, 1000)
     with av.open(str(path), "w", options={"movflags": "faststart"} if faststart else {}) as container:
-        stream = container.add_stream(encoder, rate=rate, options={**options, "g": str(gop)})
+        stream = container.add_stream(encoder, rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = time_base
         if rotation:

@@ -33,6 +33,8 @@ _FORWARD, _BACKWARD = 10.0, 0.1
 _BACKWARD_ELSEWHERE = 1.0
 _APART = 5.0
 """Seconds between decoding and showing of a frame that no order of frames explains."""
+_FEW = 8
+"""So many frames in a row may have wild stamps; of more the clock has jumped."""
 
 
 def stated_rate(stream: VideoStream) -> Fraction:
@@ -43,6 +45,11 @@ def stated_rate(stream: VideoStream) -> Fraction:
     """
     by_headers = stream.guessed_rate if stream.container.format.flags & _NO_STAMPS else None
     return Fraction(by_headers or stream.average_rate or 0)
+
+
+def far_apart(rate: float) -> float:
+    """Seconds between frames that do not follow each other, at so many frames a second."""
+    return max(0.5, 5 / rate)
 
 
 class Clock:
@@ -64,6 +71,7 @@ class Clock:
         self.last: int | None = None
         self.last_shown: int | None = None
         self.early: int | None = None  # what mends stamps of showing that jump before those of decoding do
+        self.before_leap, self.since_leap = 0, _FEW  # the last stamp before a leap ahead, and packets since
 
     def mend(self, packet: Packet) -> None:
         """Puts a packet, the next one of the file, on the common clock."""
@@ -74,7 +82,9 @@ class Clock:
         if self.last is not None:
             ahead = (stamp - self.last) * self.seconds
             back = _BACKWARD if self.may_jump and packet.dts is not None else _BACKWARD_ELSEWHERE
-            if ahead < -back or (self.may_jump and ahead > _FORWARD):
+            if self._comes_back(stamp, ahead):
+                self.last = stamp
+            elif ahead < -back or (self.may_jump and ahead > _FORWARD):
                 self.num_jumps += 1
                 change = self.last + self.step - stamp if self.early is None else self.early
                 self.offset, stamp, self.early = self.offset + change, stamp + change, None
@@ -85,6 +95,14 @@ class Clock:
             packet.pts += self.offset
         if self.offset and packet.dts is not None:
             packet.dts += self.offset
+
+    def _comes_back(self, stamp: int, ahead: float) -> bool:
+        """Whether a few stamps far ahead are over: they were wild, and the clock is the one from before."""
+        if ahead > _BACKWARD_ELSEWHERE and self.last is not None:
+            self.before_leap, self.since_leap = self.last, 0
+            return False
+        self.since_leap += 1
+        return ahead < -_BACKWARD_ELSEWHERE and self.since_leap <= _FEW and stamp > self.before_leap
 
     def _shown(self, stamp: int, decoded: int) -> int:
         """The stamp of showing of a packet that is decoded at `decoded`."""
@@ -117,11 +135,14 @@ class Frames:
     Args:
         path: to name in errors.
         info: of the file, where it is known; its stamps are believed until then.
+        is_sought: whether the position is not the file's beginning.
         time_limit: seconds after which decoding is given up.
 
     Attributes:
         num_errors: packets of which the decoder could make nothing.
         num_back: frames whose stamps went back, which were left out.
+        first: seconds about which the first frame is expected at the latest.
+        num_wild: frames stamped far ahead of the ones that come after them, which were left out.
         reorders: whether stamps of showing differ in their order from the packets so far.
     """
 
@@ -132,14 +153,17 @@ class Frames:
         stream: VideoStream,
         info: VideoInfo | None = None,
         *,
+        is_sought: bool = False,
         time_limit: float = math.inf,
     ) -> None:
         self.path, self.container, self.stream = path, container, stream
         self.timing: Timing = info.timing if info else "order" if counts_frames(container, stream) else "stamps"
         self.rate = info.fps if info else float(stated_rate(stream) or 25)
-        self.start = info.start if info else 0.0
+        self.start, self.first = info.start if info else 0.0, -math.inf
+        if info:
+            self.first = info.end if is_sought else info.start
         self.num_errors, self.error = 0, ""
-        self.num_back, self.reorders = 0, False
+        self.num_back, self.num_wild, self.reorders = 0, 0, False
         self.end_of_patience, self.time_limit = clock.monotonic() + time_limit, time_limit
         self._frames = self._rising()
 
@@ -156,8 +180,42 @@ class Frames:
         return VideoError(self.path, f"holds no frame that can be decoded{said}")
 
     def _rising(self) -> Iterator[tuple[float, VideoFrame]]:
-        last = -math.inf
-        aspect, base = pixel_aspect(self.stream.codec_context.sample_aspect_ratio), self.stream.time_base
+        last, aspect = -math.inf, pixel_aspect(self.stream.codec_context.sample_aspect_ratio)
+        in_a_row, far = 0, max(_BACKWARD_ELSEWHERE, far_apart(self.rate))
+        for time, frame in self._tame(self._stamped()):
+            self.num_back += time < last
+            in_a_row = in_a_row + 1 if time < last - far else 0
+            if in_a_row > _FEW:
+                raise VideoError(self.path, f"time stamps go back from {last:.2f} to {time:.2f} s; encode it anew")
+            if time > last:  # a stamp that goes back a little is a muxer's slip
+                last = time
+                if aspect is not None:
+                    frame.opaque = aspect
+                yield time, frame
+
+    def _tame(self, frames: Iterator[tuple[float, VideoFrame]]) -> Iterator[tuple[float, VideoFrame]]:
+        """Leaves out frames stamped far ahead if those behind them are not: they would hide all that follow."""
+        if self.timing != "stamps":
+            yield from frames
+            return
+        last, far, held = -math.inf, far_apart(self.rate), list[tuple[float, VideoFrame]]()
+        for time, frame in frames:
+            if held and last < time < held[0][0] - far:
+                self.num_wild += len(held)
+                held = []
+            if not held and time <= (self.first if math.isinf(last) else last) + far:
+                last = max(last, time)
+                yield time, frame
+                continue
+            held.append((time, frame))
+            if len(held) > (1 if math.isinf(last) else _FEW):
+                last = max(last, *(stamp for stamp, _ in held))
+                yield from held
+                held = []
+        yield from held
+
+    def _stamped(self) -> Iterator[tuple[float, VideoFrame]]:
+        last, base = 0.0, self.stream.time_base
         stamps: list[float] = []
         for index, frame in enumerate(timed_items("decode", self._decoded(stamps))):
             if not frame.time_base and base:  # of the last frames, which the decoder held back
@@ -170,12 +228,8 @@ class Frames:
                 time = last + 1 / self.rate if index else 0.0
             else:
                 time = frame.time
-            self.num_back += time < last
-            if time > last:  # a stamp that goes back a little is a muxer's slip
-                last = time
-                if aspect is not None:
-                    frame.opaque = aspect
-                yield time, frame
+            last = time
+            yield time, frame
 
     def _decoded(self, stamps: list[float]) -> Iterator[VideoFrame]:
         """Frames; `stamps`, a heap, gets the seconds of each packet that may become one."""
@@ -258,7 +312,9 @@ class Cursor:
             self.container.seek(int((time - margin) / self.stream.time_base), stream=self.stream)
         except av.FFmpegError as error:
             raise SeekMissed from error
-        self.frames = Frames(self.path, self.container, self.stream, self.info, time_limit=self.time_limit)
+        self.frames = Frames(
+            self.path, self.container, self.stream, self.info, is_sought=True, time_limit=self.time_limit
+        )
         self.before, self.here = None, self.frames.next()
         if self.here is None or self.here[0] > time:
             raise SeekMissed

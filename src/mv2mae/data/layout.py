@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 from jaxtyping import Float64
 
-from mv2mae.data.frames import Clock, shown_packets, stated_rate
+from mv2mae.data.frames import Clock, far_apart, shown_packets, stated_rate
 from mv2mae.data.media import MAX_FRAMES, VideoError
 
 _IRREGULAR_SHARE = 0.25
 """An interval that differs from the median by more than this share of it (and 1.5 ms) is irregular."""
-_HOLE_SECONDS, _HOLE_INTERVALS = 0.5, 5.0
-"""Frames further apart than both are a hole, in which no clip may lie."""
 _LONGEST_LAST = 1.0
 """Seconds for which a last frame is shown at most, whatever its file says."""
 _MOST_BOXES = 100_000
@@ -74,12 +75,12 @@ def usual_rate(times: Sequence[float] | np.ndarray, header: float) -> float:
 
 
 def find_holes(times: Sequence[float] | np.ndarray) -> tuple[tuple[float, float], ...]:
-    """Pairs of following `times`, in seconds, between which frames are missing."""
+    """Pairs of following `times`, in seconds, so far apart that frames are missing: no clip may lie there."""
     stamps = np.asarray(times, dtype=np.float64)
     steps = np.diff(stamps)
     if len(steps) < 2:
         return ()
-    wide = np.flatnonzero(steps > max(_HOLE_SECONDS, _HOLE_INTERVALS * float(np.median(steps))))
+    wide = np.flatnonzero(steps > far_apart(1 / max(float(np.median(steps)), 1e-6)))
     return tuple((float(stamps[i]), float(stamps[i + 1])) for i in wide)
 
 
@@ -105,6 +106,8 @@ def layout_from_index(path: str | Path, stream: VideoStream, start: float) -> La
     by_index = start + (stamps[-1] - stamps[0]) + 1 / fps
     # stamps in the index are of decoding, which runs ahead of showing by a few frames; an edit list may hide the end
     end = header if header > by_index - 8 / fps else by_index
+    if stream.codec_context.has_b_frames and is_irregular(np.diff(stamps)).any():  # nor can the header be believed then
+        end = max(end, _last_shown(stream, stamps[-1]) + 1 / fps)
     holes = find_holes(stamps)
     if there == len(entries):
         return Layout(there, end, fps, holes)
@@ -137,6 +140,7 @@ def layout_from_packets(path: str | Path, container: InputContainer, stream: Vid
     if is_corrupt and stamps:  # the file was cut off within it
         stamps.pop()
     rate = _rate(stream)
+    stamps = _without_wild(stamps, 1 + stream.codec_context.has_b_frames, far_apart(rate or 25.0))
     times = np.unique([stamp for stamp in stamps if stamp > start - 0.5 / (rate or 1000)])
     if not len(times):
         return _by_number(max(count, 1), start, rate or 25.0)
@@ -149,6 +153,27 @@ def layout_from_packets(path: str | Path, container: InputContainer, stream: Vid
     end = float(times[-1]) + min(last_shown or 1 / fps, max(_LONGEST_LAST, 2 / fps))
     promised = _promise(container, stream, start, end)
     return Layout(len(times), end, fps, find_holes(times), clock.num_jumps, promised, is_stamped=not count)
+
+
+def _without_wild(stamps: Sequence[float], lag: int, far: float) -> list[float]:
+    """Leaves out stamps far ahead of one that comes `lag` frames later or after that, which no reordering explains."""
+    earliest = np.minimum.accumulate(np.array(stamps)[::-1])[::-1]
+    later = [*earliest[lag:], *[math.inf] * lag]
+    return [stamp for stamp, least in zip(stamps, later, strict=False) if stamp <= least + far]
+
+
+def _last_shown(stream: VideoStream, decoded: float) -> float:
+    """When the last frame of an open file is shown, whose last packet is decoded at a moment; or else that moment."""
+    base, container, shown = stream.time_base, stream.container, decoded
+    if base is None or not isinstance(container, InputContainer):
+        return decoded
+    with suppress(av.FFmpegError):
+        container.seek(int(decoded / base), stream=stream)
+        for packet in container.demux(stream):
+            stamp = float((packet.pts or 0) * base)
+            if packet.size and not packet.is_discard and stamp < decoded + _LONGEST_LAST:  # what is later is wild
+                shown = max(shown, stamp)
+    return shown
 
 
 def check_not_cut(path: str | Path, stream: VideoStream) -> None:
