@@ -148,6 +148,7 @@ def test_what_only_trainings_heed_is_no_option_of_a_test(capsys):
         (["pretrain", "--optim.stpes", "3"], "--optim.stpes is no option; did you mean --optim.steps?"),
         (["pretrain", "--steps", "3"], "--steps is no option; did you mean --optim.steps?"),
         (["evaluate", "x", "--num_crop", "3"], "did you mean --test.num_crops? `mv2mae evaluate --help` lists all"),
+        (["pretrain", "--model.position_grid", "[2,8,8]"], "is not set any more, weights of `init` tell it; leave"),
         (["pretrain", "--zzz=1"], "--zzz is no option; `mv2mae pretrain --help` lists all"),
         (["pretrain", "--run", "x", "--data", "nope.parquet"], "no manifest at nope.parquet"),
         (["pretrain", "--run", "x", "--data.split", "ntu60/xset"], "choices for ntu60: ntu60/xsub, ntu60/xview"),

@@ -210,6 +210,27 @@ def check_run(run: Path, config: Any) -> None:
             )
 
 
+def check_positions(run: Path, grid: tuple[int, ...], position_grid: tuple[int, ...] | None) -> None:
+    """Make sure that a pre-training which version 0.2.0 began goes on with the positions with which it began.
+
+    Args:
+        run: whose settings said then from which token grid positions are interpolated.
+        grid: of the clips' tokens.
+        position_grid: of the model that is to go on; None = that of the clips.
+
+    Raises:
+        InputError: the model has other positions.
+    """
+    if not (run / CONFIG_NAME).exists():
+        return
+    model = yaml.load((run / CONFIG_NAME).read_text(encoding="utf-8"), _PlainLoader).get("model", {})
+    if "position_grid" in model and tuple(model["position_grid"] or grid) != (position_grid or grid):
+        raise InputError(
+            f"{run} was begun by version 0.2.0 with positions of {model['position_grid'] or list(grid)} tokens, those "
+            f"of its `init` are {list(position_grid or grid)}; go on with that version, or give another folder"
+        )
+
+
 @first_only
 def start_run(run: Path, config: Any) -> None:
     """Make the folder; write configuration and environment.

@@ -1,6 +1,7 @@
 """Settings of the other task: old runs and recipes that name them, commands that give them."""
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mv2mae.cli.main import main
 from mv2mae.config import ClipConfig, FinetuneConfig, PairConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.recipes import load_recipe
-from mv2mae.runs import check_run, plain, read_config
+from mv2mae.runs import check_positions, check_run, plain, read_config
 
 STORED = Path(__file__).parents[1] / "stored"
 """Of the last version in which both tasks had all settings of the data; each sets one of the other task's."""
@@ -103,3 +104,22 @@ def test_settings_of_another_task_are_refused_from_python_too():
         PretrainConfig(data=ClipConfig())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="data of fine-tuning is a ClipConfig, not PairConfig"):
         FinetuneConfig(data=PairConfig())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("told", "now", "fits"),
+    [
+        ("position_grid: null", None, True),
+        ("position_grid: [2, 8, 8]", None, True),
+        ("position_grid: [2, 4, 4]", (2, 4, 4), True),
+        ("position_grid: [2, 8, 8]", (2, 4, 4), False),
+        ("position_grid: null", (2, 4, 4), False),
+        ("num_frames: 8", (2, 4, 4), True),
+    ],
+)
+def test_a_run_of_version_0_2_0_goes_on_only_with_its_positions(told, now, fits, tmp_path):
+    (tmp_path / "config.yaml").write_text(f"model: {{{told}}}\n")
+    refused = nullcontext() if fits else pytest.raises(InputError, match="begun by version 0.2.0 with positions of")
+    with refused:
+        check_positions(tmp_path, (2, 8, 8), now)
+    check_positions(tmp_path / "new", (2, 8, 8), now)

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser
 
-from mv2mae.config.tasks import tasks_with
+from mv2mae.config.tasks import RETIRED, tasks_with
 from mv2mae.errors import InputError
 
 ALIASES = {
@@ -82,6 +82,8 @@ def check_known(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         section, _, name = ALIASES.get(option, option).rpartition(".")
         if section == "--data" and (task := tasks_with(name.replace("-", "_"))):
             raise InputError(f"{option} is an option of {task}, not of `{parser.prog}`; leave it out")
+        if told := RETIRED.get(option.lstrip("-").replace("-", "_")):
+            raise InputError(f"{told}; leave it out")
         aliases = [alias for alias, meant in ALIASES.items() if meant in known]
         close = closest(option, [*(name for name in known if name.startswith("--")), *aliases])
         hint = f"did you mean {close}? " if close else ""

@@ -18,6 +18,8 @@ _TASKS: dict[type[PairConfig] | type[ClipConfig], str] = {
 
 _RETIRED = "position_grid"
 """Of the model: the token grid from which positions are interpolated."""
+RETIRED = {f"model.{_RETIRED}": f"model.{_RETIRED} is not set any more, weights of `init` tell it"}
+"""What was a setting once, and a line for whoever gives it."""
 
 
 def task_of(values: Mapping[str, Any]) -> Task:
@@ -59,7 +61,7 @@ def _without_retired(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
     """Without what was a setting once, and a line for each that had an effect."""
     if not isinstance(model := values.get("model"), Mapping):
         return dict(values), []
-    told = [] if model.get(_RETIRED) is None else [f"model.{_RETIRED} is not set any more, weights of `init` tell it"]
+    told = [] if model.get(_RETIRED) is None else list(RETIRED.values())
     return {**values, "model": {name: value for name, value in model.items() if name != _RETIRED}}, told
 
 

@@ -22,7 +22,7 @@ from mv2mae.data.views import PairBatch, PairDataset, collate_pairs
 from mv2mae.devices import device_type
 from mv2mae.model.flops import step_flops
 from mv2mae.ranks import say
-from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_run, start_run, write_once
+from mv2mae.runs import PROBLEMS_NAME, SUMMARY_NAME, check_positions, check_run, start_run, write_once
 from mv2mae.text import counted
 from mv2mae.train.describe import describe_data, describe_motion, describe_precision, describe_warmup
 from mv2mae.train.devices import speed_up
@@ -171,6 +171,7 @@ def pretrain(config: PretrainConfig, run: str | Path) -> Path:
     )
     probes = [OnlineKNN(config)] if config.log.probe_every else []
     module = PretrainModule(config, data, world_size)
+    check_positions(run, config.model.grid, module.model.encoder.position_grid)
     lines = [*describe(config, data, module), *(probe.describe() for probe in probes)]
     say("Pre-training", *(f"  {line}" for line in lines))
     start_run(run, config)
