@@ -402,6 +402,7 @@ def test_uploads_are_limited_in_number_and_size(page: TestClient, session: Sessi
         assert stored(session) == []
     for about in ("", "[]", '{"names": ["a"], "sizes": [1, 2]}', '{"names": [1, 2], "sizes": ["1", "2"]}'):
         assert page.post("/api/files", params={"about": about}, content=b"x").status_code == 422
+    assert send(page, [("x" * 5000, b"1"), own[1]]).json()["error"] == "the files' names are too long; shorten them"
 
 
 def test_who_stops_in_the_middle_is_given_up():

@@ -27,7 +27,7 @@ from mv2mae.viewer.requests import read_clip, read_look, read_masks, read_token,
 from mv2mae.viewer.session import Answer, Session
 
 PAGE = Path(__file__).parent / "page"
-MAX_REQUEST_BYTES, MAX_CONNECTIONS = 2**20, 64
+MAX_REQUEST_BYTES, MAX_ABOUT, MAX_CONNECTIONS = 2**20, 4096, 64
 _ALIGN = 8
 
 Values = dict[str, Any]
@@ -61,7 +61,10 @@ def application(session: Session, host: str = "127.0.0.1") -> Guard:
         return JSONResponse(session.groups(request.query_params.get("search", "")[:200]))
 
     async def files(request: Request) -> Response:
-        about = _json(request.query_params.get("about", "")[:4096])
+        said = request.query_params.get("about", "")
+        if len(said) > MAX_ABOUT:
+            raise InputError("the files' names are too long; shorten them")
+        about = _json(said)
         names, sizes = _list_of(str, about.get("names")), _list_of(int, about.get("sizes"))
         if len(names) != len(sizes):
             raise InputError("the upload does not say which files it holds")
