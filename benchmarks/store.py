@@ -30,7 +30,7 @@ from mv2mae.config import StoreConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.store.packets import PacketDecoder
 from mv2mae.data.store.prepare import prepare
-from mv2mae.data.video import decode_video, probe, read_frames
+from mv2mae.data.video import decode_video, read_frames, read_info
 from mv2mae.data.videos import Videos
 
 FPS = 25
@@ -150,7 +150,7 @@ def stored(frames: np.ndarray, folder: Path, **settings: int) -> Layout:
 
 def original(path: str, frames: np.ndarray) -> Layout:
     """The file that was given, scaled while it is read."""
-    info, (height, width) = probe(path), frames.shape[1:3]
+    info, (height, width) = read_info(path), frames.shape[1:3]
 
     def read(numbers: Sequence[int]) -> np.ndarray:
         times = info.start + np.array(numbers) / info.fps
@@ -218,7 +218,7 @@ def main() -> None:
     quality: dict[str, list[float]] = {}
     strides: dict[int, list[tuple[float, float]]] = {}
     for video in args.videos or read_manifest("sample")["path"][:4]:
-        frames = decode_video(video, short_side=min(args.short_side, probe(video).short_side)).frames
+        frames = decode_video(video, short_side=min(args.short_side, read_info(video).short_side)).frames
         pixels = np.ascontiguousarray(frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2].numpy())
         with tempfile.TemporaryDirectory() as folder:
             layouts = contenders(video, pixels, Path(folder))

@@ -141,6 +141,7 @@ def test_what_only_trainings_heed_is_no_option_of_a_test(capsys):
         (["table", "second-camra"], "did you mean second-camera?"),
         (["finetune", "--lables_per_class", "3"], "did you mean --labels_per_class?"),
         (["finetune", "--form", "x"], "did you mean --from?"),
+        (["index", "folder", ".", "--out", "x.csv", "--probe", "false"], "--probe is called --media_info now"),
         (["index", "fodler", ".", "--out", "x.csv"], "did you mean folder?"),
         (["pretrain", "--run", "x", "--model.num_frames", "15"], "num_frames=15 is not a multiple of the tubelet's 2"),
         (["pretrain", "--run", "x", "--recipe", "nope"], "nope is neither a recipe nor a file; recipes: as-"),

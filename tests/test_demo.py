@@ -9,8 +9,8 @@ import pytest
 
 from mv2mae.cli.looking import VERBS
 from mv2mae.config import EvalConfig, FinetuneConfig, PretrainConfig
+from mv2mae.demo.budget import Budget, Speed, kept_budget, measure_speed
 from mv2mae.demo.demo import FINETUNED, MINUTES, MULTI_VIEW, demo
-from mv2mae.demo.plan import Plan, Speed, measure_speed, planned
 from mv2mae.demo.report import verdict
 from mv2mae.errors import InputError, RunStopped
 from mv2mae.evaluate.evaluate import evaluate
@@ -21,9 +21,9 @@ from mv2mae.recipes import load_recipe
 def test_the_demo_ends_with_a_page_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     one_crop = EvalConfig(num_clips=1, num_crops=1)
     monkeypatch.setattr("mv2mae.demo.demo.evaluate", lambda run, data, test, out: evaluate(run, data, one_crop, out))
-    plan = Plan(pretrain_steps=4, finetune_steps=4, scratch=True, seconds=6.0)
+    budget = Budget(pretrain_steps=4, finetune_steps=4, scratch=True, seconds=6.0)
     (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "plan.json").write_text(json.dumps(dataclasses.asdict(plan)))
+    (tmp_path / "demo" / "plan.json").write_text(json.dumps(dataclasses.asdict(budget)))
     report = demo(tmp_path / "demo", minutes=0.1)
     page = report.read_text(encoding="utf-8")
     for words in ("What it scored", "How it learnt", "What it sees", "What it confuses", "times the uniform share"):
@@ -62,19 +62,19 @@ FAST, SLOW = Speed(pretrain=0.3, finetune=0.2, test=10), Speed(pretrain=3.0, fin
 
 
 def test_a_fast_machine_does_it_all_and_a_slow_one_what_it_can():
-    fast, slow = Plan.of(300, FAST, 400), Plan.of(300, SLOW, 400)
+    fast, slow = Budget.of(300, FAST, 400), Budget.of(300, SLOW, 400)
     assert (fast.finetune_steps, fast.scratch, fast.pretrain_steps) == (400, True, 60)
     assert not slow.scratch
     assert 4 <= slow.finetune_steps < 100
     assert fast.seconds <= 300
     assert slow.seconds <= 300
-    assert Plan.of(1200, SLOW, 400).finetune_steps > slow.finetune_steps
-    assert Plan.of(1, SLOW, 400).finetune_steps == Plan.of(1, SLOW, 400).pretrain_steps == 4
+    assert Budget.of(1200, SLOW, 400).finetune_steps > slow.finetune_steps
+    assert Budget.of(1, SLOW, 400).finetune_steps == Budget.of(1, SLOW, 400).pretrain_steps == 4
 
 
-def test_a_demo_that_goes_on_keeps_its_plan(tmp_path):
-    first = planned(tmp_path / "plan.json", 300, lambda: FAST, 400)
-    assert planned(tmp_path / "plan.json", 300, lambda: SLOW, 400) == first
+def test_a_demo_that_goes_on_keeps_its_budget(tmp_path):
+    first = kept_budget(tmp_path / "plan.json", 300, lambda: FAST, 400)
+    assert kept_budget(tmp_path / "plan.json", 300, lambda: SLOW, 400) == first
     assert "60 steps of pre-training, 400 of fine-tuning, and as many from scratch" in first.describe()
 
 

@@ -11,7 +11,7 @@ from mv2mae.config import FinetuneConfig, PretrainConfig
 from mv2mae.errors import InputError
 from mv2mae.model.flops import classifier_flops, step_flops
 from mv2mae.recipes import find_recipe, list_recipes, load_recipe, read_recipe
-from mv2mae.train.plan import plan
+from mv2mae.train.forecast import forecast
 
 
 def write(folder: Path, **recipes: str) -> None:
@@ -66,11 +66,11 @@ def test_several_recipes_lie_over_one_another_as_on_the_command_line(tmp_path, m
 
 
 @pytest.mark.parametrize("name", [name for name in list_recipes() if name.startswith("paper-")])
-def test_the_head_of_a_recipe_says_what_its_plan_counts(name):
+def test_the_head_of_a_recipe_says_what_its_forecast_counts(name):
     lines = find_recipe(name).read_text(encoding="utf-8").splitlines()
     head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
     config = load_recipe(name, FinetuneConfig if name.endswith("-finetune") else PretrainConfig)
-    said = plan(config)
+    said = forecast(config)
     num_items = re.search(r"data +([\d,]+)", said[0])[1]
     assert re.search(rf"cost: +{num_items} (pairs|videos|actions)", head)
     assert float(re.search(r"so (\S+) in all", head)[1]) == float(re.search(r"cost +(\S+)", said[-1])[1])

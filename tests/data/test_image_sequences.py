@@ -18,7 +18,7 @@ from mv2mae.data.indexing import index
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.media import GapError, VideoError
 from mv2mae.data.store.prepare import prepare
-from mv2mae.data.video import decode_video, frames_between, probe, read_frames
+from mv2mae.data.video import decode_video, frames_between, read_frames, read_info
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset
 from mv2mae.errors import InputError
@@ -54,7 +54,7 @@ def packed(sequences, tmp_path):
 
 def test_frames_are_found_by_their_numbers(sequences):
     path = f"{sequences}/wave/cam2/%06d.jpg@10"
-    info = probe(path)
+    info = read_info(path)
     assert (info.fps, info.num_frames, info.width, info.height) == (10, 17, 64, 48)
     assert (info.start, info.end) == (pytest.approx(0.3), pytest.approx(2.0))
     frames = read_frames(path, [1.0, 0.5, 1.0])
@@ -90,7 +90,7 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path, tag, turned):
 def test_a_tar_is_read_as_a_folder(sequences, tmp_path):
     root = packed(sequences, tmp_path)
     here, there = f"{sequences}/wave/cam1/%06d.jpg@10", f"{root}/wave.tar/cam1/%06d.jpg@10"
-    assert probe(here) == probe(there)
+    assert read_info(here) == read_info(there)
     torch.testing.assert_close(read_frames(here, [0.2, 1.4]), read_frames(there, [0.2, 1.4]))
 
 
@@ -127,7 +127,7 @@ def test_gaps_are_told_and_no_clip_lies_across_a_long_one(tmp_path, capsys):
     assert "5, 20 to 34 missing" in (tmp_path / "m.report.json").read_text()
     path = read_manifest(manifest)["path"][0]
     assert path.endswith("g/1/a_%04d.png@10")
-    assert probe(path).holes == ((pytest.approx(1.9), pytest.approx(3.5)),)
+    assert read_info(path).holes == ((pytest.approx(1.9), pytest.approx(3.5)),)
     with pytest.raises(GapError, match="no frames between"):
         read_frames(path, [2.7])
     kinds = {finding.kind for finding in check(manifest).findings}
@@ -175,18 +175,18 @@ def test_other_sizes_are_scaled_to_the_first_and_found(tmp_path):
 )
 def test_what_is_no_sequence_is_told_in_one_line(sequences, rest, message):
     with pytest.raises(VideoError, match=message):
-        probe(f"{sequences}/{rest}")
+        read_info(f"{sequences}/{rest}")
 
 
 def test_numbers_that_are_moments_are_refused(tmp_path):
     write_pictures(tmp_path, [1, 33_000_001, 66_500_123], rate=1e9, name="{}.jpg")
     with pytest.raises(VideoError, match="no numbers of frames"):
-        probe(f"{tmp_path}/%d.jpg@30")
+        read_info(f"{tmp_path}/%d.jpg@30")
 
 
 def test_every_fifth_number_is_a_frame(tmp_path):
     write_pictures(tmp_path, range(0, 50, 5), rate=50)
-    assert probe(f"{tmp_path}/%06d.jpg@10").duration == pytest.approx(1.0)
+    assert read_info(f"{tmp_path}/%06d.jpg@10").duration == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("damage", ["cut", "header", "text", "gz"])
@@ -207,7 +207,7 @@ def test_a_damaged_tar_is_told(sequences, tmp_path, damage):
         content[:] = buffer.getvalue()
     file.write_bytes(content)
     with pytest.raises(VideoError, match=r"wave\.tar"):
-        probe(f"{tmp_path}/wave.tar/cam1/%06d.jpg@10")
+        read_info(f"{tmp_path}/wave.tar/cam1/%06d.jpg@10")
 
 
 def test_links_in_a_tar_and_pipes_in_a_folder_are_not_followed(tmp_path):
@@ -223,7 +223,7 @@ def test_links_in_a_tar_and_pipes_in_a_folder_are_not_followed(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
     with pytest.raises(VideoError, match="no such pictures"):
-        probe(f"{tmp_path}/l.tar/%06d.jpg@10")
+        read_info(f"{tmp_path}/l.tar/%06d.jpg@10")
 
 
 @pytest.mark.parametrize(
@@ -252,6 +252,6 @@ def test_predict_names_the_camera_and_points_to_index(sequences):
 def test_new_pictures_are_noticed(sequences, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(sequences / "wave" / "cam1", folder)
-    assert probe(f"{folder}/%06d.jpg@10").num_frames == 20
+    assert read_info(f"{folder}/%06d.jpg@10").num_frames == 20
     write_pictures(folder, [20])
-    assert probe(f"{folder}/%06d.jpg@10").num_frames == 21
+    assert read_info(f"{folder}/%06d.jpg@10").num_frames == 21

@@ -13,7 +13,7 @@ import pytest
 from tiny_videos import even_times, time_of, write_video
 
 from mv2mae.data.check.scan import scan
-from mv2mae.data.video import VideoError, decode_video, probe, read_frames
+from mv2mae.data.video import VideoError, decode_video, read_frames, read_info
 
 
 def _remuxed(source: Path, target: Path, stamp: Callable[[int, av.Packet], int]) -> Path:
@@ -33,7 +33,7 @@ def test_stamps_of_decoding_are_put_in_the_order_of_showing(tmp_path: Path, endi
     times = even_times(60, 30)
     source = write_video(tmp_path / "source.mkv", times, gop=60)
     file = _remuxed(source, tmp_path / f"raw.{ending}", lambda number, _: round(number * 1000 / 30))
-    info, video = probe(file), decode_video(file)
+    info, video = read_info(file), decode_video(file)
     assert (info.num_frames, len(video.times)) == (60, 60)
     assert info.fps == pytest.approx(30, rel=0.01)
     assert time_of(video.frames) == pytest.approx(times, abs=0.015)
@@ -46,7 +46,7 @@ def test_frames_that_share_a_stamp_are_counted(
 ) -> None:
     source = write_video(tmp_path / "source.mkv", even_times(60, fps), gop=12)
     file = _remuxed(source, tmp_path / "counted.mkv", stamp)
-    info, video = probe(file), decode_video(file)
+    info, video = read_info(file), decode_video(file)
     assert (info.num_frames, len(video.times)) == (60, 60)
     assert info.fps == pytest.approx(fps, rel=0.05)
     assert time_of(video.frames) == pytest.approx(even_times(60, fps), abs=0.02)
@@ -64,7 +64,7 @@ def _shifted(source: Path, target: Path, by: dict[int, float]) -> Path:
 
 
 def _check_all_but_one(file: Path) -> None:
-    info, video = probe(file), decode_video(file)
+    info, video = read_info(file), decode_video(file)
     assert info.duration == pytest.approx(2, abs=0.01)
     assert (info.holes, info.num_jumps) == ((), 0)
     assert len(video.times) in (59, 60)  # a clock of decoding beside that of showing may tell what was meant
@@ -110,6 +110,6 @@ def test_a_variable_rate_with_reordered_frames_ends_behind_its_last_frame(tmp_pa
     times = np.cumsum(np.random.default_rng(seed).integers(10, 300, size=60)) / 1000
     stamps = [float(time - times[0]) for time in times]
     file = write_video(tmp_path / "v.mp4", stamps, shown=even_times(60, 30), gop=30)
-    info, last = probe(file), decode_video(file).times[-1]
+    info, last = read_info(file), decode_video(file).times[-1]
     assert last == pytest.approx(stamps[-1], abs=0.002)
     assert info.end == pytest.approx(last + 1 / info.fps, abs=0.002)

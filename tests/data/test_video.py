@@ -13,7 +13,7 @@ from tiny_videos import even_times, time_of, write_video
 
 from mv2mae.data import frames as frames_module
 from mv2mae.data.pixels import scaled_size
-from mv2mae.data.video import VideoError, decode_video, probe, read_frames
+from mv2mae.data.video import VideoError, decode_video, read_frames, read_info
 from mv2mae.data.video_info import nearest_index
 
 KINDS = [
@@ -34,14 +34,14 @@ def clip_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def test_probe_tells_rate_frames_size_and_duration(clip_file: Path) -> None:
-    info = probe(clip_file)
+    info = read_info(clip_file)
     assert (info.num_frames, info.width, info.height, info.short_side) == (50, 64, 48, 48)
     assert info.fps == pytest.approx(25, abs=0.01)
     assert info.duration == pytest.approx(2, abs=0.01)
 
 
 def test_frames_are_the_ones_nearest_in_time(clip_file: Path) -> None:
-    start = probe(clip_file).start
+    start = read_info(clip_file).start
     wanted = np.array([1.93, 0.0, 0.41, 0.43, 1.2, 1.2, 0.9, 1.955])
     frames = read_frames(clip_file, wanted + start)
     assert frames.dtype == torch.uint8
@@ -69,7 +69,7 @@ def test_variable_rate_is_read_by_time_not_by_index(tmp_path: Path) -> None:
 
 def test_time_stamps_that_do_not_begin_at_zero_count(tmp_path: Path) -> None:
     path = write_video(tmp_path / "late.mkv", even_times(25, 25, start=0.4))
-    assert probe(path).start == pytest.approx(0.4, abs=0.002)
+    assert read_info(path).start == pytest.approx(0.4, abs=0.002)
     np.testing.assert_allclose(time_of(read_frames(path, [0.4, 0.8])), [0.4, 0.8], atol=0.015)
 
 
@@ -83,7 +83,7 @@ def test_a_nominal_rate_gives_way_to_what_is_there(tmp_path: Path) -> None:
             frame.pts = i * 40
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    assert probe(path).fps == pytest.approx(25, rel=0.06)
+    assert read_info(path).fps == pytest.approx(25, rel=0.06)
 
 
 def test_reading_late_frames_skips_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_reading_late_frames_skips_the_beginning(tmp_path: Path, monkeypatch: py
             decoded.append(time)
             yield time, frame
 
-    probe(path)
+    read_info(path)
     monkeypatch.setattr(frames_module.Frames, "_rising", counted)
     frames = read_frames(path, [0.1, 1.9, 1.95])
     np.testing.assert_allclose(time_of(frames), [0.1, 1.9, 1.95], atol=0.015)
@@ -128,7 +128,7 @@ def test_rotation_is_honoured(tmp_path: Path, degrees: int) -> None:
     expected = np.rot90(image, degrees // 90)
     assert frame.shape == expected.shape
     assert np.abs(frame.astype(int) - expected).mean() < 5
-    info = probe(path)
+    info = read_info(path)
     assert (info.height, info.width) == expected.shape[:2]
 
 
@@ -167,7 +167,7 @@ def _break(kind: str, folder: Path) -> Path:
 )
 def test_broken_files_give_their_path_and_reason(tmp_path: Path, kind: str, reason: str) -> None:
     path = _break(kind, tmp_path)
-    for attempt in (lambda: probe(path), lambda: decode_video(path)):
+    for attempt in (lambda: read_info(path), lambda: decode_video(path)):
         with pytest.raises(VideoError, match=reason) as caught:
             attempt()
         assert caught.value.path == str(path)

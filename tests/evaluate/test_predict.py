@@ -16,7 +16,7 @@ from mv2mae.cli import main
 from mv2mae.config import EvalConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import write_manifest
-from mv2mae.data.video import probe, read_frames
+from mv2mae.data.video import read_frames, read_info
 from mv2mae.data.videos import Videos
 from mv2mae.data.windows import ClipSpec, video_span
 from mv2mae.errors import InputError
@@ -158,7 +158,7 @@ def test_windows_cover_the_whole_video():
 
 
 def test_a_window_s_clips_lie_within_it_on_frames(takes):
-    span = video_span(probe(takes[0]))  # 25 frames a second, 6 s
+    span = video_span(read_info(takes[0]))  # 25 frames a second, 6 s
     clip = ClipSpec(num_frames=4, size=32, frame_stride=2)
     times = clip_times(2.0, 3.0, span, clip, num_clips=3).reshape(3, 4)
     np.testing.assert_allclose(times[0], [2.0, 2.08, 2.16, 2.24], atol=1e-6)
@@ -173,7 +173,7 @@ def test_a_timeline_is_what_each_window_alone_gives(classifier, takes):
     timeline = classifier.timeline([left, right], window=1.0, hop=0.5, num_clips=2, num_crops=2)
     assert timeline.starts.tolist() == [k / 2 for k in range(11)]
     assert timeline.num_views.tolist() == [2] * 8 + [1] * 3  # the right one ends after 4 s
-    span = video_span(probe(left))
+    span = video_span(read_info(left))
     for k in (0, 3, 10):
         times = clip_times(k / 2, k / 2 + 1, span, classifier.clip, 2)
         clips = read_frames(left, times, short_side=37).unflatten(0, (2, 4))[:, :, 2:34, 8:40]

@@ -11,6 +11,7 @@ from torch import nn
 
 from mv2mae.config import ModelConfig
 from mv2mae.errors import InputError
+from mv2mae.model.attention import attention_maps
 from mv2mae.model.classifier import Classifier
 from mv2mae.model.encoder import Encoder
 from mv2mae.model.layers import CrossAttention, DropPath, SelfAttention, interpolate_positions, position_table
@@ -84,12 +85,14 @@ def test_attention_equals_plain_softmax(heads):
     x, memory = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
     for layer, inputs in ((SelfAttention(16, heads), (x,)), (CrossAttention(16, heads), (x, memory))):
         nn.init.normal_(layer.v_bias)
-        q, k, v = (part.detach().numpy() for part in layer.project(*inputs))
-        maps = layer.maps(*inputs).detach().numpy()
+        q, k, v = (part.detach() for part in layer.project(*inputs))
+        maps = attention_maps(q, k)
+        if isinstance(layer, CrossAttention):
+            torch.testing.assert_close(layer.maps(*inputs), maps)
         out = np.empty((2, 5, 16), dtype=np.float32)
         for i in range(2):
-            rows = [reference.attention(q[i, h], k[i, h], v[i, h]) for h in range(heads)]
-            np.testing.assert_allclose(maps[i], np.stack([weights for weights, _ in rows]), atol=1e-6)
+            rows = [reference.attention(q[i, h].numpy(), k[i, h].numpy(), v[i, h].numpy()) for h in range(heads)]
+            np.testing.assert_allclose(maps[i].numpy(), np.stack([weights for weights, _ in rows]), atol=1e-6)
             out[i] = np.concatenate([values for _, values in rows], axis=1)
         torch.testing.assert_close(layer(*inputs), layer.proj(torch.from_numpy(out)), atol=1e-5, rtol=1e-5)
 

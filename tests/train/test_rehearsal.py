@@ -11,7 +11,7 @@ from mv2mae.data.protocols import PROTOCOLS, select
 from mv2mae.data.rehearsal import made_up_rows
 from mv2mae.errors import InputError
 from mv2mae.recipes import find_recipe, list_recipes, load_recipe
-from mv2mae.train.plan import plan
+from mv2mae.train.forecast import forecast
 
 SHALLOW = ("--model.encoder_depth", "1", "--model.decoder_depth", "1")
 OVERLAYS = [name for name in list_recipes() if name.startswith("as-")]
@@ -72,15 +72,15 @@ def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monke
         ),
     ],
 )
-def test_the_plan_is_that_of_the_whole_run(recipe, lines):
+def test_the_forecast_is_of_the_whole_run(recipe, lines):
     kind = FinetuneConfig if recipe.endswith("-finetune") else PretrainConfig
-    assert plan(load_recipe(recipe, kind)) == lines
+    assert forecast(load_recipe(recipe, kind)) == lines
 
 
-def test_the_plan_counts_what_a_manifest_has():
+def test_the_forecast_counts_what_a_manifest_has():
     config = load_recipe("sample-pretrain", PretrainConfig)
-    assert "(from sample, training part of synthetic/xsub-xview)" in plan(config)[0]
-    videos = int(plan(load_recipe("sample-finetune", FinetuneConfig))[0].split()[1])
+    assert "(from sample, training part of synthetic/xsub-xview)" in forecast(config)[0]
+    videos = int(forecast(load_recipe("sample-finetune", FinetuneConfig))[0].split()[1])
     assert videos == 240
 
 

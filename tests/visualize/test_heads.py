@@ -32,7 +32,7 @@ def test_overview_has_a_cell_for_each_layer_and_head_and_one_for_their_mean():
     pale = np.ptp(cell, axis=-1) == 0
     assert pale[8:, 8:].all()
     assert not pale[:8].any()
-    assert "moment 1, row 0, column 1" in " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    assert "moment 2, row 1, column 2" in " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
     assert next(overview.moving()).shape[2] == 3
 
 

@@ -18,6 +18,7 @@ from mv2mae.model.pretraining import MV2MAE
 from mv2mae.seals import SEAL, seal
 from mv2mae.visualize.figures import motion_figure
 from mv2mae.visualize.inputs import read_views
+from mv2mae.visualize.pictures import token_number
 from mv2mae.visualize.reconstruct import reconstruct
 from mv2mae.visualize.visualize import shown_temperatures, visualize
 from mv2mae.weights import CLASSIFIER, PRETRAINING, save_weights
@@ -155,6 +156,10 @@ def test_moving_pictures(tmp_path: Path, tiny: ModelConfig, videos: list[Path]):
     assert names_of(paths) == ["correspondences.gif", "pca.gif"]
 
 
+def test_tokens_are_counted_from_one():
+    assert [token_number(token, (2, 4, 4)) for token in ((1, 1, 1), (1, 2, 1), (2, 4, 4))] == [0, 4, 31]
+
+
 def test_token_layer_and_heads_are_chosen(tmp_path: Path, tiny: ModelConfig, videos: list[Path]):
     weights = save_model(tmp_path / "model.safetensors", tiny)
     settings = {"frame_stride": 2, "format": "svg", "pictures": ("attention", "encoder", "correspondences")}
@@ -178,7 +183,8 @@ def test_shown_temperatures_lie_around_the_models_own(tiny: ModelConfig, videos:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"token": (2, 0, 0)}, r"token=2,0,0 lies outside of the clip's 2 moments x 4 rows x 4 columns .*up to 1,3,3"),
+        ({"token": (3, 1, 1)}, r"token=3,1,1 lies outside of the clip's 2 moments x 4 rows x 4 columns .*up to 2,4,4"),
+        ({"token": (0, 1, 1)}, "token=.*: give time, row and column, counted from 1"),
         ({"token": (0, 0)}, "token=.*: give time, row and column"),
         ({"layer": 3}, "layer=3: the cross-view decoder has 2 blocks; choose 1 to 2, mean or all"),
         ({"layer": "last"}, "layer=last is unknown; give a number, mean or all"),

@@ -21,6 +21,8 @@ ALIASES = {
     "--label_fraction": "--data.label_fraction",
 }
 """Short forms of the options that everyone types."""
+RENAMED = {"--probe": "--media_info"}
+"""Options that are called otherwise now."""
 
 
 def normalised(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
@@ -79,6 +81,8 @@ def check_known(parser: ArgumentParser, arguments: Sequence[str]) -> None:
         is_entry = get_origin(holder) is dict  # as `--data.camera_angles.left` is
         if not option.startswith("--") or option in known or is_entry:
             continue
+        if (new := RENAMED.get(option)) in known:
+            raise InputError(f"{option} is called {new} now")
         section, _, name = ALIASES.get(option, option).rpartition(".")
         if section == "--data" and (task := tasks_with(name.replace("-", "_"))):
             raise InputError(f"{option} is an option of {task}, not of `{parser.prog}`; leave it out")

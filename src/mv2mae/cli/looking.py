@@ -27,7 +27,7 @@ def _visualize_options(parser: ArgumentParser) -> None:
     parser.add_argument("--max_groups", type=int, default=400, help="most performances in the embedding map")
     some = f"some of {', '.join(PICTURES)}, with commas; by default all"
     parser.add_argument("--pictures", type=str, default="", help=some)
-    token = "T,Y,X of the token that looks; by default the masked one that moves most"
+    token = "T,Y,X of the token that looks, counted from 1; by default the masked one that moves most"
     parser.add_argument("--token", type=str, default="", help=token)
     parser.add_class_arguments(PictureConfig, skip={"pictures", "token"})
 

@@ -43,7 +43,7 @@ class PictureConfig:
     seed: int = 0
     """Of the masks, and of the choice of another performance as the wrong source."""
     token: Token | None = None
-    """Time, row and column of the token that looks; None = the masked one that moves most."""
+    """Time, row and column of the token that looks, counted from 1; None = the masked one that moves most."""
     layer: Choice = "mean"
     """Of the cross-view decoder: a block's number (1 is the first, -1 the last), mean or all."""
     encoder_layer: Choice = -1
@@ -62,8 +62,8 @@ class PictureConfig:
         stride, token = self.frame_stride, self.token
         require(stride is None or stride > 0, f"frame_stride={stride} must be positive")
         require(0 <= self.offset <= 1, f"offset={self.offset} must lie between 0 (start of the videos) and 1 (end)")
-        good = token is None or (len(token) == 3 and min(token) >= 0)
-        require(good, f"token={token}: give time, row and column, counted from 0, as 2,4,3")
+        good = token is None or (len(token) == 3 and min(token) >= 1)
+        require(good, f"token={token}: give time, row and column, counted from 1, as 2,4,3")
         for name in ("layer", "encoder_layer", "heads"):
             value = getattr(self, name)
             good = isinstance(value, int) or value in ("mean", "all")
@@ -81,5 +81,5 @@ def token_of(text: str) -> Token | None:
     try:
         t, y, x = (int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"token={text}: give time, row and column, counted from 0, as 2,4,3") from None
+        raise InputError(f"token={text}: give time, row and column, counted from 1, as 2,4,3") from None
     return t, y, x

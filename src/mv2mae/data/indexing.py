@@ -32,7 +32,7 @@ def index(
     group: str = "",
     rate: float = 0.0,
     drop: str = "",
-    probe: bool = True,
+    media_info: bool = True,
 ) -> Path:
     """Find the videos of a data set, write the manifest and say what was found.
 
@@ -50,7 +50,7 @@ def index(
         rate: of `folder`: pictures a second, where a pattern names image sequences (`{group}/{view}/{frame}.jpg`).
         drop: text file with the name of a video in each line; they are left out. NTU's lists of missing skeletons
             are such files; their videos exist, so that nothing is left out unless asked for.
-        probe: open each video for its rate, length and size.
+        media_info: open each video for its rate, length and size.
 
     Raises:
         InputError: if nothing fits, nothing that fits can be opened, videos repeat one another, or `out` has another
@@ -63,7 +63,7 @@ def index(
     frame, dropped = _without(found.frame, Path(os.path.abspath(root)), drop) if drop else (found.frame, [])
     check_repeats(frame, f"what was found below {root}")
     total = len(frame)
-    frame, broken = with_media_info(frame) if probe else (frame, [])
+    frame, broken = with_media_info(frame) if media_info else (frame, [])
     if frame.empty:
         raise InputError(f"none of the {total} videos below {root} can be opened; first: {': '.join(broken[0])}")
     write_manifest(frame, out)

@@ -36,7 +36,7 @@ from mv2mae.data.tables import (
     views_column,
     words_of,
 )
-from mv2mae.data.video import VideoError, VideoInfo, available_cores, probe
+from mv2mae.data.video import VideoError, VideoInfo, available_cores, read_info
 from mv2mae.errors import InputError
 from mv2mae.files import atomic_write, write_json
 from mv2mae.text import first_line
@@ -305,7 +305,7 @@ def with_media_info(frame: pd.DataFrame, *, progress: bool = True) -> tuple[pd.D
 
 def _probe_or_reason(path: str) -> VideoInfo | str:
     try:
-        return probe(path)
+        return read_info(path)
     except VideoError as error:
         return error.reason
 

@@ -25,11 +25,11 @@ from mv2mae.data.images import ImageSequence, is_sequence, open_sequence
 from mv2mae.data.media import VideoError, check_memory, check_size, guarded
 from mv2mae.data.pixels import Converter, scaled_size
 from mv2mae.data.store.reader import StoredVideo, open_item
-from mv2mae.data.video_file import frames_of_file, probe_file, read_file
+from mv2mae.data.video_file import frames_of_file, info_of_file, read_file
 from mv2mae.data.video_info import DecodedVideo, VideoInfo, frames_within
 
 
-def probe(path: str | Path) -> VideoInfo:
+def read_info(path: str | Path) -> VideoInfo:
     """Reads the header, the index (or else the packets) and the first frame of a video.
 
     Raises:
@@ -37,7 +37,7 @@ def probe(path: str | Path) -> VideoInfo:
     """
     if (item := _item(path)) is not None:
         return item.info
-    return probe_file(path)
+    return info_of_file(path)
 
 
 def read_frames(
@@ -75,7 +75,7 @@ def decode_video(
     if is_item(path):
         item = open_item(str(path))
         return DecodedVideo(item.read_all(short_side=short_side), item.times, item.info, str(path))
-    info = probe(path)
+    info = read_info(path)
     size = scaled_size(info.height, info.width, short_side)
     room = frames_within(info, start, end)
     check_size(path, *size)

@@ -25,7 +25,7 @@ _FIRST_FRAMES = 16
 """Within so many, stamps that are shuffled show it."""
 
 
-def probe_file(path: str | Path) -> VideoInfo:
+def info_of_file(path: str | Path) -> VideoInfo:
     """What a file holds, by its header, its index (or else its packets) and its first frame.
 
     Raises:
@@ -34,8 +34,8 @@ def probe_file(path: str | Path) -> VideoInfo:
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # `opened` says why
-        return _probe(str(path), 0, 0)
-    return _probe(str(path), status.st_size, status.st_mtime_ns)
+        return _read_info(str(path), 0, 0)
+    return _read_info(str(path), status.st_size, status.st_mtime_ns)
 
 
 def read_file(
@@ -46,7 +46,7 @@ def read_file(
     Raises:
         VideoError: the file cannot be decoded, or `GapError`, these frames of it.
     """
-    info = probe_file(path)
+    info = info_of_file(path)
     check_size(path, *scaled_size(info.height, info.width, short_side))
     check_memory(path, len(np.unique(times)), *scaled_size(info.height, info.width, short_side))
     try:
@@ -59,7 +59,7 @@ def frames_of_file(
     path: str | Path, start: float | None, end: float | None, reach: float, lost: list[int]
 ) -> Iterator[tuple[float, VideoFrame]]:
     """As `video.frames_between`; `lost` is told the number of packets that could not be decoded."""
-    info = probe_file(path)
+    info = info_of_file(path)
     try:
         yield from _frames_between(path, start, end, reach, lost, info, may_seek=start is not None and info.may_seek)
     except SeekMissed:  # before the first frame was given
@@ -67,8 +67,8 @@ def frames_of_file(
 
 
 @lru_cache(maxsize=1 << 16)
-def _probe(path: str, size: int, changed: int) -> VideoInfo:
-    """`probe_file` of a file of that size and time of change."""
+def _read_info(path: str, size: int, changed: int) -> VideoInfo:
+    """`info_of_file` of a file of that size and time of change."""
     with opened(path) as (container, stream):
         frames = Frames(path, container, stream, time_limit=TIME_LIMIT)
         opening = frames.next()

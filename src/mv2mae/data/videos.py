@@ -30,8 +30,8 @@ from mv2mae.data.video import (
     available_cores,
     decode_video,
     frames_within,
-    probe,
     read_frames,
+    read_info,
 )
 from mv2mae.errors import InputError
 from mv2mae.files import append_json
@@ -149,7 +149,7 @@ class Videos:
     def _bytes(self, piece: tuple[str, float | None, float | None]) -> int:
         path, start, end = piece
         try:
-            info = probe(path)
+            info = read_info(path)
         except VideoError:  # which decoding will note
             return 0
         height, width = scaled_size(info.height, info.width, self.cache_size)
@@ -178,7 +178,7 @@ class Videos:
             return self._decoded[path][0].info
         self._refuse_known(path)
         if path not in self._infos:
-            self._infos[path] = info = timed(FIRST_LOOK, whole=True)(probe)(path)
+            self._infos[path] = info = timed(FIRST_LOOK, whole=True)(read_info)(path)
             if info.promised_end > info.end + 1 / info.fps:
                 said = f"frames end at {info.end:.2f} s, {info.promised_end:.2f} s by the header"
                 self.tell_once(path, f"is cut off: {said}; what is there is used")

@@ -23,8 +23,8 @@ from rich.table import Table
 from mv2mae.config import FinetuneConfig, PretrainConfig, VideosConfig
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.protocols import select
+from mv2mae.demo.budget import kept_budget, measure_speed
 from mv2mae.demo.contender import Contender, Tested
-from mv2mae.demo.plan import measure_speed, planned
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import RESULTS_NAME, evaluate
 from mv2mae.evaluate.results import TestResult
@@ -53,8 +53,9 @@ FINETUNED = {
     "multi-view, packaged": "finetune-multi-view-packaged",
 }
 """Folder of each contender's run."""
-REPORT, SECONDS, PLAN = "report.html", "report.json", "plan.json"
-OWN = {MULTI_VIEW, SINGLE_VIEW, *FINETUNED.values(), REPORT, SECONDS, PLAN}
+REPORT, SECONDS = "report.html", "report.json"
+BUDGET = "plan.json"  # the name that demos begun with an earlier version have
+OWN = {MULTI_VIEW, SINGLE_VIEW, *FINETUNED.values(), REPORT, SECONDS, BUDGET}
 """All that a demo makes in its folder, and so all that it may remove."""
 
 Config = TypeVar("Config", PretrainConfig, FinetuneConfig)
@@ -103,7 +104,7 @@ def demo(out: str | Path, *, minutes: float | None = None, full: bool = False, f
 
 def _check_form(out: Path, full: bool) -> None:
     """Whether a demo in the folder is of the form that is asked for."""
-    if (out / MULTI_VIEW).exists() and full == (out / PLAN).exists():
+    if (out / MULTI_VIEW).exists() and full == (out / BUDGET).exists():
         other = "the short form" if full else "the long form (--full)"
         raise InputError(f"{out} holds a demo of {other}; add --fresh true to forget it, or give another --out")
 
@@ -119,17 +120,17 @@ def _go_on(out: Path, seconds: float, console: Console) -> tuple[list[Tested], d
     finetuning = load_recipe("sample-finetune", FinetuneConfig)
     num_test = len(select(read_manifest("sample"), split=TEST_SPLIT, part="test"))
     num_test *= finetuning.test.num_clips * finetuning.test.num_crops
-    plan = planned(
-        out / PLAN, seconds, lambda: measure_speed(pretraining, finetuning, num_test), finetuning.optim.steps or 0
+    budget = kept_budget(
+        out / BUDGET, seconds, lambda: measure_speed(pretraining, finetuning, num_test), finetuning.optim.steps or 0
     )
-    console.print(plan.describe(), highlight=False)
+    console.print(budget.describe(), highlight=False)
     console.rule("pre-training goes on: no labels, training people on cameras 2 and 3 only", align="left")
-    run = pretrain(_of_length(pretraining, plan.pretrain_steps), out / MULTI_VIEW)
+    run = pretrain(_of_length(pretraining, budget.pretrain_steps), out / MULTI_VIEW)
     scratch = Contender("from scratch", "no pre-training", None, out / FINETUNED["from scratch"])
     about = f"MV2MAE, prepared beforehand ({packaged.about['summary']}) and trained on here without labels"
     name = "multi-view, packaged"
-    contenders = [*([scratch] if plan.scratch else []), Contender(name, about, str(run), out / FINETUNED[name])]
-    return _train_and_test(contenders, plan.finetune_steps, console), {"multi-view": run}
+    contenders = [*([scratch] if budget.scratch else []), Contender(name, about, str(run), out / FINETUNED[name])]
+    return _train_and_test(contenders, budget.finetune_steps, console), {"multi-view": run}
 
 
 def _train_and_test(contenders: list[Contender], steps: int, console: Console) -> list[Tested]:

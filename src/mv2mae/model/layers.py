@@ -136,13 +136,6 @@ class SelfAttention(nn.Module):
         out = attend(queries, keys, values)
         return self.proj(out.transpose(1, 2).flatten(2))
 
-    def maps(
-        self, x: Float[Tensor, "b n d"], rotation: Float[Tensor, "b n p 2"] | None = None
-    ) -> Float[Tensor, "b heads n n"]:
-        """The attention that `forward` uses, written out: each query's weights over the keys."""
-        q, k, _ = self.project(x)
-        return attention_maps(rotated(q, rotation), rotated(k, rotation))
-
 
 class CrossAttention(nn.Module):
     """Multi-head attention of tokens to those of a memory (the source view)."""

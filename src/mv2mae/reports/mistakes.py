@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mv2mae.data.video import VideoError, probe, read_frames
+from mv2mae.data.video import VideoError, read_frames, read_info
 from mv2mae.evaluate.metrics import score_matrix
 from mv2mae.evaluate.scores import numbered
 from mv2mae.visualize.report import Clip
@@ -107,7 +107,7 @@ def moving_picture(path: str, start: float | None, end: float | None) -> tuple[b
     Raises:
         VideoError: the file cannot be decoded.
     """
-    info = probe(path)
+    info = read_info(path)
     first = info.start if start is None else start
     last = info.end - 1 / info.fps if end is None else end
     middle, length = (first + last) / 2, min(_SECONDS, max(last - first, 0))

@@ -13,7 +13,7 @@ from mv2mae.data.rehearsal import is_made_up, write_rehearsal
 from mv2mae.errors import InputError
 from mv2mae.ranks import say
 from mv2mae.train.finetune import finetune
-from mv2mae.train.plan import plan
+from mv2mae.train.forecast import forecast
 from mv2mae.train.pretrain import pretrain
 from mv2mae.train.step import accumulation
 from mv2mae.weights import read_weights
@@ -38,7 +38,7 @@ def rehearse(config: PretrainConfig | FinetuneConfig) -> None:
         repeats = config.num_repeats if isinstance(config, FinetuneConfig) else config.data.num_repeats
         items = config.videos_per_step if isinstance(config, FinetuneConfig) else config.optim.batch_size // repeats
         accumulation(items, config.compute, config.compute.devices * config.compute.num_nodes, repeats)
-    say("The whole run", *(f"  {line}" for line in plan(config)), "", "Two small steps of it")
+    say("The whole run", *(f"  {line}" for line in forecast(config)), "", "Two small steps of it")
     with tempfile.TemporaryDirectory(prefix="mv2mae-dry-run-") as folder:
         run = Path(folder) / "run"
         if isinstance(config, PretrainConfig):

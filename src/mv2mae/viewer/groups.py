@@ -18,7 +18,7 @@ from torch import Tensor
 from mv2mae.data.augment import centre_box, crop_resize
 from mv2mae.data.cameras import CAMERA_SIZE, Cameras, crop_camera
 from mv2mae.data.manifest import parts_of
-from mv2mae.data.video import DecodedVideo, VideoError, VideoInfo, decode_video, probe, read_frames
+from mv2mae.data.video import DecodedVideo, VideoError, VideoInfo, decode_video, read_frames, read_info
 from mv2mae.data.windows import ClipSpec, overlap, shared_clock, video_span
 from mv2mae.errors import InputError
 from mv2mae.viewer.lru_cache import LRUCache
@@ -130,7 +130,7 @@ class Reader:
     def __init__(self, num_frames: int, size: int, fps: float | None = None) -> None:
         self.num_frames, self.size, self.fps = num_frames, size, fps
         self._decoded: LRUCache[DecodedVideo] = LRUCache(DECODED_BYTES, lambda video: video.frames.nbytes)
-        self._info = lru_cache(maxsize=4096)(probe)
+        self._info = lru_cache(maxsize=4096)(read_info)
 
     def clip(self, group: Group, *, moment: float, stride: float) -> GroupClip:
         """The clip of every view of a group.

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory, gettempdir, mkdtemp
 from filelock import FileLock, Timeout
 
 from mv2mae.data.media import opened
-from mv2mae.data.video import VideoError, decode_video, probe
+from mv2mae.data.video import VideoError, decode_video, read_info
 from mv2mae.errors import InputError
 from mv2mae.viewer.groups import WHOLE_PIXELS, Camera, Group
 
@@ -145,7 +145,7 @@ def _check_video(path: Path, name: str) -> None:
     try:
         with opened(path) as (container, stream):
             num_packets = sum(1 for packet in container.demux(stream) if packet.size)
-        info = probe(path)
+        info = read_info(path)
         if num_packets > 2 * info.num_frames + 100:  # two may make a frame; a header that lies costs memory later
             raise VideoError(path, f"has a damaged header: {info.num_frames} frames announced, {num_packets} there")
         if info.num_frames * info.width * info.height <= WHOLE_PIXELS:

@@ -101,7 +101,7 @@ class Overview:
         return cells, ["mean of heads", *(f"head {1 + head}" for head in range(self.weights.shape[1]))]
 
     def _note(self, how: str = "") -> str:
-        t, y, x = place_of(self.query, self.weights.shape[2:])
+        t, y, x = (1 + place for place in place_of(self.query, self.weights.shape[2:]))
         which = "the outlined tubelet" if self.marks_query else "the target's tubelet"
         note = (
             f"Attention of {which} (moment {t}, row {y}, column {x}) over {self.over}{how}. 1 = uniform, no preference."

@@ -18,7 +18,7 @@ from mv2mae.data.cameras import Cameras, crop_camera, number_of
 from mv2mae.data.images import short_name
 from mv2mae.data.manifest import parts_of, read_manifest
 from mv2mae.data.protocols import select
-from mv2mae.data.video import is_there, probe, read_frames
+from mv2mae.data.video import is_there, read_frames, read_info
 from mv2mae.data.windows import ClipSpec, shared_clock, video_span
 from mv2mae.errors import InputError
 
@@ -86,7 +86,7 @@ def footage_of_files(videos: Sequence[str | Path], cameras: Cameras | None = Non
 def _cameras_of_files(
     videos: Sequence[str | Path], stems: Sequence[str], cameras: Cameras
 ) -> Float32[np.ndarray, "v 16"]:
-    infos = [probe(video) for video in videos]
+    infos = [read_info(video) for video in videos]
 
     def known(views: Sequence[str]) -> Float32[np.ndarray, "v 16"]:
         size = {"width": [info.width for info in infos], "height": [info.height for info in infos]}
@@ -225,7 +225,7 @@ def _moments(
     footage: Footage, config: ModelConfig, frame_stride: float, fps: float | None, offsets: Sequence[float]
 ) -> tuple[list[list[np.ndarray]], float]:
     """For each video the times of a clip's frames at each offset, on the file's clock; and the step asked for."""
-    spans = [video_span(probe(path), *part) for path, part in zip(footage.paths, footage.parts, strict=True)]
+    spans = [video_span(read_info(path), *part) for path, part in zip(footage.paths, footage.parts, strict=True)]
     spans = shared_clock(spans, [part[0] for part in footage.parts])
     clip = ClipSpec(num_frames=config.num_frames, size=config.image_size, frame_stride=frame_stride, fps=fps)
     windows = [clip.times(spans, offset) for offset in offsets]

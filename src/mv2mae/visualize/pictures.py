@@ -360,18 +360,19 @@ def chosen_layers(choice: Choice, depth: int, what: str, option: str) -> list[in
 
 
 def token_number(token: Size3, grid: Size3) -> int:
-    """The number of the token at (time, row, column).
+    """The number, from 0, of the token at (time, row, column), each from 1.
 
     Raises:
         InputError: it lies outside of the grid.
     """
-    if any(not 0 <= place < size for place, size in zip(token, grid, strict=True)):
+    if any(not 1 <= place <= size for place, size in zip(token, grid, strict=True)):
         t, h, w = grid
         raise InputError(
             f"token={','.join(map(str, token))} lies outside of the clip's {t} moments x {h} rows x {w} columns of "
-            f"tokens (counted from 0: up to {t - 1},{h - 1},{w - 1})"
+            f"tokens (counted from 1: up to {t},{h},{w})"
         )
-    return (token[0] * grid[1] + token[1]) * grid[2] + token[2]
+    time, row, column = (place - 1 for place in token)
+    return (time * grid[1] + row) * grid[2] + column
 
 
 def shown_temperatures(config: ModelConfig, clip: Shaped[Tensor, "c t h w"]) -> list[float]:

@@ -31,10 +31,10 @@ def test_missing_skeletons_are_left_out_only_when_asked(tmp_path: Path, capsys: 
     names = [f"S001C00{c}P001R001A00{a}" for c in (1, 2, 3) for a in (1, 2)]
     touch(tmp_path / "ntu", *(f"{name}_rgb.avi" for name in names))
     out = tmp_path / "m.csv"
-    index("ntu60", tmp_path / "ntu", out, probe=False)
+    index("ntu60", tmp_path / "ntu", out, media_info=False)
     assert len(read_manifest(out)) == 6
     (tmp_path / "missing.txt").write_text(f"The samples without skeletons:\n\n{names[1]}\r\nS099C001P001R001A001\n")
-    index("ntu60", tmp_path / "ntu", out, drop=str(tmp_path / "missing.txt"), probe=False)
+    index("ntu60", tmp_path / "ntu", out, drop=str(tmp_path / "missing.txt"), media_info=False)
     assert len(read_manifest(out)) == 5
     assert report(out)["dropped"] == [str(tmp_path / "ntu" / f"{names[1]}_rgb.avi")]
     assert "1 were left out as asked, listed in m.report.json" in capsys.readouterr().out
@@ -43,7 +43,7 @@ def test_missing_skeletons_are_left_out_only_when_asked(tmp_path: Path, capsys: 
 def test_a_list_may_name_paths(tmp_path: Path) -> None:
     touch(tmp_path, "a01/v01_s01_e00.avi", "a02/v01_s01_e00.avi")
     (tmp_path / "list.txt").write_text("a02/v01_s01_e00\n")
-    index("nucla", tmp_path, tmp_path / "m.csv", drop=str(tmp_path / "list.txt"), probe=False)
+    index("nucla", tmp_path, tmp_path / "m.csv", drop=str(tmp_path / "list.txt"), media_info=False)
     assert read_manifest(tmp_path / "m.csv")["label"].tolist() == [0]
 
 
@@ -56,7 +56,7 @@ def test_lists_that_drop_nothing_or_all_are_refused(tmp_path: Path, text: str | 
     if text is not None:
         (tmp_path / "list.txt").write_text(text)
     with pytest.raises(InputError, match=message):
-        index("ntu60", tmp_path, tmp_path / "m.csv", drop=str(tmp_path / "list.txt"), probe=False)
+        index("ntu60", tmp_path, tmp_path / "m.csv", drop=str(tmp_path / "list.txt"), media_info=False)
     assert not (tmp_path / "m.csv").exists()
 
 
@@ -65,7 +65,7 @@ def test_a_list_may_name_paths_below_a_folder_with_dots(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path / "here")
     Path("table.csv").write_text("path,group,view\ng/1.mp4,g,1\ng/2.mp4,g,2\n")
     Path("list.txt").write_text("g/2\n")
-    index("folder", "../set", Path("../set/m.csv"), table="table.csv", drop="list.txt", probe=False)
+    index("folder", "../set", Path("../set/m.csv"), table="table.csv", drop="list.txt", media_info=False)
     assert read_manifest("../set/m.csv")["path"].tolist() == [str(tmp_path / "set" / "g" / "1.mp4")]
     assert Path("../set/m.csv").read_text().splitlines()[1].startswith("g/1.mp4,")
 
@@ -93,7 +93,7 @@ def test_what_was_set_aside_is_said_and_listed(tmp_path: Path, capsys: pytest.Ca
     touch(tmp_path, "label/A01N01-L.txt", "label/A01N01-R.txt")
     (tmp_path / "label" / "A01N01-L.txt").write_text("1,30,90\nnonsense\n2,120,300,2\n")
     out = tmp_path / "m.parquet"
-    assert main(["index", "pkummd2", str(tmp_path), "--out", str(out), "--probe", "false"]) == 0
+    assert main(["index", "pkummd2", str(tmp_path), "--out", str(out), "--media_info", "false"]) == 0
     said = capsys.readouterr().out
     assert "1 video cut into 2 parts in 2 groups" in said
     assert "1 do not fit the names" in said
@@ -108,7 +108,7 @@ def test_what_was_set_aside_is_said_and_listed(tmp_path: Path, capsys: pytest.Ca
 def test_the_mark_of_unsynchronised_sets_is_said_and_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     touch(tmp_path, *(f"a01/v0{v}_s01_e0{e}.avi" for v in (1, 2, 3) for e in (0, 1)))
     out = tmp_path / "m.csv"
-    assert main(["index", "nucla", str(tmp_path), "--out", str(out), "--probe", "false"]) == 0
+    assert main(["index", "nucla", str(tmp_path), "--out", str(out), "--media_info", "false"]) == 0
     assert "not synchronised" in capsys.readouterr().out
     assert not read_manifest(out)["synchronised"].any()
     with pytest.raises(InputError, match="2 of 2 groups are not synchronised"):
@@ -131,7 +131,7 @@ def test_names_of_classes_are_found_beside_the_manifest(tmp_path: Path) -> None:
 def test_names_of_an_earlier_index_do_not_stay(tmp_path: Path) -> None:
     touch(tmp_path, "a/walk/g_1.mp4", "b/0/g_1.mp4")
     for folder, names in (("a", ["walk"]), ("b", ["0"])):
-        index("folder", tmp_path / folder, tmp_path / "m.csv", pattern="{label}/{group}_{view}.mp4", probe=False)
+        index("folder", tmp_path / folder, tmp_path / "m.csv", pattern="{label}/{group}_{view}.mp4", media_info=False)
         assert class_names(tmp_path / "m.csv", [0]) == names
 
 
@@ -158,7 +158,7 @@ def test_the_page_on_adding_a_data_set_is_true(tmp_path: Path, monkeypatch: pyte
     touch(tmp_path, *(f"set/person{p:02}/{a}_1_cam{c}.mp4" for p in people for a in ("boil", "cut") for c in "AB"))
     touch(tmp_path, "set/person11/boil_1_camA.mp4")
     out = tmp_path / "m.csv"
-    assert main(["index", "kitchen", str(tmp_path / "set"), "--out", str(out), "--probe", "false"]) == 0
+    assert main(["index", "kitchen", str(tmp_path / "set"), "--out", str(out), "--media_info", "false"]) == 0
     frame = read_manifest(out)
     assert (len(frame), frame["group"].nunique()) == (12, 6)
     assert frame.iloc[0][["group", "view", "label", "subject"]].tolist() == ["p01_boil_1", "A", 0, 1]
@@ -181,14 +181,14 @@ def test_known_cameras_beside_the_videos_are_told_of(tmp_path: Path, capsys: pyt
     text = json.dumps({"1": camera, "2": {**camera, "t": [1, 0, 4]}})
     (takes / "cameras.json").write_text(text)
     (takes / "calib.yml").write_text("no: cameras")
-    index("folder", takes, takes / "m.csv", pattern="{group}/{view}.mp4", probe=False)
+    index("folder", takes, takes / "m.csv", pattern="{group}/{view}.mp4", media_info=False)
     said = capsys.readouterr().out
     assert f"2 known cameras in {takes}/cameras.json, beside the manifest, where training looks" in said
     assert "calib.yml cannot be used as known cameras: " in said
     assert "rig " not in said
     assert len(cameras_of(str(takes / "m.csv")).rig) == 2
 
-    index("folder", takes, tmp_path / "m.csv", pattern="{group}/{view}.mp4", probe=False)
+    index("folder", takes, tmp_path / "m.csv", pattern="{group}/{view}.mp4", media_info=False)
     told = re.search(
         r"2 known cameras in .*; for model.cameras=rays add --data.cameras '(.*)'", capsys.readouterr().out
     )
@@ -200,5 +200,5 @@ def test_known_cameras_beside_the_videos_are_told_of(tmp_path: Path, capsys: pyt
 
 def test_classes_that_differ_in_case_alone_are_told(tmp_path, capsys):
     touch(tmp_path, "jump/a_1.mp4", "Jump/b_1.mp4", "wave/c_1.mp4")
-    index("folder", tmp_path, tmp_path / "m.csv", pattern="{label}/{group}_{view}.mp4", probe=False)
+    index("folder", tmp_path, tmp_path / "m.csv", pattern="{label}/{group}_{view}.mp4", media_info=False)
     assert "the classes Jump and jump are two here, told apart by case alone" in capsys.readouterr().out

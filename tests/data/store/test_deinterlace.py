@@ -12,7 +12,7 @@ from mv2mae.data.manifest import make_frame, write_manifest
 from mv2mae.data.media import GapError
 from mv2mae.data.store.deinterlace import deinterlaced
 from mv2mae.data.store.prepare import prepare
-from mv2mae.data.video import decode_video, frames_between, probe
+from mv2mae.data.video import decode_video, frames_between, read_info
 from mv2mae.errors import InputError
 
 NUM_FRAMES = 20
@@ -78,7 +78,7 @@ def test_a_store_is_deinterlaced_or_not(tmp_path: Path):
 
 def test_no_frame_is_lost_where_the_video_ends_too_early_or_changes_its_size(tmp_path: Path):
     video = film(tmp_path / "v.mp4", interlaced=True)
-    too_short = deinterlaced(frames_between(video, None, None, reach=probe(video).end + 1))
+    too_short = deinterlaced(frames_between(video, None, None, reach=read_info(video).end + 1))
     assert len([next(too_short) for _ in range(NUM_FRAMES)]) == NUM_FRAMES
     with pytest.raises(GapError):
         next(too_short)

@@ -14,7 +14,7 @@ from mv2mae.config import StoreConfig
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.store.crop import read_boxes
 from mv2mae.data.store.prepare import prepare
-from mv2mae.data.video import VideoInfo, probe, read_frames
+from mv2mae.data.video import VideoInfo, read_frames, read_info
 from mv2mae.errors import InputError
 
 SMALL = StoreConfig(short_side=48, shard_size=2)
@@ -53,7 +53,7 @@ def test_rows_and_columns_stay_and_every_frame_keeps_its_time(manifest: Path, wh
     assert after["original"].tolist() == before["path"].tolist()
     assert (whole / "manifest.classes.json").read_text() == '["a", "b", "c"]'
     for original, stored in zip(before["path"], after["path"], strict=True):
-        theirs, mine = probe(original), probe(stored)
+        theirs, mine = read_info(original), read_info(stored)
         assert (mine.fps, mine.start, mine.duration) == (theirs.fps, theirs.start, theirs.duration)
         times = np.linspace(mine.start, mine.end - 1 / mine.fps, 19)
         np.testing.assert_allclose(
@@ -121,9 +121,9 @@ def test_whatever_one_video_brings_about_stops_no_other(
     def odd(path: str) -> VideoInfo:
         if path.endswith("b/2.avi"):
             raise ValueError("a surprise\non two lines")
-        return probe(path)
+        return read_info(path)
 
-    monkeypatch.setattr("mv2mae.data.store.make.probe", odd)
+    monkeypatch.setattr("mv2mae.data.store.make.read_info", odd)
     report = prepare(manifest, tmp_path, SMALL, progress=False)
     assert (report.made, report.set_aside) == (5, 1)
     reasons = pd.read_csv(tmp_path / "problems.csv")["reason"].tolist()
@@ -176,8 +176,8 @@ def test_only_the_part_between_start_and_end_is_stored(tmp_path: Path) -> None:
     stored = read_manifest(tmp_path / "out" / "manifest.parquet")
     assert stored["start"].tolist() == [0.5, 1.2]
     assert stored["frames"].tolist() == [15, 27]  # 0.48 to 1.04; 1.2 to the last one
-    assert probe(stored["path"][0]).start == pytest.approx(0.48)
-    assert probe(stored["path"][0]).end >= 1.01
+    assert read_info(stored["path"][0]).start == pytest.approx(0.48)
+    assert read_info(stored["path"][0]).end >= 1.01
     times = [0.5, 0.76, 1.0]
     np.testing.assert_allclose(time_of(read_frames(stored["path"][0], times)), [0.48, 0.76, 1.0], atol=0.021)
     for outside in (0.0, 1.6):

@@ -24,7 +24,7 @@ from mv2mae.data.store.packets import PacketDecoder
 from mv2mae.data.store.prepare import prepare
 from mv2mae.data.store.reader import Store, open_item
 from mv2mae.data.store.shards import add_item, add_member, open_shard
-from mv2mae.data.video import VideoError, decode_video, probe, read_frames
+from mv2mae.data.video import VideoError, decode_video, read_frames, read_info
 from mv2mae.data.videos import Videos
 from mv2mae.errors import InputError
 
@@ -304,7 +304,7 @@ def test_a_changed_index_and_record_are_noticed(own: Path) -> None:
 )
 def test_paths_that_name_no_item_are_refused(own: Path, path: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        probe(str(own.parent / path))
+        read_info(str(own.parent / path))
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_a_hostile_index_is_refused(own: Path, column: str, value: object, messa
     with pytest.raises(InputError, match=message):
         read_index(file)
     with pytest.raises(VideoError, match=message):  # in a manifest it is one broken video
-        probe(read_manifest(own)["path"][0])
+        read_info(read_manifest(own)["path"][0])
 
 
 @pytest.mark.parametrize("size", [1 << 33, 1 << 60])
@@ -362,7 +362,7 @@ def test_an_index_that_asks_for_too_much_is_refused(own: Path, size: int) -> Non
     table.loc[0, "header_size"] = size
     table.to_parquet(file)
     with pytest.raises(VideoError, match="shard is cut off"):
-        probe(read_manifest(own)["path"][0])
+        read_info(read_manifest(own)["path"][0])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,16 @@ from mv2mae.data.check.motion import PICTURE_SIDE, Motion, MotionTracker
 from mv2mae.data.layout import is_irregular, is_joined
 from mv2mae.data.media import GapError, opened
 from mv2mae.data.pixels import as_displayed, displayed_size, orientation, scaled_size
-from mv2mae.data.video import VideoError, VideoInfo, decode_video, frames_between, is_item, is_there, probe, read_frames
+from mv2mae.data.video import (
+    VideoError,
+    VideoInfo,
+    decode_video,
+    frames_between,
+    is_item,
+    is_there,
+    read_frames,
+    read_info,
+)
 
 _THUMBNAIL_STEP = 3
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -83,7 +92,7 @@ def scan(path: str, *, quick: bool = False) -> Scan:
         quick: read the header and decode the first and the last frame only.
     """
     try:
-        info = probe(path)
+        info = read_info(path)
         promised, digest = info.end, ""
         if os.path.isfile(path):
             promised, digest = _promised_end(path, info), _digest(path, quick)

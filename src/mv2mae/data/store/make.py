@@ -26,7 +26,7 @@ from mv2mae.data.store.deinterlace import deinterlaced
 from mv2mae.data.store.index import Source
 from mv2mae.data.store.packets import BlockEncoder
 from mv2mae.data.store.shards import ItemHeader, packet_checks
-from mv2mae.data.video import VideoError, frames_between, probe
+from mv2mae.data.video import VideoError, frames_between, read_info
 from mv2mae.errors import InputError
 from mv2mae.text import first_line
 
@@ -70,7 +70,7 @@ def make_item(source: Source, config: StoreConfig) -> Item | str:
 
 
 def _make(source: Source, config: StoreConfig) -> Item:
-    info = probe(source.path)
+    info = read_info(source.path)
     if (source.start or 0) >= info.end or (source.end is not None and source.end <= info.start):
         wanted, there = f"{source.start or 0:.2f} s", f"{info.start:.2f} to {info.end:.2f} s"
         raise VideoError(source.path, f"lasts from {there}; the part from {wanted} on lies outside of it")

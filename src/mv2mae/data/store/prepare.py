@@ -40,7 +40,7 @@ from mv2mae.data.store.index import (
 )
 from mv2mae.data.store.make import Item, make_items
 from mv2mae.data.store.shards import SHARD, add_item, open_shard
-from mv2mae.data.video import VideoError, available_cores, is_item, is_there, probe
+from mv2mae.data.video import VideoError, available_cores, is_item, is_there, read_info
 from mv2mae.errors import InputError
 from mv2mae.files import LEFTOVERS, atomic_write, write_json
 
@@ -301,7 +301,7 @@ def _finish(
 def _own_rate(source: str, otherwise: float) -> float:
     """Frames a second of an original, before it was thinned out; `otherwise` where it is gone."""
     try:
-        return probe(source).fps
+        return read_info(source).fps
     except VideoError:
         return otherwise
 

@@ -28,7 +28,7 @@ from mv2mae.data.sync.lines import Place
 from mv2mae.data.sync.place import Pair, add_motion, place_by_sound
 from mv2mae.data.sync.report import GroupSync, SyncReport
 from mv2mae.data.sync.sound import Sound, read_sound
-from mv2mae.data.video import VideoError, VideoInfo, probe
+from mv2mae.data.video import VideoError, VideoInfo, read_info
 from mv2mae.data.windows import shared_clock, video_span
 from mv2mae.errors import InputError
 from mv2mae.files import make_writable
@@ -225,7 +225,7 @@ class _Group:
 
 def _info(path: str) -> VideoInfo | None:
     try:
-        return probe(path)
+        return read_info(path)
     except VideoError:
         return None
 

@@ -37,7 +37,7 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Budget:
     """Steps of a demo.
 
     scratch: whether an encoder from scratch is trained beside, as many steps.
@@ -50,7 +50,7 @@ class Plan:
     seconds: float
 
     @classmethod
-    def of(cls, seconds: float, speed: Speed, recipe_steps: int) -> Plan:
+    def of(cls, seconds: float, speed: Speed, recipe_steps: int) -> Budget:
         """What fits into so many seconds, up to the recipe's steps; an encoder from scratch too if there is room."""
         overhead = min(_OVERHEAD, seconds / 4)
         pretrain = int(_PRETRAIN_SHARE * seconds / speed.pretrain)
@@ -67,7 +67,7 @@ class Plan:
         return cls(pretrain_steps=pretrain, finetune_steps=finetune, scratch=scratch, seconds=total)
 
     def describe(self) -> str:
-        """The plan in a line."""
+        """The steps and their time in a line."""
         beside = ", and as many from scratch beside it" if self.scratch else ""
         return (
             f"{self.pretrain_steps} steps of pre-training, {self.finetune_steps} of fine-tuning{beside}: "
@@ -75,14 +75,14 @@ class Plan:
         )
 
 
-def planned(file: Path, seconds: float, measure: Callable[[], Speed], recipe_steps: int) -> Plan:
-    """The plan of a demo's folder; a demo that goes on keeps the one that it began with."""
+def kept_budget(file: Path, seconds: float, measure: Callable[[], Speed], recipe_steps: int) -> Budget:
+    """The budget of a demo's folder; a demo that goes on keeps the one that it began with."""
     if file.exists():
-        return Plan(**read_record(file))
-    plan = Plan.of(seconds, measure(), recipe_steps)
+        return Budget(**read_record(file))
+    budget = Budget.of(seconds, measure(), recipe_steps)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_record(file, asdict(plan))
-    return plan
+    write_record(file, asdict(budget))
+    return budget
 
 
 def measure_speed(pretraining: PretrainConfig, finetuning: FinetuneConfig, num_test_clips: int) -> Speed:

@@ -20,7 +20,7 @@ _ASSUMED = 0.35 * 989e12
 """Operations a second of one H100 at a share of its peak in bf16 that is often reached; not measured here."""
 
 
-def plan(config: PretrainConfig | FinetuneConfig) -> list[str]:
+def forecast(config: PretrainConfig | FinetuneConfig) -> list[str]:
     """The whole run: items, steps, rate, decay, clips, motion weights, cost.
 
     Raises:
