@@ -140,6 +140,17 @@ def test_every_package_and_module_has_its_row():
     assert found - {"__init__"} == {*MAY_IMPORT, "cli"}
 
 
+def test_the_documents_table_is_the_contract():
+    text = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = {}
+    for names, allowed in re.findall(r"^\| (`.+`) \| (.+) \|$", text, flags=re.MULTILINE):
+        words = re.sub(r" \(.+?\)", "", allowed).partition(":")[0].split(", ")
+        known = {other for word in words for other in (COMMON if word == "base" else [word])}
+        told |= {name.strip("`"): known - {"nothing of the project"} for name in names.split(", ")}
+    assert told.pop("cli") == {"all; nobody imports it"}
+    assert told == MAY_IMPORT
+
+
 def test_the_public_names_are_there():
     assert all(getattr(mv2mae, name) is not None for name in mv2mae.__all__)
     assert dir(mv2mae) == sorted([*mv2mae.__all__, "__version__"])
