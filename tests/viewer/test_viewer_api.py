@@ -466,7 +466,8 @@ def test_folders_of_viewers_that_were_killed_go_and_those_of_others_stay(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "host", ["[:]", "localhost:80:80", "localhost/evil", "evil@localhost", "[::1", "localhost:", "local host", "", "[::1]x"]
+    "host",
+    ["[:]", "localhost:80:80", "localhost/evil", "evil@localhost", "[::1", "localhost:", "local host", "", "[::1]x"],
 )
 def test_a_host_is_read_to_the_letter(page: TestClient, host: str):
     assert page.get("/", headers={"host": host}).status_code == 403
