@@ -4,9 +4,14 @@ import errno
 import json
 import os
 
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 
-from mv2mae.files import LEFTOVERS, atomic_write, sweep, write_json, write_text
+from mv2mae.evaluate.scores import ABOUT, CropWriter
+from mv2mae.files import LEFTOVERS, atomic_write, sweep, write_csv, write_figure, write_json, write_text
 
 
 def test_a_file_appears_when_all_of_it_is_written(tmp_path):
@@ -62,3 +67,38 @@ def test_no_room_names_the_file(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: '.*/a.txt'"), atomic_write(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_for_crops_names_the_file_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    for method in ("write_table", "close"):  # `close` fails too, on a disk that is full
+        monkeypatch.setattr(pq.ParquetWriter, method, full)
+        with (
+            pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: '.*/crops.parquet'$"),
+            CropWriter(tmp_path / "crops.parquet", 1, [0, 1]) as crops,
+        ):
+            crops.add(dict.fromkeys(ABOUT, 1), np.zeros((1, 2), np.float32))
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.png"])
+def test_tables_and_figures_appear_whole_or_not_at_all(tmp_path, monkeypatch, name):
+    def write() -> None:
+        if name == "a.csv":
+            write_csv(tmp_path / name, pd.DataFrame({"x": [1.0, 2.0]}), float_format="%.6g")
+        else:
+            write_figure(tmp_path / name, Figure(), dpi=20)
+
+    write()
+    before = (tmp_path / name).read_bytes()
+    assert before == b"x\n1\n2\n" if name == "a.csv" else before.startswith(b"\x89PNG")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(name, before)]

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mv2mae.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 LEFTOVERS = ".*.tmp"
 """What a process that was killed may leave beside the files it wrote; to be removed, never to be read."""
@@ -39,19 +43,27 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     # not the number of the process: it repeats between machines, and in containers always
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        yield temporary
-        if durable:
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-        if durable:
-            _sync_folder(path.parent)
+        with naming(path):
+            yield temporary
+            if durable:
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+            if durable:
+                _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the name of a file into errors of the system that have none: "no space left" alone says nothing."""
+    try:
+        yield
     except OSError as error:
         if error.errno is None or error.filename is not None:
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # "no space left" alone says nothing
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -96,6 +108,18 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically and durably."""
     with atomic_write(path, durable=True) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_csv(path: Path, table: pd.DataFrame, **options: Any) -> None:
+    """Write a table as CSV atomically; options as for `to_csv`."""
+    with atomic_write(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", **options)
+
+
+def write_figure(path: Path, figure: Figure, **options: Any) -> None:
+    """Write a figure of Matplotlib atomically, in the format of its ending; options as for `savefig`."""
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], **options)
 
 
 def read_values(path: Path) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def evaluate(
     dataset = eval_data(data, num_frames=frames, size=size, test=test, classes=classes, progress=progress)
     count_untrained(dataset.frame, labels, {**dataset.class_names, **classes})
     make_writable(out)
-    sweep(out, *(f".{name}.*.tmp" for name in (CROPS_NAME, SCORES_NAME, FUSED_NAME)))
+    sweep(out, *(f".{name}.*.tmp" for name in (CROPS_NAME, SCORES_NAME, FUSED_NAME, RESULTS_NAME)))
     model = model.to(device)
     attention = fusion_of(run, model, classes, data, progress=progress) if fusion == "attention" else None
     untrained = sorted(set(dataset.labels) - set(labels))

@@ -13,7 +13,7 @@ from mv2mae.config import EvalConfig
 from mv2mae.evaluate.inputs import performances
 from mv2mae.evaluate.predict import ActionClassifier, predictions_table, print_prediction
 from mv2mae.evaluate.timeline import NothingReadableError, Timeline
-from mv2mae.files import make_writable, write_json
+from mv2mae.files import make_writable, write_csv, write_figure, write_json
 
 DEFAULT_OUT = "predictions"
 Broken = list[tuple[str, str]]
@@ -71,7 +71,7 @@ def _predictions(classifier: ActionClassifier, rows: pd.DataFrame, test: EvalCon
             print_prediction(prediction)
     if found and (out or several):
         folder = Path(out or DEFAULT_OUT)
-        predictions_table(found).to_csv(folder / "predictions.csv", index=False)
+        write_csv(folder / "predictions.csv", predictions_table(found))
         write_json(folder / "predictions.json", [prediction.to_dict() for prediction in found])
         print(f"  wrote predictions.csv and predictions.json into {folder}")
     return broken
@@ -103,7 +103,7 @@ def _write(timeline: Timeline, out: Path) -> list[str]:
 
     stem = timeline.name.replace(os.sep, "_").replace("/", "_").strip("._")
     names = [f"{stem}.timeline.{ending}" for ending in ("csv", "json", "png")]
-    timeline.to_frame().to_csv(out / names[0], index=False)
+    write_csv(out / names[0], timeline.to_frame())
     write_json(out / names[1], timeline.to_dict())
     figure = timeline_figure(
         timeline.starts,
@@ -113,5 +113,5 @@ def _write(timeline: Timeline, out: Path) -> list[str]:
         timeline.segments(),
         title=timeline.name,
     )
-    figure.savefig(out / names[2], dpi=130, metadata={"Software": "mv2mae"})
+    write_figure(out / names[2], figure, dpi=130, metadata={"Software": "mv2mae"})
     return names

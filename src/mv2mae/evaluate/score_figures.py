@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from mv2mae.evaluate.results import ReliabilityBin, Scored, TestResult
+from mv2mae.files import write_figure
 from mv2mae.visualize.charts import AccuracyRow, accuracy_figure, confusion_figure
 from mv2mae.visualize.style import COLOURS, styled
 
@@ -26,7 +27,7 @@ def write_score_figures(result: TestResult, folder: Path) -> list[Path]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in made.items():
-        figure.savefig(folder / name, dpi=_DPI, metadata={"Software": "mv2mae"})
+        write_figure(folder / name, figure, dpi=_DPI, metadata={"Software": "mv2mae"})
     return [folder / name for name in made]
 
 

@@ -27,6 +27,7 @@ import logging
 import os
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,7 +41,7 @@ from jaxtyping import Float
 from mv2mae.data.labels import count_untrained
 from mv2mae.data.manifest import read_table
 from mv2mae.errors import InputError
-from mv2mae.files import atomic_write
+from mv2mae.files import atomic_write, naming
 from mv2mae.seals import SEAL, seal
 
 SCORES_NAME, CROPS_NAME, FUSED_NAME = "scores.parquet", "crops.parquet", "fused.parquet"
@@ -257,9 +258,10 @@ class CropWriter:
         }
         columns |= {f"l{label}": pa.array(logits[:, i]) for i, label in enumerate(self.labels)}
         table = pa.table(columns)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._temporary, table.schema)
-        self._writer.write_table(table)
+        with naming(self.path):
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._temporary, table.schema)
+            self._writer.write_table(table)
         self._rows, self._logits = [], []
 
     def __enter__(self) -> CropWriter:
@@ -268,16 +270,23 @@ class CropWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._flush()
+        try:
+            if kind is None:
+                self._finish()
+            elif self._writer is not None:
+                with suppress(OSError):  # what failed first is told
+                    self._writer.close()
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        self._flush()
         if self._writer is not None:
-            if kind is None:
+            with naming(self.path):
                 self._writer.add_key_value_metadata({"seal": SEAL})
-            self._writer.close()
-            if kind is None:
+                self._writer.close()
                 seal(self._temporary)
                 os.replace(self._temporary, self.path)
-        self._temporary.unlink(missing_ok=True)
 
 
 def _column(name: str, values: Sequence[Any], *, is_text: bool) -> pa.Array:

@@ -19,7 +19,7 @@ from mv2mae.data.manifest import COLUMNS, write_manifest
 from mv2mae.data.protocols.synthetic import PROTOCOL
 from mv2mae.data.videos import ProblemLog
 from mv2mae.errors import InputError
-from mv2mae.files import LEFTOVERS, write_json
+from mv2mae.files import sweep, write_json
 from mv2mae.records import read_record, write_record
 from mv2mae.synthetic.data_set import CAMERA, DISTRACTOR, FILM, MOTION, RIG, ROOM, Group, SyntheticSet
 from mv2mae.synthetic.difficulty import DIFFICULTIES
@@ -34,6 +34,8 @@ from mv2mae.synthetic.world.mesh import Mover
 from mv2mae.synthetic.world.moving import move
 from mv2mae.synthetic.world.rooms import Room, draw_room
 from mv2mae.text import counted
+
+_WRITTEN = ("synth.json", "classes.json", "cameras.json", "splits.json", "manifest.csv")
 
 
 @lru_cache(maxsize=2)
@@ -128,8 +130,8 @@ def generate(out: str | Path, config: SyntheticSet, *, num_processes: int = 1, p
         for _ in track(steps, total=len(tasks), description="synth", disable=not progress):
             pass
     finally:
-        for left in (out / "videos").glob(LEFTOVERS):  # of processes that another's error ended
-            left.unlink(missing_ok=True)
+        sweep(out / "videos")  # of processes that another's error ended
+        sweep(out, *(f".{name}.*.tmp" for name in _WRITTEN))  # of those that were killed
     table = manifest(config, groups)
     with room_on_disk(out / "manifest.csv"):
         write_json(out / "splits.json", describe_splits(table))

@@ -42,7 +42,7 @@ from mv2mae.data.store.make import Item, make_items
 from mv2mae.data.store.shards import SHARD, add_item, open_shard
 from mv2mae.data.video import VideoError, available_cores, is_item, is_there, read_info
 from mv2mae.errors import InputError
-from mv2mae.files import LEFTOVERS, atomic_write, write_json
+from mv2mae.files import LEFTOVERS, atomic_write, write_csv, write_json
 
 MANIFEST = "manifest.parquet"
 _log = logging.getLogger(__name__)
@@ -311,4 +311,4 @@ def _write_problems(file: Path, frame: pd.DataFrame, problems: Sequence[tuple[in
         file.unlink(missing_ok=True)
         return
     listed = frame.iloc[[row for row, _ in problems]][["path", "group", "view", "start", "end"]]
-    listed.assign(reason=[reason for _, reason in problems]).to_csv(file, index=False, lineterminator="\n")
+    write_csv(file, listed.assign(reason=[reason for _, reason in problems]))

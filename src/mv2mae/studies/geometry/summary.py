@@ -17,7 +17,7 @@ from mv2mae.config import GeometryConfig
 from mv2mae.evaluate.metrics import interval
 from mv2mae.evaluate.tables import interval as bounds
 from mv2mae.evaluate.tables import number, print_table
-from mv2mae.files import make_writable
+from mv2mae.files import make_writable, write_figure
 from mv2mae.studies.geometry.figure import geometry_figure
 from mv2mae.studies.geometry.measure import (
     MEASURES,
@@ -106,7 +106,7 @@ def run_geometry(weights: str, config: GeometryConfig, out: str | Path, *, devic
     print_geometry(result)
     result.write(out / GEOMETRY_NAME)
     print(f"  wrote {out / GEOMETRY_NAME}")
-    geometry_figure(result).savefig(out / "geometry.png", dpi=150)
+    write_figure(out / "geometry.png", geometry_figure(result), dpi=150)
     print(f"  wrote {out / 'geometry.png'}")
 
 

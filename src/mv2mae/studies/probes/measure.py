@@ -19,6 +19,7 @@ from mv2mae.data.labels import class_names, count_untrained, match_labels
 from mv2mae.data.selection import rows_of_part
 from mv2mae.errors import InputError
 from mv2mae.evaluate.metrics import accuracy, fuse_views, top1_with_interval
+from mv2mae.evaluate.scores import write_table
 from mv2mae.evaluate.tables import interval, number, print_table, print_untrained
 from mv2mae.files import make_writable
 from mv2mae.model.knn import knn_scores
@@ -215,7 +216,7 @@ def probe(
         encoders=results,
         broken=tuple(sorted(broken.items())),
     )
-    pd.concat(tables, ignore_index=True).to_parquet(out / "predictions.parquet", index=False)
+    write_table(pd.concat(tables, ignore_index=True), out / "predictions.parquet")
     result.write(out / PROBE_NAME)
     return result
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 
 from mv2mae.config import PairConfig, SecondViewConfig
 from mv2mae.evaluate.tables import print_table
-from mv2mae.files import atomic_write, make_writable
+from mv2mae.files import make_writable, write_csv, write_figure
 from mv2mae.studies.second_view.figure import RISES, cells, second_view_figure
 from mv2mae.studies.second_view.measure import second_view
 from mv2mae.studies.second_view.results import SECOND_VIEW_NAME, SecondViewResult
@@ -38,14 +37,9 @@ def run_second_view(
     result, rows = second_view(weights, data, config, device=device)
     print_second_view(result)
     result.write(out / SECOND_VIEW_NAME)
-    _write(rows, out / "second_view.csv")
-    second_view_figure(result).savefig(out / "second_view.png", dpi=150)
+    write_csv(out / "second_view.csv", rows)
+    write_figure(out / "second_view.png", second_view_figure(result), dpi=150)
     print(f"  wrote {out / SECOND_VIEW_NAME}, {out / 'second_view.png'} and {out / 'second_view.csv'}")
-
-
-def _write(rows: pd.DataFrame, file: Path) -> None:
-    with atomic_write(file) as temporary:
-        rows.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def print_second_view(result: SecondViewResult) -> None:

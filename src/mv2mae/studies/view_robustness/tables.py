@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mv2mae.config import FeatureConfig, ProbeConfig, VideosConfig
 from mv2mae.evaluate.tables import number, print_table, print_untrained
-from mv2mae.files import make_writable
+from mv2mae.files import make_writable, write_csv, write_figure
 from mv2mae.studies.features import UNTRAINED
 from mv2mae.studies.probes.measure import print_broken
 from mv2mae.studies.view_robustness.figure import robustness_figure
@@ -98,7 +98,7 @@ def run_robustness(
     print_robustness(result)
     for path in write_robustness(result, out):
         print(f"  wrote {path}")
-    robustness_figure(result).savefig(out / "robustness.png", dpi=150)
+    write_figure(out / "robustness.png", robustness_figure(result), dpi=150)
     print(f"  wrote {out / 'robustness.png'}")
 
 
@@ -107,7 +107,7 @@ def write_robustness(result: RobustnessResult, out: str | Path) -> list[Path]:
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     result.write(out / "robustness.json")
-    long_table(result).to_csv(out / "robustness.csv", index=False, float_format="%.6g")
+    write_csv(out / "robustness.csv", long_table(result), float_format="%.6g")
     return [out / "robustness.json", out / "robustness.csv"]
 
 
