@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -87,8 +88,13 @@ def test_the_commit_is_that_of_the_source_and_of_no_repository_around_it(tmp_pat
     commit = git_state()
     assert commit
     assert "+changes" not in commit
+    index = tmp_path / ".git" / "index"
+    before = index.stat().st_mtime_ns
+    os.utime(source)
+    assert git_state() == commit
     source.write_text("")
     assert git_state() == f"{commit}+changes"
+    assert index.stat().st_mtime_ns == before  # a kill in the middle of writing it would leave its lock
 
 
 def test_a_run_that_an_earlier_version_left_with_relative_files_is_found_from_elsewhere(tmp_path, monkeypatch):

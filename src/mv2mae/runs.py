@@ -286,7 +286,10 @@ def git_state() -> str | None:
     here = Path(__file__)
     try:
         _git(here.parent, "ls-files", "--error-unmatch", here.name)
-        return _git(here.parent, "describe", "--always", "--dirty=+changes", "--exclude", "*")
+        commit = _git(here.parent, "describe", "--always", "--exclude", "*")
+        # `describe --dirty` writes into the repository, where a kill or a full disk leaves its lock
+        changes = _git(here.parent, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+        return f"{commit}+changes" if changes else commit
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -11,6 +11,7 @@ import torch
 from tested import CLASSES, MODEL, DeadlyDataset, make_dataset, make_manifest, make_run
 
 from mv2mae.config import EvalConfig
+from mv2mae.data import room
 from mv2mae.errors import InputError
 from mv2mae.evaluate.evaluate import evaluate, print_result, result_from
 from mv2mae.evaluate.metrics import score_matrix, summarise
@@ -68,14 +69,20 @@ def test_crops_that_do_not_fit_into_the_memory_are_told_of():
         crop_logits(Full(1, 1), crops, batch_size=4)
 
 
-def test_reading_processes_change_nothing(run, frame):
+def test_reading_processes_change_nothing(run, frame, monkeypatch, capsys):
     model, _ = load_classifier_model(run)
     dataset = make_dataset(frame, TEST)
     alone = score_videos(model, dataset, 10, num_workers=0, progress=False)
-    beside = score_videos(model, dataset, 10, num_workers=1, progress=False)
+    beside = score_videos(model, dataset, 10, num_workers=1)
     pd.testing.assert_frame_equal(alone, beside)
+    assert "  readers 1 process, about " in capsys.readouterr().out
     with pytest.raises(InputError, match="a process that reads videos has died"):
         score_videos(model, make_dataset(frame, TEST, DeadlyDataset), 10, num_workers=1, progress=False)
+    monkeypatch.setattr(room, "known_free_memory", lambda: 1 << 30)
+    with pytest.raises(InputError, match=r"test.num_workers=40 means 40 processes, .*; give test.num_workers=\d"):
+        score_videos(model, dataset, 10, num_workers=40, progress=False)
+    assert room.readers_that_fit(8, None, 100 << 20, in_memory=False) == 1
+    assert room.readers_that_fit(8, None, 0, in_memory=False) == 5
 
 
 def test_every_figure_can_be_made_again_from_the_scores(run, frame, tmp_path):

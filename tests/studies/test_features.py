@@ -11,6 +11,7 @@ import torch
 from frozen import DATA, few_videos, tiny_weights
 
 from mv2mae.config import EvalConfig, FeatureConfig, StoreConfig
+from mv2mae.data import room
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.manifest import read_manifest, write_manifest
 from mv2mae.data.store.prepare import prepare
@@ -216,6 +217,15 @@ def test_a_worker_that_died_is_told_in_one_line(weights, rows, monkeypatch):
     with pytest.raises(InputError, match="a process that reads videos has died") as raised:
         extract_features(frozen_encoder(weights), rows, DATA, FeatureConfig())
     assert "\n" not in str(raised.value)
+
+
+def test_what_reading_takes_is_told_or_refused(weights, rows, monkeypatch, capsys):
+    frozen = frozen_encoder(weights)
+    extract_features(frozen, rows.head(2), DATA, FeatureConfig(num_workers=1))
+    assert "  readers 1 process, about " in capsys.readouterr().out
+    monkeypatch.setattr(room, "known_free_memory", lambda: 1)
+    with pytest.raises(InputError, match=r"^num_workers=2 means 2 processes, .*fewer items at a time \(batch_size\)"):
+        extract_features(frozen, rows.head(3), DATA, FeatureConfig(num_workers=2))
 
 
 def test_the_untrained_encoder_follows_from_its_seed(weights):

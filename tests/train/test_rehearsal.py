@@ -1,12 +1,15 @@
 """Every recipe, rehearsed on a made-up index of its data set."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
+from tiny_runs import FINETUNING, PRETRAINING
 
 from mv2mae.cli import main
 from mv2mae.config import FinetuneConfig, PretrainConfig
+from mv2mae.data import room
 from mv2mae.data.protocols import PROTOCOLS, select
 from mv2mae.data.rehearsal import made_up_rows
 from mv2mae.errors import InputError
@@ -16,6 +19,15 @@ from mv2mae.train.forecast import forecast
 SHALLOW = ("--model.encoder_depth", "1", "--model.decoder_depth", "1")
 OVERLAYS = [name for name in list_recipes() if name.startswith("as-")]
 PUBLIC = [f"{name}/{split}" for name, p in PROTOCOLS.items() if p.class_names for split in p.splits]
+
+
+@pytest.mark.parametrize("config", [PRETRAINING, FINETUNING])
+def test_what_reading_will_take_is_told(config, monkeypatch):
+    config = dataclasses.replace(config, compute=dataclasses.replace(config.compute, num_workers=3))
+    monkeypatch.setattr(room, "known_free_memory", lambda: 1 << 40)
+    assert forecast(config)[-1].startswith("readers 3 processes, about 0.2 GB in all; 1,024.0 GB are free")
+    monkeypatch.setattr(room, "known_free_memory", lambda: 1)  # here; the real run may have another machine
+    assert forecast(config)[-1].startswith("readers compute.num_workers=3 means 3 processes, about 0.2 GB in all")
 
 
 def verb_of(recipe: str) -> str:

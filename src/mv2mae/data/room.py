@@ -36,7 +36,13 @@ def known_free_memory() -> int | None:
 
 
 def readers_line(
-    num_workers: int, frame: pd.DataFrame | None, batch_bytes: int, *, in_memory: bool, world_size: int = 1
+    num_workers: int,
+    frame: pd.DataFrame | None,
+    batch_bytes: int,
+    *,
+    in_memory: bool,
+    world_size: int = 1,
+    settings: tuple[str, str] = ("compute.num_workers", "compute.device_batch_size"),
 ) -> str:
     """What reading processes will take, in a line to print before they start; empty if there are none.
 
@@ -46,14 +52,14 @@ def readers_line(
         batch_bytes: of one batch.
         in_memory: whether videos were decoded before, which readers share.
         world_size: devices of this machine.
+        settings: what to change where they do not fit.
 
     Raises:
         InputError: they do not fit into the memory that is free, where that is known.
     """
     if not num_workers:
         return ""
-    pixels = 0.0 if frame is None or in_memory else _largest(frame)
-    each = (_SHARED_READER if in_memory else _READER) + _BATCHES * batch_bytes + round(_FRAMES * pixels * 3)
+    each = _bytes_of_each(frame, batch_bytes, in_memory=in_memory)
     number, free = num_workers * world_size, known_free_memory()
     said = f"{counted(number, 'process', 'processes')}, about {_gigabytes(number * each)} in all"
     if free is None:
@@ -61,14 +67,27 @@ def readers_line(
     if number * each > _PLANNED * free:
         fits = int(_PLANNED * free / (each * world_size))
         raise InputError(
-            f"compute.num_workers={num_workers} means {said} ({each / 2**20:,.0f} MB each), "
-            f"{_gigabytes(free)} are free; give compute.num_workers={fits}, "
-            "or fewer items at a time (compute.device_batch_size)"
+            f"{settings[0]}={num_workers} means {said} ({each / 2**20:,.0f} MB each), "
+            f"{_gigabytes(free)} are free; give {settings[0]}={fits}, "
+            f"or fewer items at a time ({settings[1]})"
         )
     return f"readers {said}; {_gigabytes(free)} are free"
 
 
+def readers_that_fit(most: int, frame: pd.DataFrame | None, batch_bytes: int, *, in_memory: bool) -> int:
+    """How many reading processes to take where nobody said it: at most so many, one at least; see `readers_line`."""
+    free = known_free_memory()
+    if free is None or most <= 1:
+        return most
+    return min(most, max(1, int(_PLANNED * free / _bytes_of_each(frame, batch_bytes, in_memory=in_memory))))
+
+
 # ---------------------------------------------------------------------------------------------------------
+
+
+def _bytes_of_each(frame: pd.DataFrame | None, batch_bytes: int, *, in_memory: bool) -> int:
+    pixels = 0.0 if frame is None or in_memory else _largest(frame)
+    return (_SHARED_READER if in_memory else _READER) + _BATCHES * batch_bytes + round(_FRAMES * pixels * 3)
 
 
 def _gigabytes(size: int) -> str:

@@ -14,6 +14,7 @@ from torch.utils.data import Sampler
 
 from mv2mae.data.clips import EvalDataset, EvalItem
 from mv2mae.data.loader import make_loader, worker_deaths_told
+from mv2mae.data.room import readers_line, readers_that_fit
 from mv2mae.data.video import available_cores
 from mv2mae.errors import InputError
 from mv2mae.evaluate.fusion import WithTokens
@@ -87,6 +88,17 @@ def num_workers_for(dataset: EvalDataset, wanted: int | None) -> int:
     return min(_MOST_WORKERS, max(1, available_cores() - 1))
 
 
+def _readers(dataset: EvalDataset, wanted: int | None) -> tuple[int, str]:
+    """How many processes read, and what they will take, as a line; too many that were asked for are refused."""
+    test, clip, memory = dataset.test, dataset.clip, dataset.videos.in_memory
+    item = test.num_clips * test.num_crops * 3 * clip.num_frames * clip.size**2
+    workers = num_workers_for(dataset, wanted)
+    if wanted is None:
+        workers = readers_that_fit(workers, dataset.frame, item, in_memory=memory)
+    settings = ("test.num_workers", "test.num_clips, test.num_crops")
+    return workers, readers_line(workers, dataset.frame, item, in_memory=memory, settings=settings)
+
+
 class TakesOutputs(Protocol):
     """Takes what a model gives for each video, class scores and what is behind them; None for a broken one."""
 
@@ -120,13 +132,16 @@ def score_videos(
         order: in which the videos are taken.
 
     Raises:
-        InputError: a process that decodes has died.
+        InputError: a process that decodes has died, or there is no memory for as many as asked for.
     """
+    workers, line = _readers(dataset, num_workers)
+    if progress and line:
+        print(f"  {line}")
     loader = make_loader(
         dataset,
         None if order is None else cast(Sampler[int], order),
         device_batch_size=None,
-        num_workers=num_workers_for(dataset, num_workers),
+        num_workers=workers,
     )
     found = item_logits(model, loader, batch_size)
     abouts: list[dict[str, Any]] = dataset.frame[list(ABOUT)].to_dict("records")  # type: ignore[assignment]

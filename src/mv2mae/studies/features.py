@@ -32,6 +32,7 @@ from mv2mae.config import EvalConfig, FeatureConfig, ModelConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.loader import make_loader, worker_deaths_told
 from mv2mae.data.remote import cache_folder, is_url
+from mv2mae.data.room import readers_line, readers_that_fit
 from mv2mae.data.store.index import INDEX
 from mv2mae.data.video import available_cores
 from mv2mae.data.videos import ProblemLog, Videos
@@ -216,11 +217,12 @@ class Parts:
             raise InputError(f"{error}, or as MV2MAE_CACHE for what is kept") from error
         wanted = pd.concat([self.rows.iloc[piece] for piece in missing])
         shown = progress and sys.stdout.isatty()
+        tell: Callable[[str], object] = (lambda line: print(f"  {line}")) if progress else (lambda line: None)
         with worker_deaths_told(), Progress(transient=True, disable=not shown) as bar:
             done = len(self.rows) - len(wanted)
             task = bar.add_task(f"  features ({Path(self.frozen.name).name})", total=len(self.rows), completed=done)
             found = encode_videos(
-                self.frozen.encoder, wanted, self.data, self.config, device, lambda: bar.advance(task)
+                self.frozen.encoder, wanted, self.data, self.config, device, lambda: bar.advance(task), tell
             )
             for piece in missing:
                 _write_part(self._file(piece), [next(found) for _ in range(piece.stop - piece.start)], self.shape)
@@ -258,8 +260,9 @@ def encode_videos(
     config: FeatureConfig,
     device: str = "cpu",
     told: Callable[[], object] = lambda: None,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Encoded]:
-    """The features of each video, in order; `told` is called after each."""
+    """The features of each video, in order; `told` is called after each, `tell` with what reading will take."""
     encoder = encoder.to(device)
     step = encoder.config.tubelet_size[0]
     clips = EvalDataset(
@@ -269,9 +272,9 @@ def encode_videos(
         videos=Videos(problems=ProblemLog(warns=False)),
     )
     at_once = max(1, config.batch_size // config.num_clips)
-    workers = config.num_workers
-    if workers is None:
-        workers = 0 if device == "cpu" else available_cores()
+    workers, line = _readers(clips, at_once, config.num_workers, device)
+    if line:
+        tell(line)
     loader = make_loader(_TimedClips(clips), None, device_batch_size=at_once, num_workers=workers, collate=list)
     for items in loader:
         good = [item for item in items if "clips" in item]
@@ -285,6 +288,15 @@ def encode_videos(
         for item in items:
             told()
             yield (next(found), item["times"][:, ::step]) if "clips" in item else item["error"]
+
+
+def _readers(clips: EvalDataset, at_once: int, wanted: int | None, device: str) -> tuple[int, str]:
+    """How many processes read, and what they will take, as a line; too many that were asked for are refused."""
+    size, frame = at_once * clips.test.num_clips * 3 * clips.clip.num_frames * clips.clip.size**2, clips.frame
+    workers = 0 if wanted is None and device == "cpu" else available_cores() if wanted is None else wanted
+    if wanted is None:
+        workers = readers_that_fit(workers, frame, size, in_memory=False)
+    return workers, readers_line(workers, frame, size, in_memory=False, settings=("num_workers", "batch_size"))
 
 
 def pooled(tokens: Float[Tensor, "b n d"], model: ModelConfig, level: str) -> Float[Tensor, "b l d"]:

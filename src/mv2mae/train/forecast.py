@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 
+import pandas as pd
+
 from mv2mae.config import FinetuneConfig, ModelConfig, PretrainConfig, VideosConfig
 from mv2mae.data.datamodule import finetune_data, pretrain_data
 from mv2mae.data.protocols import published_size
 from mv2mae.data.rehearsal import is_made_up
+from mv2mae.data.room import readers_line
 from mv2mae.data.stream import STREAM
+from mv2mae.errors import InputError
 from mv2mae.model.flops import classifier_flops, step_flops
 from mv2mae.text import counted
 from mv2mae.train.describe import describe_augmentations, describe_warmup
 from mv2mae.train.finetune import model_of
 from mv2mae.train.objective import objective_of
+from mv2mae.train.step import accumulation
 from mv2mae.weights import read_weights
 
 _ASSUMED = 0.35 * 989e12
@@ -31,7 +36,7 @@ def forecast(config: PretrainConfig | FinetuneConfig) -> list[str]:
 
 def _pretraining(config: PretrainConfig) -> list[str]:
     data, model, optim = config.data, config.model, config.optim
-    num, told = _published(data)
+    (num, told), frame = _published(data), None
     if not num:
         found = pretrain_data(
             dataclasses.replace(data, cache="none"),
@@ -39,7 +44,7 @@ def _pretraining(config: PretrainConfig) -> list[str]:
             size=model.image_size,
             seed=config.seed,
         )
-        num = len(found.train)
+        num, frame = len(found.train), getattr(found.train, "frame", None)
     steps = optim.total_steps(num)
     flop = step_flops(model, 1 + data.num_sources).total * steps * optim.batch_size
     rebuilds = objective_of(config).reconstructs
@@ -52,13 +57,14 @@ def _pretraining(config: PretrainConfig) -> list[str]:
         f"masks   {model.masking}, {model.num_masked} of {model.num_tokens} tokens",
         *([f"motion  {_weights(model)}"] if rebuilds else []),
         *([_cost(flop)] if rebuilds else []),
+        *_readers(config, frame, model, 1 + data.num_sources),
     ]
 
 
 def _finetuning(config: FinetuneConfig) -> list[str]:
     data, optim = config.data, config.optim
     model = model_of(config, None if config.init is None else read_weights(config.init))
-    num, told = _published(data)
+    (num, told), frame = _published(data), None
     if not num:
         found = finetune_data(
             dataclasses.replace(data, cache="none"),
@@ -67,7 +73,7 @@ def _finetuning(config: FinetuneConfig) -> list[str]:
             num_repeats=config.num_repeats,
             seed=config.seed,
         )
-        num = len(found.train)
+        num, frame = len(found.train), found.train.frame
     num_counted = num * (1 if config.batch_counts == "videos" else config.num_repeats)
     steps, warmup = optim.total_steps(num_counted), optim.num_warmup_steps(num_counted)
     videos = config.videos_per_step
@@ -80,7 +86,35 @@ def _finetuning(config: FinetuneConfig) -> list[str]:
         f"drop path {config.head.drop_path:g}, label smoothing {config.head.label_smoothing:g}",
         f"clips   {_shape(model)}, every {data.frame_stride:g} frames, {describe_augmentations(config)}",
         _cost(classifier_flops(model) * steps * videos * config.num_repeats),
+        *_readers(config, frame, model, config.num_repeats),
     ]
+
+
+def _readers(
+    config: PretrainConfig | FinetuneConfig, frame: pd.DataFrame | None, model: ModelConfig, num_clips: int
+) -> list[str]:
+    """What the processes that read will take here, in a line; the real run refuses what does not fit.
+
+    Args:
+        num_clips: of an item.
+    """
+    compute = config.compute
+    if isinstance(config, PretrainConfig):
+        repeats = config.data.num_repeats
+        items = config.optim.batch_size // repeats
+    else:
+        repeats, items = config.num_repeats, config.videos_per_step
+    devices = compute.devices if isinstance(compute.devices, int) else 1
+    micro_batch, _ = accumulation(items, compute, devices * compute.num_nodes, repeats)
+    size, in_memory = (
+        micro_batch * num_clips * 3 * model.num_frames * model.image_size**2,
+        config.data.cache == "memory",
+    )
+    try:
+        line = readers_line(compute.num_workers, frame, size, in_memory=in_memory, world_size=devices)
+    except InputError as error:  # the real run may have another machine
+        line = f"readers {error}"
+    return [line] if line else []
 
 
 def _published(data: VideosConfig) -> tuple[int, str]:
