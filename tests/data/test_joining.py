@@ -76,7 +76,7 @@ def test_what_cannot_be_joined_is_told(tmp_path, capsys):
     one = write_set(tmp_path / "a", ["wave"])
     with pytest.raises(InputError, match="1 manifest to join; give two or more"):
         join([one], tmp_path / "out.csv")
-    with pytest.raises(InputError, match="holds one of the manifests; give --out a folder of its own"):
+    with pytest.raises(InputError, match="holds one of the manifests; give --out a file in a folder of its own"):
         join([one, one], tmp_path / "a" / "both.csv", names=["a", "b"])
     with pytest.raises(InputError, match="2 data sets want as many different names, not a, a; give --names"):
         join([one, one], tmp_path / "out.csv")

@@ -350,3 +350,15 @@ def test_a_file_that_is_no_extraction_is_refused(weights, rows, tmp_path):
     rows.to_parquet(tmp_path / "f.parquet")
     with pytest.raises(InputError, match="holds no features"):
         read_features(tmp_path / "f.parquet")
+
+
+def test_a_query_of_a_part_says_that_it_has_no_effect_on_all_videos(tmp_path, caplog) -> None:
+    manifest = tmp_path / "videos.csv"
+    manifest.write_text("path,group,view\na.mp4,g,1\nb.mp4,h,1\n")
+    data = dataclasses.replace(DATA, manifest=str(manifest), split="", test_query="group == 'h'")
+    assert len(rows_to_extract(data, "test")) == 1
+    assert not caplog.messages
+    assert len(rows_to_extract(data, "all")) == 2
+    assert caplog.messages == [
+        "data.test_query (group == 'h') has no effect on all videos; --part test takes those alone"
+    ]

@@ -70,7 +70,9 @@ def join(
     file = Path(out)
     files = [path for path in map(Path, map(str, manifests)) if path.is_file()]  # not URLs, nor `sample`
     if any(file.absolute().parent == path.absolute().parent for path in files):
-        raise InputError(f"{file.absolute().parent} holds one of the manifests; give --out a folder of its own")
+        raise InputError(
+            f"{file.absolute().parent} holds one of the manifests; give --out a file in a folder of its own"
+        )
     frames: list[pd.DataFrame] = []
     classes: dict[int, str] = {}
     for name, manifest in zip(called, manifests, strict=True):

@@ -254,6 +254,11 @@ def rows_to_extract(data: VideosConfig, part: str) -> pd.DataFrame:
             f"nothing says which videos are the part {part}; give --data.split or --data.{part}_query, or "
             "leave --part out for all videos"
         )
+    for name in ("train", "test") if part == "all" else ():
+        if asked := getattr(data, f"{name}_query"):
+            _log.warning(
+                "data.%s_query (%s) has no effect on all videos; --part %s takes those alone", name, asked, name
+            )
     rows = read_manifest(data.manifest) if part == "all" else rows_of_part(data, part)
     names = read_class_names(data.manifest if part == "all" else manifest_of_part(data, part))
     return rows.assign(class_name=rows["label"].map(names)) if names else rows
