@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LEFTOVERS = ".*.tmp"
 """What a process that was killed may leave beside the files it wrote; to be removed, never to be read."""
 
+OWN_LEFTOVERS = f".*.{'?' * 12}.tmp"
+"""The same, for folders in which others may write too: with the twelve letters that `atomic_write` draws."""
+
 _DEAD_SECONDS = 3600
 """Without a byte for so long nobody writes any more."""
 

@@ -84,6 +84,16 @@ def test_the_command_writes_and_pushes(tmp_path, monkeypatch, capsys):
     assert torch.equal(load_encoder(out)(clip), load_encoder("synthetic-small")(clip))
 
 
+def test_what_a_killed_export_left_is_not_handed_over(tmp_path, capsys):
+    run, out = make_run(tmp_path / "run"), tmp_path / "out"
+    out.mkdir()
+    for name in (".model.safetensors.0123456789ab.tmp", ".notes.tmp"):  # the latter is somebody else's
+        (out / name).touch()
+    assert main(["export", str(run), "--format", "hub", "--out", str(out)]) == 0
+    assert sorted(file.name for file in out.glob(".*")) == [".notes.tmp"]
+    assert ".tmp" not in capsys.readouterr().out.replace(".notes.tmp", "")
+
+
 def test_what_goes_wrong_there_is_one_line(tmp_path, monkeypatch, capsys):
     def refuse(self, name, **options):
         raise RuntimeError("401 Client Error\nLog in first")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mv2mae.errors import InputError
+from mv2mae.files import OWN_LEFTOVERS, sweep
 from mv2mae.weights import read_weights
 
 FORMATS = ("transformers", "onnx", "torch", "hub")
@@ -42,6 +43,7 @@ def export(
     if push and kind != "hub":
         raise InputError(f"--push goes with --format hub, not {kind}")
     stored = read_weights(weights)
+    sweep(Path(out), OWN_LEFTOVERS)  # a killed export's half of a model would be listed, and pushed, with the rest
     if kind == "transformers":
         from mv2mae.interop.transformers import write_transformers
 
