@@ -32,7 +32,7 @@ def noise(time: float) -> np.ndarray:
 
 def kinds_of_findings(path: Path, **row: object) -> dict[str, str]:
     frame = make_frame([{"path": str(path), "group": "g", "view": 1, **row}])
-    report = check_manifest(write_manifest(frame, path.parent / "m.csv"), num_workers=0, progress=False)
+    report = check_manifest(frame, num_workers=0, progress=False)
     return {f.kind: f.severity for f in report.findings if f.kind not in ("single_view", "still")}
 
 

@@ -117,6 +117,7 @@ class ImageSequence:
             duration=float(self.times[-1] - self.times[0] + 1 / self.rate),
             start=float(self.times[0]),
             holes=find_holes(self.times),
+            plain=False,
         )
 
     @property

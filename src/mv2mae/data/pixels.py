@@ -53,6 +53,12 @@ def displayed_size(frame: VideoFrame) -> tuple[int, int]:
     return size[::-1] if orientation(frame)[0] else size
 
 
+def is_plain(frame: VideoFrame) -> bool:
+    """Whether a frame is displayed as stored, or turned by quarters: no mirror, square pixels."""
+    swapped, left_right, upside_down = orientation(frame)
+    return frame.opaque is None and (left_right != upside_down if swapped else left_right == upside_down)
+
+
 def as_displayed(pixels: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
     """Turns and mirrors the pixels [h, w, ...] of a frame; see `orientation`."""
     swapped, left_right, upside_down = turn

@@ -18,7 +18,7 @@ from torch import Tensor
 from mv2mae.data.frames import TIME_LIMIT, Cursor, Frames, counts_frames
 from mv2mae.data.layout import check_not_cut, layout_from_index, layout_from_packets
 from mv2mae.data.media import GapError, SeekMissed, check_memory, check_size, opened
-from mv2mae.data.pixels import Converter, displayed_size, scaled_size
+from mv2mae.data.pixels import Converter, displayed_size, is_plain, scaled_size
 from mv2mae.data.video_info import MISSING_TAIL_SECONDS, Timing, VideoInfo, check_near
 
 _FIRST_FRAMES = 16
@@ -76,6 +76,7 @@ def _read_info(path: str, size: int, changed: int) -> VideoInfo:
             check_not_cut(path, stream)
             raise frames.nothing()
         start, (height, width) = opening[0], displayed_size(opening[1])
+        plain = is_plain(opening[1])
         check_size(path, height, width)
         is_shuffled = counts_frames(container, stream) or _are_of_decoding(frames)
         layout = layout_from_index(path, stream, start)
@@ -96,6 +97,7 @@ def _read_info(path: str, size: int, changed: int) -> VideoInfo:
         promised_end=layout.promised_end,
         timing=timing,
         may_seek=may_seek,
+        plain=plain and may_seek and not layout.holes,
     )
 
 

@@ -40,6 +40,7 @@ class VideoInfo:
         promised_end: when the last frame of a cut-off file should stop being shown; 0 of one that is whole.
         timing: what tells when a frame is shown.
         may_seek: time stamps tell where in the file a moment lies.
+        plain: nothing about the file asks for more than looking up time stamps and turning by quarters.
     """
 
     fps: float
@@ -53,6 +54,7 @@ class VideoInfo:
     promised_end: float = 0.0
     timing: Timing = "stamps"
     may_seek: bool = True
+    plain: bool = True
 
     @property
     def end(self) -> float:

@@ -23,6 +23,7 @@ from mv2mae.data.pixels import scaled_size
 from mv2mae.data.room import free_memory
 from mv2mae.data.sampling import ItemKey
 from mv2mae.data.stopwatch import timed
+from mv2mae.data.torchcodec_reader import torchcodec_frames
 from mv2mae.data.video import (
     DecodedVideo,
     VideoError,
@@ -203,8 +204,12 @@ class Videos:
             frames = decoded.at(times)
             return resize_short_side(frames, short_side) if exact else frames
         self._refuse_known(path)
-        own = self.info(path).short_side  # which notices a broken file, and tells of one that is cut off
-        return read_frames(path, times, short_side=short_side if exact else min(short_side, own))
+        info = self.info(path)
+        own = info.short_side
+        target = short_side if exact else min(short_side, own)
+        if target == own and info.plain and (unscaled := torchcodec_frames(path, times)) is not None:
+            return unscaled
+        return read_frames(path, times, short_side=target)
 
     def find(self, path: str, times: Sequence[float] | np.ndarray) -> tuple[int, DecodedVideo]:
         """The decoded part of a video that holds these moments, and its number among all parts.
