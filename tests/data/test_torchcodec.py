@@ -12,7 +12,7 @@ from tiny_videos import even_times, write_video
 
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.torchcodec_reader import torchcodec_frames, video_decoder
-from mv2mae.data.video import probe, read_frames
+from mv2mae.data.video import read_info, read_frames
 from mv2mae.data.videos import Videos
 
 needs_torchcodec = pytest.mark.skipif(
@@ -24,7 +24,7 @@ needs_torchcodec = pytest.mark.skipif(
 def test_windows_are_equal_bit_for_bit(takes: pd.DataFrame) -> None:
     read = 0
     for path in [*takes["path"], *read_manifest("sample")["path"][:4]]:
-        info, rng = probe(path), np.random.default_rng(0)
+        info, rng = read_info(path), np.random.default_rng(0)
         grid = info.start + np.arange(0, info.num_frames, 4) / info.fps
         for times in (grid[:-1], rng.uniform(info.start, info.end - 1 / info.fps, 7)):
             frames = torchcodec_frames(path, times)
