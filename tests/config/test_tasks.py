@@ -123,3 +123,13 @@ def test_a_run_of_version_0_2_0_goes_on_only_with_its_positions(told, now, fits,
     with refused:
         check_positions(tmp_path, (2, 8, 8), now)
     check_positions(tmp_path / "new", (2, 8, 8), now)
+
+
+def test_names_of_before_still_serve_scripts():
+    import mv2mae.config
+    from mv2mae.data import video
+
+    with pytest.warns(DeprecationWarning, match="DataConfig is PairConfig"):
+        assert mv2mae.config.DataConfig is PairConfig
+    assert not hasattr(mv2mae.config, "ClipsConfig")
+    assert video.probe is video.read_info

@@ -17,7 +17,7 @@ from mv2mae.data.check import check_manifest
 from mv2mae.data.manifest import make_frame, read_manifest, write_manifest
 from mv2mae.data.media import GapError
 from mv2mae.data.store.prepare import prepare
-from mv2mae.data.video import VideoError, decode_video, probe, read_frames
+from mv2mae.data.video import VideoError, decode_video, read_frames, read_info
 from mv2mae.data.videos import Videos
 from mv2mae.data.views import PairDataset
 from mv2mae.data.windows import aligned_times, shared_clock, video_span
@@ -54,7 +54,7 @@ def test_a_cut_without_encoding_has_the_frames_that_are_shown(tmp_path: Path) ->
     path = copied(write_video(tmp_path / "whole.mp4", even_times(60, 30), gop=60), tmp_path / "cut.mp4", 0.5)
     with av.open(str(path)) as container:
         assert container.streams.video[0].frames == 60  # all are stored, an edit list hides fifteen
-    info, video = probe(path), decode_video(path)
+    info, video = read_info(path), decode_video(path)
     assert info.num_frames == len(video.times) == 45
     assert (info.fps, info.duration) == (pytest.approx(30), pytest.approx(1.5, abs=0.01))
     assert time_of(video.frames)[0] == pytest.approx(0.5, abs=0.02)
@@ -66,7 +66,7 @@ def test_a_stream_that_begins_within_a_group_of_pictures(tmp_path: Path) -> None
     whole = write_video(tmp_path / "whole.ts", even_times(60, 30), gop=20, image=noise).read_bytes()
     path = tmp_path / "v.ts"
     path.write_bytes(whole[len(whole) // 188 // 6 * 188 :])
-    info, video = probe(path), decode_video(path)
+    info, video = read_info(path), decode_video(path)
     assert 40 <= info.num_frames == len(video.times) < 50
     assert info.start == pytest.approx(video.times[0])
     assert info.end == pytest.approx(video.times[-1] + 1 / 30, abs=0.01)
@@ -99,7 +99,7 @@ def test_an_avi_whose_writer_could_not_go_back_to_its_header(tmp_path: Path) -> 
     path.write_bytes(pipe.data)
     with av.open(str(path)) as container:
         assert container.streams.video[0].frames > 1_000_000
-    assert (probe(path).num_frames, probe(path).duration) == (60, pytest.approx(2))
+    assert (read_info(path).num_frames, read_info(path).duration) == (60, pytest.approx(2))
     assert len(decode_video(path).times) == 60
     assert kinds_of_findings(path) == {}
 
@@ -112,7 +112,7 @@ def test_joined_recordings_are_read_to_their_end(tmp_path: Path, codec: str, end
     ]
     path = tmp_path / f"v.{ending}"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    info, video = probe(path), decode_video(path)
+    info, video = read_info(path), decode_video(path)
     assert (info.num_frames, info.num_jumps) == (60, 1)
     assert (info.fps, info.duration) == (pytest.approx(30), pytest.approx(2, abs=0.05))
     np.testing.assert_allclose(time_of(video.frames), even_times(60, 30), atol=0.02)
@@ -128,7 +128,7 @@ def test_avis_joined_by_cat_are_read_to_their_end(tmp_path: Path) -> None:
     ]
     path = tmp_path / "v.avi"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    assert (probe(path).num_frames, probe(path).duration) == (60, pytest.approx(2))
+    assert (read_info(path).num_frames, read_info(path).duration) == (60, pytest.approx(2))
     assert len(decode_video(path).times) == 60
     np.testing.assert_allclose(time_of(read_frames(path, [0.5, 1.5])), [0.5, 1.5], atol=0.02)
     assert kinds_of_findings(path) == {}
@@ -144,7 +144,7 @@ def test_a_stream_without_a_container_has_the_rate_of_its_own_headers(tmp_path: 
             pixels = np.full((48, 64, 3), level(time), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
-    assert (probe(path).fps, probe(path).duration) == (rate, pytest.approx(30 / rate))
+    assert (read_info(path).fps, read_info(path).duration) == (rate, pytest.approx(30 / rate))
     np.testing.assert_allclose(time_of(read_frames(path, [10 / rate])), [10 / rate], atol=0.02)
 
 
@@ -154,7 +154,7 @@ def with_jump(path: Path, jump: float, num: int = 30) -> Path:
 
 
 def test_a_transport_stream_whose_clock_jumps_far_goes_on(tmp_path: Path) -> None:
-    info = probe(with_jump(tmp_path / "v.ts", 40))
+    info = read_info(with_jump(tmp_path / "v.ts", 40))
     assert (info.num_frames, info.num_jumps, info.holes) == (60, 1, ())
     assert (info.fps, info.duration) == (pytest.approx(30), pytest.approx(2, abs=0.1))
 
@@ -162,7 +162,7 @@ def test_a_transport_stream_whose_clock_jumps_far_goes_on(tmp_path: Path) -> Non
 @pytest.mark.parametrize("ending", ["ts", "mkv", "mp4"])
 def test_no_clip_lies_across_a_hole(tmp_path: Path, ending: str) -> None:
     path = with_jump(tmp_path / f"v.{ending}", 4.0)
-    info = probe(path)
+    info = read_info(path)
     assert info.fps == pytest.approx(30, rel=0.01)
     ((low, high),) = info.holes
     assert (low - info.start, high - low) == (pytest.approx(29 / 30, abs=0.01), pytest.approx(4 + 1 / 30, abs=0.01))
@@ -178,8 +178,8 @@ def test_no_clip_lies_across_a_hole(tmp_path: Path, ending: str) -> None:
 
 
 def test_views_are_read_where_none_has_a_hole(tmp_path: Path) -> None:
-    spans = [video_span(probe(with_jump(tmp_path / "v.mkv", 4.0)))]
-    spans.append(video_span(probe(write_video(tmp_path / "w.mkv", even_times(180, 30), shown=[0.0] * 180))))
+    spans = [video_span(read_info(with_jump(tmp_path / "v.mkv", 4.0)))]
+    spans.append(video_span(read_info(write_video(tmp_path / "w.mkv", even_times(180, 30), shown=[0.0] * 180))))
     low, high = spans[0].holes[0]
     for offset in (0.0, 0.3, 0.6, 0.99):
         views = aligned_times(list(reversed(spans)), num_frames=8, step=0.1, offset=offset)
@@ -197,7 +197,7 @@ def damaged(path: Path, share: float, num_bytes: int, **options: object) -> Path
 
 def test_one_damaged_spot_costs_the_frames_around_it(tmp_path: Path) -> None:
     path = damaged(tmp_path / "v.mp4", 0.4, 6000)
-    info, video = probe(path), decode_video(path)
+    info, video = read_info(path), decode_video(path)
     assert info.num_frames == 60
     assert 40 <= len(video.times) < 60
     assert video.is_damaged
@@ -220,7 +220,7 @@ def test_the_intact_part_of_a_cut_off_file_is_usable(tmp_path: Path, kind: str) 
         whole = copied(whole, tmp_path / "f.mp4", 0.0, movflags="empty_moov+frag_keyframe")
     path = tmp_path / "cut.mp4"
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    info = probe(path)
+    info = read_info(path)
     assert 30 < info.num_frames < 50
     assert 1.0 < info.end < 1.7
     frames = read_frames(path, [info.start + 0.2, info.start + 0.9])
@@ -274,7 +274,7 @@ def test_memory_keeps_no_more_than_the_parts_that_are_needed(tmp_path: Path, mon
 
 def test_a_true_rate_lays_frames_of_locked_cameras_together(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     infos = [
-        probe(write_video(tmp_path / f"{rate}.mp4", even_times(120, rate), shown=[0.0] * 120)) for rate in (30, 24)
+        read_info(write_video(tmp_path / f"{rate}.mp4", even_times(120, rate), shown=[0.0] * 120)) for rate in (30, 24)
     ]
     spans = shared_clock([video_span(infos[0], rate=30), video_span(infos[1], rate=30)], [None, None])
     a, b = aligned_times(spans, num_frames=16, step=4 / 30, offset=1.0)
@@ -287,10 +287,10 @@ def test_a_true_rate_lays_frames_of_locked_cameras_together(tmp_path: Path, capl
 def test_the_rate_is_that_of_the_usual_interval(tmp_path: Path) -> None:
     times = [t for t in even_times(60, 30) if not 0.5 < t < 0.8]  # nine frames were dropped
     path = write_video(tmp_path / "v.mkv", times)
-    assert probe(path).fps == pytest.approx(30, rel=0.01)
-    assert probe(path).duration == pytest.approx(2, abs=0.02)
+    assert read_info(path).fps == pytest.approx(30, rel=0.01)
+    assert read_info(path).duration == pytest.approx(2, abs=0.02)
     odd = pd.Series(np.random.default_rng(0).uniform(0.01, 0.12, 30).cumsum()).tolist()
-    variable = probe(write_video(tmp_path / "w.mkv", odd))
+    variable = read_info(write_video(tmp_path / "w.mkv", odd))
     assert variable.fps == pytest.approx(29 / (odd[-1] - odd[0]), rel=0.05)
 
 
@@ -304,7 +304,7 @@ def test_empty_chunks_of_an_avi_are_time_that_passes(tmp_path: Path) -> None:
             frame.pts, frame.time_base = i, Fraction(1, 30)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    info, video = probe(path), decode_video(path)
+    info, video = read_info(path), decode_video(path)
     assert info.num_frames == len(video.times) == 40
     assert (info.fps, info.duration) == (pytest.approx(30), pytest.approx(50 / 30, abs=0.01))
     np.testing.assert_allclose(time_of(video.frames), video.times, atol=0.02)
@@ -314,7 +314,7 @@ def test_empty_chunks_of_an_avi_are_time_that_passes(tmp_path: Path) -> None:
 def test_no_clip_lies_across_six_tenths_of_a_second_without_frames(tmp_path: Path) -> None:
     times = [t for t in even_times(60, 20) if not 1.2 < t < 1.8]
     path = str(write_video(tmp_path / "a.mp4", times, shown=[t / 2 for t in times]))
-    assert probe(path).holes == ((pytest.approx(1.2), pytest.approx(1.8)),)
+    assert read_info(path).holes == ((pytest.approx(1.2), pytest.approx(1.8)),)
     rows = make_frame([{"path": path, "group": "g", "view": i, "start": 0.0, "end": 3.0 - i} for i in range(2)])
     dataset = PairDataset(rows, PairConfig(frame_stride=2), num_frames=8, size=32, seed=0, videos=Videos())
     for offset in np.linspace(0, 1, 9):

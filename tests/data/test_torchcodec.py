@@ -12,7 +12,7 @@ from tiny_videos import even_times, write_video
 
 from mv2mae.data.manifest import read_manifest
 from mv2mae.data.torchcodec_reader import torchcodec_frames, video_decoder
-from mv2mae.data.video import read_info, read_frames
+from mv2mae.data.video import read_frames, read_info
 from mv2mae.data.videos import Videos
 
 needs_torchcodec = pytest.mark.skipif(

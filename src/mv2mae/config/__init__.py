@@ -5,6 +5,9 @@ Frozen, keyword-only dataclasses, one a topic. A recipe (``mv2mae recipes``) is 
 `PairConfig`, `ClipConfig`, `OptimConfig`, ...) stands apart from what changes speed alone (`ComputeConfig`).
 """
 
+import warnings
+from typing import Any
+
 from mv2mae.config.data import (
     ClipConfig,
     Crop,
@@ -67,3 +70,11 @@ __all__ = [
     "TrainingVideosConfig",
     "VideosConfig",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Settings of videos were one class in 0.1.0, for all tasks; those of pairs are the ones that it had for itself."""
+    if name == "DataConfig":
+        warnings.warn("DataConfig is PairConfig, ClipConfig or VideosConfig now", DeprecationWarning, stacklevel=2)
+        return PairConfig
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -40,6 +40,10 @@ def read_info(path: str | Path) -> VideoInfo:
     return info_of_file(path)
 
 
+probe = read_info
+"""The name that it had in 0.2.0, for scripts that use it."""
+
+
 def read_frames(
     path: str | Path, times: Sequence[float] | np.ndarray, *, short_side: int | None = None
 ) -> UInt8[Tensor, "t h w 3"]:
