@@ -24,10 +24,8 @@ PUBLIC = [f"{name}/{split}" for name, p in PROTOCOLS.items() if p.class_names fo
 @pytest.mark.parametrize("config", [PRETRAINING, FINETUNING])
 def test_what_reading_will_take_is_told(config, monkeypatch):
     config = dataclasses.replace(config, compute=dataclasses.replace(config.compute, num_workers=3))
-    monkeypatch.setattr(room, "known_free_memory", lambda: 1 << 40)
-    assert forecast(config)[-1].startswith("readers 3 processes, about 0.2 GB in all; 1,024.0 GB are free")
     monkeypatch.setattr(room, "known_free_memory", lambda: 1)  # here; the real run may have another machine
-    assert forecast(config)[-1].startswith("readers compute.num_workers=3 means 3 processes, about 0.2 GB in all")
+    assert "readers 3 processes, about 0.2 GB in all" in forecast(config)
 
 
 def verb_of(recipe: str) -> str:
@@ -68,6 +66,7 @@ def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monke
                 "clips   16 x 128 x 128, every 4 frames, crop multi-scale",
                 "masks   random, 358 of 512 tokens",
                 "motion  weights worth 0.5 of the tokens",
+                "readers 14 processes, about 107.1 GB in all",
                 "cost    1.0e+19 operations (counted): 8.1 hours of an H100 at 35 % (assumed)",
             ],
         ),
@@ -79,6 +78,7 @@ def test_every_recipe_makes_two_steps_and_leaves_nothing(recipe, tmp_path, monke
                 "rate    0.004 at its peak (0.001 x 1024 videos / 256), bf16-mixed",
                 "decay   of weights 0.1, of the rate from layer to layer 0.9; drop path 0.1, label smoothing 0.1",
                 "clips   16 x 128 x 128, every 4 frames, crop multi-scale, flip, RandAugment (4 x, magnitude 7 ± 0.5)",
+                "readers 14 processes, about 317.1 GB in all",
                 "cost    6.9e+17 operations (counted): 0.55 hours of an H100 at 35 % (assumed)",
             ],
         ),

@@ -57,13 +57,11 @@ def readers_line(
     Raises:
         InputError: they do not fit into the memory that is free, where that is known.
     """
-    if not num_workers:
-        return ""
-    each = _bytes_of_each(frame, batch_bytes, in_memory=in_memory)
-    number, free = num_workers * world_size, known_free_memory()
-    said = f"{counted(number, 'process', 'processes')}, about {_gigabytes(number * each)} in all"
-    if free is None:
-        return f"readers {said}"
+    said = readers_need(num_workers, frame, batch_bytes, in_memory=in_memory, world_size=world_size)
+    free = known_free_memory()
+    if not said or free is None:
+        return f"readers {said}" if said else ""
+    each, number = _bytes_of_each(frame, batch_bytes, in_memory=in_memory), num_workers * world_size
     if number * each > _PLANNED * free:
         fits = int(_PLANNED * free / (each * world_size))
         raise InputError(
@@ -72,6 +70,15 @@ def readers_line(
             f"or fewer items at a time ({settings[1]})"
         )
     return f"readers {said}; {_gigabytes(free)} are free"
+
+
+def readers_need(
+    num_workers: int, frame: pd.DataFrame | None, batch_bytes: int, *, in_memory: bool, world_size: int = 1
+) -> str:
+    """What reading processes will take, on whatever machine; see `readers_line`. Empty if there are none."""
+    number = num_workers * world_size
+    size = number * _bytes_of_each(frame, batch_bytes, in_memory=in_memory)
+    return f"{counted(number, 'process', 'processes')}, about {_gigabytes(size)} in all" if number else ""
 
 
 def readers_that_fit(most: int, frame: pd.DataFrame | None, batch_bytes: int, *, in_memory: bool) -> int:

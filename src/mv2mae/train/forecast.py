@@ -10,9 +10,8 @@ from mv2mae.config import FinetuneConfig, ModelConfig, PretrainConfig, VideosCon
 from mv2mae.data.datamodule import finetune_data, pretrain_data
 from mv2mae.data.protocols import published_size
 from mv2mae.data.rehearsal import is_made_up
-from mv2mae.data.room import readers_line
+from mv2mae.data.room import readers_need
 from mv2mae.data.stream import STREAM
-from mv2mae.errors import InputError
 from mv2mae.model.flops import classifier_flops, step_flops
 from mv2mae.text import counted
 from mv2mae.train.describe import describe_augmentations, describe_warmup
@@ -56,8 +55,8 @@ def _pretraining(config: PretrainConfig) -> list[str]:
         f"clips   {_shape(model)}, every {data.frame_stride:g} frames, crop {data.crop}",
         f"masks   {model.masking}, {model.num_masked} of {model.num_tokens} tokens",
         *([f"motion  {_weights(model)}"] if rebuilds else []),
-        *([_cost(flop)] if rebuilds else []),
         *_readers(config, frame, model, 1 + data.num_sources),
+        *([_cost(flop)] if rebuilds else []),
     ]
 
 
@@ -85,15 +84,15 @@ def _finetuning(config: FinetuneConfig) -> list[str]:
         f"decay   of weights {optim.weight_decay:g}, of the rate from layer to layer {optim.layer_decay:g}; "
         f"drop path {config.head.drop_path:g}, label smoothing {config.head.label_smoothing:g}",
         f"clips   {_shape(model)}, every {data.frame_stride:g} frames, {describe_augmentations(config)}",
-        _cost(classifier_flops(model) * steps * videos * config.num_repeats),
         *_readers(config, frame, model, config.num_repeats),
+        _cost(classifier_flops(model) * steps * videos * config.num_repeats),
     ]
 
 
 def _readers(
     config: PretrainConfig | FinetuneConfig, frame: pd.DataFrame | None, model: ModelConfig, num_clips: int
 ) -> list[str]:
-    """What the processes that read will take here, in a line; the real run refuses what does not fit.
+    """What the processes that read will take, in a line; the real run refuses what does not fit into its machine.
 
     Args:
         num_clips: of an item.
@@ -106,15 +105,14 @@ def _readers(
         repeats, items = config.num_repeats, config.videos_per_step
     devices = compute.devices if isinstance(compute.devices, int) else 1
     micro_batch, _ = accumulation(items, compute, devices * compute.num_nodes, repeats)
-    size, in_memory = (
+    need = readers_need(
+        compute.num_workers,
+        frame,
         micro_batch * num_clips * 3 * model.num_frames * model.image_size**2,
-        config.data.cache == "memory",
+        in_memory=config.data.cache == "memory",
+        world_size=devices,
     )
-    try:
-        line = readers_line(compute.num_workers, frame, size, in_memory=in_memory, world_size=devices)
-    except InputError as error:  # the real run may have another machine
-        line = f"readers {error}"
-    return [line] if line else []
+    return [f"readers {need}"] if need else []
 
 
 def _published(data: VideosConfig) -> tuple[int, str]:
