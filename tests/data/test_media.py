@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -255,3 +257,10 @@ def test_frames_that_change_their_size_are_scaled_to_the_first(tmp_path: Path) -
     assert len(times) == 20
     assert {frame.shape for frame in frames} == {(48, 64, 3)}
     assert frames[-1].mean() == pytest.approx(level(9 / 25), abs=3)
+
+
+def test_reading_files_needs_neither_torch_nor_pandas():
+    # so that new versions of PyAV can be tried on a Python for which torch has no wheel yet (scripts/test_newest.sh)
+    blocked = "import sys; sys.modules['torch'] = sys.modules['pandas'] = None; "
+    code = "from mv2mae.data import frames, layout, media, pixels"
+    subprocess.run([sys.executable, "-c", blocked + code], check=True)

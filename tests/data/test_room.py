@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mv2mae.config import ComputeConfig, ModelConfig, OptimConfig
-from mv2mae.data import room
+from mv2mae.data import free_memory, room
 from mv2mae.errors import InputError
 from mv2mae.train.step import StepModule
 
@@ -24,7 +24,7 @@ def _group(folder: Path, **values: str) -> None:
 
 def _free(root: Path, line: str) -> int | None:
     (root / "told").write_text(f"5:devices:/\n{line}\n")
-    return room._free_of_groups(root, root / "told")
+    return free_memory._free_of_groups(root, root / "told")
 
 
 def test_the_limits_of_containers_and_jobs_count(tmp_path: Path) -> None:
@@ -64,13 +64,13 @@ def test_readers_are_told_and_refused_before_they_start(monkeypatch: pytest.Monk
 
 def test_nothing_is_refused_where_the_system_does_not_tell_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS and Windows; what is kept in memory is planned with a guess there."""
-    monkeypatch.setattr(room, "_free_of_machine", lambda: None)
-    monkeypatch.setattr(room, "_free_of_groups", lambda root, told: None)
+    monkeypatch.setattr(free_memory, "_free_of_machine", lambda: None)
+    monkeypatch.setattr(free_memory, "_free_of_groups", lambda root, told: None)
     large = pd.DataFrame({"width": [1920], "height": [1080]})
     assert room.readers_line(400, large, 0, in_memory=False).startswith("readers 400 processes, about ")
-    assert room.free_memory() == 8 * _GB
-    monkeypatch.setattr(room, "_free_of_groups", lambda root, told: 3 * _GB)
-    assert room.free_memory() == 3 * _GB
+    assert free_memory.free_memory() == 8 * _GB
+    monkeypatch.setattr(free_memory, "_free_of_groups", lambda root, told: 3 * _GB)
+    assert free_memory.free_memory() == 3 * _GB
 
 
 def test_readers_of_other_machines_take_nothing_of_this_one() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mv2mae.data.room import free_memory
+from mv2mae.data.free_memory import free_memory
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from mv2mae.data.room import free_memory
+from mv2mae.data.free_memory import free_memory
 from mv2mae.data.stopwatch import timed
 from mv2mae.errors import InputError
 

@@ -21,12 +21,13 @@ from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mv2mae.data.decoded_video import DecodedVideo
 from mv2mae.data.images import ImageSequence, is_sequence, open_sequence
 from mv2mae.data.media import VideoError, check_memory, check_size, guarded
 from mv2mae.data.pixels import Converter, scaled_size
 from mv2mae.data.store.reader import StoredVideo, open_item
 from mv2mae.data.video_file import frames_of_file, info_of_file, read_file
-from mv2mae.data.video_info import DecodedVideo, VideoInfo, frames_within
+from mv2mae.data.video_info import VideoInfo, frames_within
 
 
 def read_info(path: str | Path) -> VideoInfo:

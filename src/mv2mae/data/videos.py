@@ -18,9 +18,9 @@ from rich.progress import track
 from torch import Tensor
 
 from mv2mae.data.augment import resize_short_side
+from mv2mae.data.free_memory import free_memory
 from mv2mae.data.media import GapError
 from mv2mae.data.pixels import scaled_size
-from mv2mae.data.room import free_memory
 from mv2mae.data.sampling import ItemKey
 from mv2mae.data.stopwatch import timed
 from mv2mae.data.torchcodec_reader import torchcodec_frames
