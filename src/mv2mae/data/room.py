@@ -74,6 +74,24 @@ def readers_that_fit(most: int, frame: pd.DataFrame | None, batch_bytes: int, *,
     return min(most, max(1, int(_PLANNED * free / _bytes_of_each(frame, batch_bytes, in_memory=in_memory))))
 
 
+def readers_for(
+    wanted: int | None,
+    most: int,
+    frame: pd.DataFrame,
+    batch_bytes: int,
+    *,
+    in_memory: bool,
+    settings: tuple[str, str],
+) -> tuple[int, str]:
+    """How many processes read, and what they will take, as a line: as many as are wanted, or `most` as far as they fit.
+
+    Raises:
+        InputError: more were asked for than fit.
+    """
+    workers = readers_that_fit(most, frame, batch_bytes, in_memory=in_memory) if wanted is None else wanted
+    return workers, readers_line(workers, frame, batch_bytes, in_memory=in_memory, settings=settings)
+
+
 # ---------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 
 from mv2mae.data.clips import EvalDataset, EvalItem
 from mv2mae.data.loader import make_loader, worker_deaths_told
-from mv2mae.data.room import readers_line, readers_that_fit
+from mv2mae.data.room import readers_for
 from mv2mae.data.video import available_cores
 from mv2mae.errors import InputError
 from mv2mae.evaluate.fusion import WithTokens
@@ -92,11 +92,9 @@ def _readers(dataset: EvalDataset, wanted: int | None) -> tuple[int, str]:
     """How many processes read, and what they will take, as a line; too many that were asked for are refused."""
     test, clip, memory = dataset.test, dataset.clip, dataset.videos.in_memory
     item = test.num_clips * test.num_crops * 3 * clip.num_frames * clip.size**2
-    workers = num_workers_for(dataset, wanted)
-    if wanted is None:
-        workers = readers_that_fit(workers, dataset.frame, item, in_memory=memory)
     settings = ("test.num_workers", "test.num_clips, test.num_crops")
-    return workers, readers_line(workers, dataset.frame, item, in_memory=memory, settings=settings)
+    most = num_workers_for(dataset, wanted)
+    return readers_for(wanted, most, dataset.frame, item, in_memory=memory, settings=settings)
 
 
 class TakesOutputs(Protocol):

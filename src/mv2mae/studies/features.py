@@ -32,7 +32,7 @@ from mv2mae.config import EvalConfig, FeatureConfig, ModelConfig, VideosConfig
 from mv2mae.data.clips import EvalDataset
 from mv2mae.data.loader import make_loader, worker_deaths_told
 from mv2mae.data.remote import cache_folder, is_url
-from mv2mae.data.room import readers_line, readers_that_fit
+from mv2mae.data.room import readers_for
 from mv2mae.data.store.index import INDEX
 from mv2mae.data.video import available_cores
 from mv2mae.data.videos import ProblemLog, Videos
@@ -292,11 +292,9 @@ def encode_videos(
 
 def _readers(clips: EvalDataset, at_once: int, wanted: int | None, device: str) -> tuple[int, str]:
     """How many processes read, and what they will take, as a line; too many that were asked for are refused."""
-    size, frame = at_once * clips.test.num_clips * 3 * clips.clip.num_frames * clips.clip.size**2, clips.frame
-    workers = 0 if wanted is None and device == "cpu" else available_cores() if wanted is None else wanted
-    if wanted is None:
-        workers = readers_that_fit(workers, frame, size, in_memory=False)
-    return workers, readers_line(workers, frame, size, in_memory=False, settings=("num_workers", "batch_size"))
+    size = at_once * clips.test.num_clips * 3 * clips.clip.num_frames * clips.clip.size**2
+    most = 0 if device == "cpu" else available_cores()
+    return readers_for(wanted, most, clips.frame, size, in_memory=False, settings=("num_workers", "batch_size"))
 
 
 def pooled(tokens: Float[Tensor, "b n d"], model: ModelConfig, level: str) -> Float[Tensor, "b l d"]:

@@ -37,12 +37,11 @@ def figure_of(results: Results, columns: Sequence[tuple[Column, str]]) -> Figure
         height = 1.0 + 0.28 * max(map(len, cells))
         figure = Figure(figsize=(2.6 * abreast + 2.0, height * down), layout="constrained")
         axes = figure.subplots(down, abreast, squeeze=False)
-        for place, axis in enumerate(axes.flat):
-            if place >= len(cells):
-                axis.set_visible(False)
-                continue
-            _draw_points(axis, cells[place], named=place % abreast == 0)
-            axis.set_title(textwrap.fill(titles[place], 30), fontsize=9)
+        for place, (axis, found, title) in enumerate(zip(axes.flat, cells, titles, strict=False)):
+            _draw_points(axis, found, named=place % abreast == 0)
+            axis.set_title(textwrap.fill(title, 30), fontsize=9)
+        for axis in axes.flat[len(cells) :]:
+            axis.set_visible(False)
         return figure
 
 
